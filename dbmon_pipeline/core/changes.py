@@ -1,0 +1,116 @@
+"""Changes: which hours of the source differ from what the warehouse has read of them.
+
+Per hour, the number of rows and the sum of their hashes are compared with the ledger. So late rows,
+changed rows and deleted rows are all found, by one cheap scan. (The sum rather than an exclusive or:
+two equal rows must not cancel out.)
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from dbmon_pipeline.core.instants import HOUR, hour_floor
+from dbmon_pipeline.core.source import Source
+from dbmon_pipeline.core.warehouse import Warehouse
+
+logger = logging.getLogger(__name__)
+
+Window = tuple[datetime, datetime]
+"""``[start, end)``."""
+
+_FIRST_LOOK = timedelta(hours=48)
+
+
+@dataclass(frozen=True)
+class ChangedHour:
+    """An hour whose rows differ.
+
+    Attributes:
+        hour: When it begins.
+        source_rows: How many rows the source has in it now.
+        known_rows: How many it had when it was last read.
+    """
+
+    hour: datetime
+    source_rows: int
+    known_rows: int
+
+
+def changed_hours(
+    warehouse: Warehouse, source: Source, windows: Iterable[Window], oldest: datetime | None
+) -> list[ChangedHour]:
+    """Compare the hours of some windows, which must not overlap.
+
+    Args:
+        warehouse: What was read.
+        source: What there is.
+        windows: Where to look; each begins on a full hour.
+        oldest: The source's oldest row. Hours before it that are gone were pruned by the owner, not
+            deleted, and do not count as changed.
+
+    Returns:
+        The hours that differ, in ascending order.
+
+    Raises:
+        SourceError: The source cannot be read.
+    """
+    horizon = hour_floor(oldest) if oldest else datetime.max
+    first_known = warehouse.con.execute("SELECT min(hour) FROM hour_ledger").fetchall()[0][0]
+    first_hour = min(horizon, first_known or datetime.max)
+    changed: list[ChangedHour] = []
+    for start, end in windows:
+        window = (max(start, first_hour), end)
+        _fingerprint(source, window)
+        rows = warehouse.con.execute(
+            """
+            SELECT coalesce(s.hour, k.hour), coalesce(s.executions, 0), coalesce(k.executions, 0)
+            FROM memory.main.fingerprints AS s
+            FULL JOIN (
+                SELECT * FROM hour_ledger WHERE hour >= $start AND hour < $end
+            ) AS k ON s.hour = k.hour
+            WHERE
+                s.executions IS DISTINCT FROM k.executions
+                OR s.fingerprint IS DISTINCT FROM k.fingerprint
+            ORDER BY 1
+            """,
+            {"start": window[0], "end": end},
+        ).fetchall()
+        changed += [ChangedHour(*row) for row in rows if row[1] or row[0] >= horizon]
+    return changed
+
+
+def row_hash(source: Source) -> str:
+    """SQL for the hash of a row as the source stores it, over the columns that we take."""
+    columns = ", ".join(f'"{column}"' for column in source.raw_columns)
+    return f"hash({columns})"
+
+
+def _fingerprint(source: Source, window: Window) -> None:
+    """Fill ``memory.main.fingerprints``, in slices that keep within the configured hold."""
+    start, end = window
+    step = _FIRST_LOOK
+    with source.attached() as con:
+        con.execute(
+            "CREATE OR REPLACE TABLE memory.main.fingerprints"
+            " (hour TIMESTAMP, executions BIGINT, fingerprint HUGEINT)"
+        )
+    while start < end:
+        until = min(start + step, end) if end - start > step else end
+        with source.attached() as con:
+            con.execute(
+                f"""
+                INSERT INTO memory.main.fingerprints
+                SELECT date_trunc('hour', {source.expression("timestamp")}),
+                    count(*), sum({row_hash(source)})
+                FROM source.main.executions
+                WHERE {source.at_or_after("start")} AND NOT {source.at_or_after("until")}
+                GROUP BY 1
+                """,
+                {"start": start, "until": until},
+            )
+        step = max(HOUR, HOUR * int(step * source.fit() / HOUR))
+        start = until
+        source.pause()

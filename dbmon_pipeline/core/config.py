@@ -1,0 +1,149 @@
+"""The rules file: every limit, once, read from YAML and validated."""
+
+from __future__ import annotations
+
+from datetime import date
+from pathlib import Path
+from typing import Annotated
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from dbmon_pipeline.core.errors import ConfigError
+
+Positive = Annotated[int, Field(ge=1)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class Keep(_Section):
+    """How long things are kept.
+
+    Attributes:
+        executions_days: Full days of raw executions in the warehouse.
+        generations: Published generations, the current one included.
+        dagster_runs_days: Days of runs in the Dagster instance.
+    """
+
+    executions_days: Positive = 90
+    generations: Positive = 3
+    dagster_runs_days: Positive = 30
+
+
+class SourceLimits(_Section):
+    """How the source may be touched.
+
+    Attributes:
+        lock_wait_seconds: How long to try while the owner holds the source.
+        longest_hold_ms: How long one attach may last; slices are sized by it.
+        compare_hours: How far back each refresh looks for late, changed and deleted rows.
+    """
+
+    lock_wait_seconds: Annotated[float, Field(ge=0, strict=False)] = 5
+    longest_hold_ms: Positive = 50
+    compare_hours: Positive = 48
+
+
+class HomeLimits(_Section):
+    """How the home may be waited for.
+
+    Attributes:
+        lock_wait_seconds: How long a refresh waits for another one to end.
+    """
+
+    lock_wait_seconds: Annotated[float, Field(ge=0, strict=False)] = 60
+
+
+class Redaction(_Section):
+    """What free text loses on its way into the warehouse.
+
+    Attributes:
+        enabled: Whether anything is removed at all.
+        patterns: RE2 expressions by name; a match becomes ``[redacted NAME]``.
+    """
+
+    enabled: bool = True
+    patterns: dict[Annotated[str, Field(pattern=r"^[a-z0-9_]+$")], str] = {}
+
+
+class MonitoringConfig(_Section):
+    """The whole rules file.
+
+    Attributes:
+        history_start: The first day that is monitored; older executions are only counted.
+        keep: How long things are kept.
+        source: How the source may be touched.
+        home: How the home may be waited for.
+        redaction: What free text loses on its way into the warehouse.
+    """
+
+    history_start: date = date(2023, 1, 1)
+    keep: Keep = Keep()
+    source: SourceLimits = SourceLimits()
+    home: HomeLimits = HomeLimits()
+    redaction: Redaction = Redaction()
+
+
+def load_config(path: Path, *, defaults: Path) -> MonitoringConfig:
+    """Read a rules file over the shipped one, which supplies what it leaves out.
+
+    Args:
+        path: The rules file.
+        defaults: The shipped rules file.
+
+    Raises:
+        ConfigError: The file is missing or unreadable, is not YAML, or a value is wrong; the
+            message names the file, the line and the key.
+    """
+    text = _read(path)
+    given = _parse(path, text)
+    base = given if path == defaults else _parse(defaults, _read(defaults))
+    merged = {**base, **given}
+    for section, values in given.items():
+        fallback = base.get(section)
+        if isinstance(values, dict) and isinstance(fallback, dict):
+            merged[section] = {**fallback, **values}
+    try:
+        return MonitoringConfig.model_validate(merged)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = [str(part) for part in first["loc"]]
+        raise ConfigError(
+            f"{path}, line {_line_of(text, key)}, {'.'.join(key)}: {first['msg']}",
+            remedy="correct that value",
+        ) from None
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(
+            f"the rules file {path} cannot be read ({error})",
+            remedy="name a readable YAML file in DBMON_CONFIG, or unset it for the shipped one",
+        ) from None
+
+
+def _parse(path: Path, text: str) -> dict[str, object]:
+    try:
+        parsed = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path} is not YAML ({error})", remedy="correct that place") from None
+    if not isinstance(parsed, dict | None):
+        raise ConfigError(f"{path} holds no mapping", remedy="write it as 'key: value' lines")
+    return parsed or {}
+
+
+def _line_of(text: str, key: list[str]) -> int:
+    """The line on which a key of nested mappings stands, or that of its nearest parent."""
+    node, line = yaml.compose(text, Loader=yaml.SafeLoader), 1
+    for part in key:
+        if not isinstance(node, yaml.MappingNode):
+            break
+        for name, value in node.value:
+            if name.value == part:
+                node, line = value, name.start_mark.line + 1
+                break
+    return line

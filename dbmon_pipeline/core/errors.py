@@ -1,0 +1,60 @@
+"""Every error that a user can meet, one tree.
+
+An error names the thing, says what was expected, and carries the remedy. The faces print
+``str(error)`` on one line and never a traceback. Nothing here knows an exit code: a command does.
+"""
+
+from __future__ import annotations
+
+
+class DbmonError(Exception):
+    """Something went wrong that a person can act upon.
+
+    Attributes:
+        remedy: What to do about it, an imperative sentence without the full stop.
+    """
+
+    def __init__(self, message: str, *, remedy: str) -> None:
+        """Keep the message on one line, whatever a library wrote into it."""
+        self.remedy = remedy
+        super().__init__(" ".join(message.split()))
+
+    def __str__(self) -> str:
+        """The message and its remedy, on one line."""
+        return f"{super().__str__()}: {self.remedy}"
+
+
+class ConfigError(DbmonError):
+    """The rules file, an environment variable or an argument cannot be understood."""
+
+
+class SourceError(DbmonError):
+    """The source database cannot be read as a table of executions."""
+
+
+class SourceLockedError(SourceError):
+    """Another process holds the source open for writing."""
+
+
+class HomeError(DbmonError):
+    """The working folder cannot be used."""
+
+
+class HomeBusyError(HomeError):
+    """Another process works in the home at this moment."""
+
+
+class StorageError(HomeError):
+    """Writing into the home failed: the disk is full, or a file is damaged."""
+
+
+class RefreshError(DbmonError):
+    """A refresh was refused or stopped before it could publish."""
+
+
+class NotPublishedError(DbmonError):
+    """There is no published data, or not the table that was asked for."""
+
+
+class LoadError(DbmonError):
+    """A file of executions cannot be loaded."""

@@ -1,0 +1,39 @@
+"""Files: those the package ships (``sql/``, ``config/``), and how one is written whole."""
+
+from __future__ import annotations
+
+import os
+from functools import cache
+from pathlib import Path
+
+_PACKAGE = Path(__file__).resolve().parents[1]
+
+
+def shipped(*parts: str) -> Path:
+    """A file or folder that ships with the project.
+
+    An installed wheel holds ``sql``, ``config`` and ``workspace.yaml`` inside the package; in a
+    checkout they stand beside it.
+    """
+    inside = _PACKAGE.joinpath(*parts)
+    return inside if inside.exists() else _PACKAGE.parent.joinpath(*parts)
+
+
+@cache
+def sql(folder: str, name: str) -> str:
+    """The text of ``sql/FOLDER/NAME.sql``."""
+    return shipped("sql", folder, f"{name}.sql").read_text("utf-8")
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a file so that a reader sees the old text or the new one, never a part."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with draft.open("w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)

@@ -1,0 +1,156 @@
+"""The catalogue of summary tables.
+
+Each entry has its SELECT in ``sql/rollups/NAME.sql``; the name is the warehouse table, the published
+folder and the Dagster asset. A new summary table is one SQL file and one entry here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from dbmon_pipeline.core.files import sql
+from dbmon_pipeline.core.instants import day_start
+
+
+@dataclass(frozen=True)
+class Rollup:
+    """One summary table.
+
+    Attributes:
+        name: Its name everywhere.
+        grain: What one row stands for, in words.
+        key: The columns that identify a row, in the order in which files are sorted.
+        totals: What must agree with the executions it was made from: an expression over this table
+            to one over ``counted_in``.
+        counted_in: The FROM clause of the latter, with ``{}`` for those executions.
+        window: For a table of the last so much time: its length. None if rows belong to days.
+        from_midnight: Whether that window begins at midnight rather than at that very instant.
+    """
+
+    name: str
+    grain: str
+    key: tuple[str, ...]
+    totals: Mapping[str, str]
+    counted_in: str = "{}"
+    window: timedelta | None = None
+    from_midnight: bool = False
+
+    @property
+    def select(self) -> str:
+        """The bare SELECT, with ``$window_start`` and ``$window_end``."""
+        return sql("rollups", self.name)
+
+    @property
+    def time_column(self) -> str:
+        """The key column that says to which day a row belongs; tables by day only."""
+        return next(column for column in self.key if column in ("hour", "date"))
+
+    def window_at(self, as_of: datetime) -> tuple[datetime, datetime]:
+        """The window ``[start, end)`` of a table of the last so much time.
+
+        Raises:
+            ValueError: The rows of this table belong to days.
+        """
+        if self.window is None:
+            raise ValueError(f"{self.name} has no window")
+        start = day_start(as_of.date()) if self.from_midnight else as_of
+        return start - self.window, as_of
+
+
+_DIMENSIONS = ("repo", "task_type", "model_tier", "pool_type")
+_MEASURE_TOTALS = {
+    "sum(executions)": "count(*)",
+    "sum(successes)": "count(*) FILTER (WHERE success)",
+    "sum(errors)": "count(error_type)",
+    "sum(duration_count)": "count(duration_seconds)",
+    "sum(duration_sum)": "sum(duration_seconds)",
+    "sum(actual_cost_sum)": "sum(actual_cost)",
+    "sum(cost_estimate_sum)": "sum(cost_estimate)",
+    "sum(quality_sum)": "sum(quality_score)",
+    "sum(feedback_count)": "count(user_accepted)",
+}
+_BUCKET_TOTALS = {
+    "sum(n) FILTER (WHERE metric = 'duration_seconds')": "count(duration_seconds)",
+    "sum(n) FILTER (WHERE metric = 'peak_memory_mb')": "count(peak_memory_mb)",
+}
+
+ROLLUPS = (
+    Rollup(
+        "hourly_summary",
+        "one hour of one repo, task type, model tier and pool type",
+        ("hour", *_DIMENSIONS),
+        _MEASURE_TOTALS,
+    ),
+    Rollup(
+        "daily_summary",
+        "one day of one repo, task type, model tier and pool type",
+        ("date", *_DIMENSIONS),
+        _MEASURE_TOTALS,
+    ),
+    Rollup(
+        "hourly_distribution",
+        "one hour, model tier, pool type, metric and bucket of values",
+        ("hour", "model_tier", "pool_type", "metric", "bucket"),
+        _BUCKET_TOTALS,
+    ),
+    Rollup(
+        "daily_distribution",
+        "one day, model tier, pool type, metric and bucket of values",
+        ("date", "model_tier", "pool_type", "metric", "bucket"),
+        _BUCKET_TOTALS,
+    ),
+    Rollup(
+        "tier_performance",
+        "one day of one repo, model tier and task type",
+        ("date", "repo", "model_tier", "task_type"),
+        {
+            "sum(total_executions)": "count(*)",
+            "sum(successful_count)": "count(*) FILTER (WHERE success)",
+            "sum(total_cost)": "sum(actual_cost)",
+        },
+    ),
+    Rollup(
+        "pool_performance",
+        "one hour of one pool type and repo",
+        ("hour", "pool_type", "repo"),
+        {
+            "sum(total_tasks)": "count(*)",
+            "sum(successful_tasks)": "count(*) FILTER (WHERE success)",
+        },
+    ),
+    Rollup(
+        "error_summary",
+        "one hour of one error type in one repo, task type, model tier and pool type",
+        ("hour", "error_type", *_DIMENSIONS),
+        {"sum(occurrences)": "count(error_type)"},
+    ),
+    Rollup(
+        "solution_patterns",
+        "one solution summary used at least five times in one repo, over 90 days",
+        ("solution_summary", "repo"),
+        {
+            "count(*)": "count(*)",
+            "sum(usage_count)": "sum(n)",
+            "sum(success_count)": "sum(successes)",
+        },
+        counted_in="(SELECT count(*) AS n, count(*) FILTER (WHERE success) AS successes FROM {}"
+        " WHERE solution_summary IS NOT NULL GROUP BY solution_summary, repo HAVING count(*) >= 5)",
+        window=timedelta(days=90),
+        from_midnight=True,
+    ),
+    Rollup(
+        "recent_executions",
+        "one execution of the last 48 hours",
+        ("timestamp", "task_id"),
+        {
+            "count(*)": "count(*)",
+            "count(*) FILTER (WHERE success)": "count(*) FILTER (WHERE success)",
+        },
+        window=timedelta(hours=48),
+    ),
+)
+"""Every published table but ``check_history``, in the order of the flow."""
+
+BY_NAME = {rollup.name: rollup for rollup in ROLLUPS}

@@ -1,0 +1,91 @@
+"""Settings: which source, which home, which rules; and where things lie in a home."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from dbmon_pipeline.core.config import MonitoringConfig, load_config
+from dbmon_pipeline.core.files import shipped
+
+
+@dataclass(frozen=True)
+class Home:
+    """The working folder, the only place that the pipeline writes to.
+
+    Attributes:
+        path: The folder itself, absolute.
+    """
+
+    path: Path
+
+    @property
+    def lock(self) -> Path:
+        """Locked by the one process that works in the home."""
+        return self.path / "lock"
+
+    @property
+    def warehouse(self) -> Path:
+        """The DuckDB file with the slim copy of the executions and the summary tables."""
+        return self.path / "warehouse.duckdb"
+
+    @property
+    def published(self) -> Path:
+        """The folder that readers know."""
+        return self.path / "published"
+
+    @property
+    def current(self) -> Path:
+        """A link to the generation that is published now."""
+        return self.published / "current"
+
+    @property
+    def live_runs(self) -> Path:
+        """One locked file for each Dagster run that is alive."""
+        return self.path / "live_runs"
+
+    @property
+    def dagster(self) -> Path:
+        """The Dagster instance."""
+        return self.path / "dagster"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a process works on.
+
+    Attributes:
+        source: The learning database, absolute.
+        home: The working folder.
+        config: Every limit and rule.
+    """
+
+    source: Path
+    home: Home
+    config: MonitoringConfig
+
+    @classmethod
+    def load(
+        cls,
+        source: Path | None = None,
+        home: Path | None = None,
+        environ: Mapping[str, str] = os.environ,
+    ) -> Settings:
+        """Settings from arguments, then ``DBMON_SOURCE/HOME/CONFIG``, then the defaults.
+
+        Raises:
+            ConfigError: The rules file is missing or wrong.
+        """
+        defaults = shipped("config", "monitoring.yaml")
+        config = environ.get("DBMON_CONFIG")
+        return cls(
+            source=_absolute(source or Path(environ.get("DBMON_SOURCE") or "data/learning.db")),
+            home=Home(_absolute(home or Path(environ.get("DBMON_HOME") or ".dbmon"))),
+            config=load_config(Path(config) if config else defaults, defaults=defaults),
+        )
+
+
+def _absolute(path: Path) -> Path:
+    return Path(os.path.abspath(path.expanduser()))  # noqa: PTH100 - keeps a symlinked source's name

@@ -1,0 +1,52 @@
+"""The command ``dbmon``: the assembled commands, and what becomes of an error."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import click
+import typer
+
+from dbmon_pipeline.core.errors import DbmonError
+from dbmon_pipeline.faces.cli import make
+from dbmon_pipeline.faces.cli.output import ExitCode, say
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Monitoring for the DuckDB database in which an orchestrator of AI agents logs its work.",
+)
+for command in (make.init, make.sample, make.load):
+    app.command()(command)
+
+
+def main() -> None:
+    """Run one command; every failure is one line on stderr and exit code 3."""
+    try:
+        result = app(standalone_mode=False)
+    except click.exceptions.NoArgsIsHelpError as error:
+        say(error.format_message())
+        sys.exit(ExitCode.UNKNOWN)
+    except click.ClickException as error:
+        say(f"dbmon: {error.format_message()}: see 'dbmon --help'")
+        sys.exit(ExitCode.UNKNOWN)
+    except DbmonError as error:
+        say(f"dbmon: {error}")
+        sys.exit(ExitCode.UNKNOWN)
+    except (KeyboardInterrupt, click.Abort):
+        say("dbmon: interrupted; what was published stays")
+        sys.exit(ExitCode.INTERRUPTED)
+    except BrokenPipeError:
+        sys.stdout = None  # type: ignore[assignment]
+        sys.exit(ExitCode.OK)
+    except Exception as error:
+        if os.environ.get("DBMON_DEBUG"):
+            raise
+        text = " ".join(str(error).split())[:300]
+        say(
+            f"dbmon: unexpected {type(error).__name__} ({text}): set DBMON_DEBUG=1 for the traceback"
+        )
+        sys.exit(ExitCode.UNKNOWN)
+    sys.exit(result if isinstance(result, int) else ExitCode.OK)
