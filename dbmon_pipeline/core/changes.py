@@ -1,8 +1,8 @@
 """Changes: which hours of the source differ from what the warehouse has read of them.
 
-Per hour, the number of rows and the sum of their hashes are compared with the ledger. So late rows,
-changed rows and deleted rows are all found, by one cheap scan. (The sum rather than an exclusive or:
-two equal rows must not cancel out.)
+Per hour, the number of rows and the sum of their hashes are compared with the ledger. So late,
+changed and deleted rows are all found, by one cheap scan. (The sum rather than an exclusive or: two
+equal rows must not cancel out.)
 """
 
 from __future__ import annotations

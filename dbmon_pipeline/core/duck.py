@@ -1,4 +1,4 @@
-"""DuckDB connections, set up the same way everywhere, and its errors in the words of this project."""
+"""DuckDB connections, set up the same way everywhere, and its errors in our own words."""
 
 from __future__ import annotations
 

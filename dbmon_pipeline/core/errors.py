@@ -32,6 +32,10 @@ class SourceError(DbmonError):
     """The source database cannot be read as a table of executions."""
 
 
+class ContractError(SourceError):
+    """The source lacks the table, a required column, or a usable type of one."""
+
+
 class SourceLockedError(SourceError):
     """Another process holds the source open for writing."""
 

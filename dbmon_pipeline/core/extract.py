@@ -52,7 +52,8 @@ class Extraction:
         late_rows: Rows new to us although older than what had been read before.
         hours_left: Changed hours seen outside of the window, left for another refresh.
         unrepairable_hours: Changed hours of old days that their owner has pruned in part.
-        data_through: The instant up to which the source has been read; None before a first whole read.
+        data_through: The instant up to which the source has been read; None before it was read
+            whole.
         overview: The glance at the source that this began with.
         holds_ms: How long each attach lasted, in milliseconds.
     """
@@ -293,17 +294,20 @@ class _Copy:
         con.execute("DROP TABLE memory.main.controls")
 
     def _clean_texts(self) -> bool:
-        """Fill ``memory.main.cleaned`` with the texts that must change; False if none must."""
+        """Fill ``memory.main.cleaned`` with the texts that must change; False if none must.
+
+        Two statements, because the optimizer would match every row instead of every text.
+        """
         cursor = self._warehouse.con.cursor()
         texts = " UNION ".join(
             f"SELECT {self._source.expression(name)} AS text FROM memory.main.slice"
             for name in TEXT_COLUMNS
         )
         clean = f"substring({self._redactor.expression('text')}, 1, {_LONGEST_TEXT})"
+        cursor.execute(f"CREATE OR REPLACE TABLE memory.main.texts AS {texts}")
         cursor.execute(
             "CREATE OR REPLACE TABLE memory.main.cleaned AS"
-            f" WITH texts AS MATERIALIZED ({texts})"
-            f" SELECT text, {clean} AS clean FROM texts WHERE {clean} <> text"
+            f" SELECT text, {clean} AS clean FROM memory.main.texts WHERE {clean} <> text"
         )
         return cursor.execute("SELECT 1 FROM memory.main.cleaned LIMIT 1").fetchone() is not None
 
@@ -405,7 +409,7 @@ def _has_rows(warehouse: Warehouse, table: str, time_column: str, day: date) -> 
 
 
 def _mark_pruned(warehouse: Warehouse, oldest: datetime | None, *, aged: bool) -> None:
-    """Keep what lies before the source's oldest row: its owner prunes, and pruned is not deleted."""
+    """Keep what lies before the source's oldest row: owners prune, and pruned is not deleted."""
     con, horizon = warehouse.con, oldest or datetime.max
     marked = con.execute(
         "UPDATE executions SET pruned = true WHERE timestamp < $horizon AND NOT pruned"

@@ -33,8 +33,13 @@ def create(path: Path) -> None:
 
 
 @contextmanager
-def creating(path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+def creating(path: Path, *, relaxed: bool = False) -> Iterator[duckdb.DuckDBPyConnection]:
     """Make a learning database and fill it; the file appears whole at the end, or not at all.
+
+    Args:
+        path: The file to make.
+        relaxed: Whether executions may leave any column empty and have ids and embeddings of any
+            kind, as real ones do.
 
     Yields:
         A connection whose default catalogue is the new database, without indexes as yet: they
@@ -52,7 +57,7 @@ def creating(path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
         with storage_errors(path):
             con = connect(draft)
             try:
-                _run(con, "executions", "metadata", "views")
+                _run(con, "executions", *(["relaxed"] if relaxed else []), "metadata", "views")
                 con.execute(
                     "INSERT INTO metadata VALUES ('schema_version', $version, $at)",
                     {"version": str(SCHEMA_VERSION), "at": utc_now()},

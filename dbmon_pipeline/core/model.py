@@ -63,5 +63,5 @@ COLUMNS = (
 )
 """The slim row, in the order of the source's schema.
 
-Left behind are ``embedding``, ``task_description`` and ``metadata``: large, and needed by no figure.
+Left behind are ``embedding``, ``task_description`` and ``metadata``: large, and not needed.
 """

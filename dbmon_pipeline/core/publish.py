@@ -1,8 +1,8 @@
 """Publishing: a whole generation of Parquet files is swapped in at once.
 
-Files are ``YYYY-MM.parquet`` for months that have closed and ``YYYY-MM-DD.parquet`` in the open one, so
-the cost follows what changed. A file that did not change is carried over by a hard link. Readers
-follow ``published/current`` once and stay in that generation.
+Files are ``YYYY-MM.parquet`` for months that have closed and ``YYYY-MM-DD.parquet`` in the open
+one, so the cost follows what changed. A file that did not change is carried over by a hard link.
+Readers follow ``published/current`` once and stay in that generation.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Reconciliation: what was copied equals the source, and what was rolled up equals what was copied."""
+"""Reconciliation: the copy equals the source, and the tables equal the copy."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """The catalogue of summary tables.
 
-Each entry has its SELECT in ``sql/rollups/NAME.sql``; the name is the warehouse table, the published
-folder and the Dagster asset. A new summary table is one SQL file and one entry here.
+Each entry has its SELECT in ``sql/rollups/NAME.sql``; the name is the warehouse table, the
+published folder and the Dagster asset. A new summary table is one SQL file and one entry here.
 """
 
 from __future__ import annotations

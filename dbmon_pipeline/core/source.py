@@ -20,7 +20,7 @@ import duckdb
 
 from dbmon_pipeline.core.config import SourceLimits
 from dbmon_pipeline.core.duck import explain_source, quoted
-from dbmon_pipeline.core.errors import SourceError, SourceLockedError
+from dbmon_pipeline.core.errors import ContractError, SourceError, SourceLockedError
 from dbmon_pipeline.core.model import COLUMNS, Column, Role
 
 _HAS_INSTANT_TYPE = ("TIMESTAMP", "TIMESTAMP_S", "TIMESTAMP_MS", "TIMESTAMP_NS")
@@ -226,7 +226,7 @@ class Source:
         """The types of those columns that we take.
 
         Raises:
-            SourceError: There is no such table, or a column is missing or of an unusable type.
+            ContractError: There is no such table, or a column is missing or of an unusable type.
         """
         con, path = self._cursor, self.path
         tables = con.execute(
@@ -234,7 +234,7 @@ class Source:
             " WHERE database_name = 'source' AND schema_name = 'main' AND table_name = 'executions'"
         ).fetchall()
         if not tables:
-            raise SourceError(
+            raise ContractError(
                 f"{path} has no table 'executions'", remedy="name the orchestrator's learning.db"
             )
         types = dict(
@@ -247,7 +247,7 @@ class Source:
         for column in COLUMNS:
             if column.name not in types:
                 if column.required:
-                    raise SourceError(
+                    raise ContractError(
                         f"{path}: executions has no column '{column.name}'",
                         remedy="add it; the schema contract is in sql/source/executions.sql",
                     )
@@ -262,7 +262,7 @@ class Source:
                 duckdb.ConversionException,
                 duckdb.NotImplementedException,
             ):
-                raise SourceError(
+                raise ContractError(
                     f"{path}: executions.{column.name} is {types[column.name]},"
                     f" which cannot be read as {column.type}",
                     remedy="change its type; the schema contract is in sql/source/executions.sql",
@@ -315,6 +315,6 @@ def _unreachable(path: Path, error: OSError) -> SourceError:
     if isinstance(error, FileNotFoundError):
         return SourceError(
             f"{path} does not exist",
-            remedy="name the learning.db with --source or DBMON_SOURCE, or make one with dbmon sample",
+            remedy="name the learning.db with --source or DBMON_SOURCE, or run dbmon sample",
         )
     return SourceError(f"{path} cannot be read ({error})", remedy="check the path and the disk")

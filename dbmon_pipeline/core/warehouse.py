@@ -162,7 +162,7 @@ class Warehouse:
         """Note that days of tables wait for a stage; inside a transaction."""
         self.con.execute(
             "INSERT INTO pending_days SELECT name, day, $stage"
-            " FROM unnest($tables) AS names (name) CROSS JOIN unnest(CAST($days AS DATE[])) AS d (day)",
+            " FROM unnest($tables) AS t (name) CROSS JOIN unnest(CAST($days AS DATE[])) AS d (day)",
             {"tables": list(tables), "days": list(days), "stage": stage},
         )
 

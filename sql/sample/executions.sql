@@ -68,7 +68,7 @@ shares AS (
     FROM hours
 ),
 
-numbered AS (
+numbered AS MATERIALIZED (
     SELECT
         started_at,
         first_row,

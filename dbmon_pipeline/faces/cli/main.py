@@ -9,7 +9,7 @@ import click
 import typer
 
 from dbmon_pipeline.core.errors import DbmonError
-from dbmon_pipeline.faces.cli import make
+from dbmon_pipeline.faces.cli import make, refresh, tables
 from dbmon_pipeline.faces.cli.output import ExitCode, say
 
 app = typer.Typer(
@@ -18,7 +18,15 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Monitoring for the DuckDB database in which an orchestrator of AI agents logs its work.",
 )
-for command in (make.init, make.sample, make.load):
+for command in (
+    refresh.refresh,
+    tables.tables,
+    tables.show,
+    refresh.dev,
+    make.init,
+    make.sample,
+    make.load,
+):
     app.command()(command)
 
 

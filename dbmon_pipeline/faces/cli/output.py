@@ -2,8 +2,21 @@
 
 from __future__ import annotations
 
+import csv
+import json
+import logging
+import math
 import sys
-from enum import IntEnum
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import date, datetime
+from enum import IntEnum, StrEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from dbmon_pipeline.core.published import Rows
+
+_WIDEST_CELL = 40
 
 
 class ExitCode(IntEnum):
@@ -14,6 +27,14 @@ class ExitCode(IntEnum):
     INTERRUPTED = 130
 
 
+class Format(StrEnum):
+    """How rows are printed."""
+
+    TABLE = "table"
+    JSON = "json"
+    CSV = "csv"
+
+
 def say(line: str) -> None:
     """Print a line about the data, on stderr."""
     sys.stderr.write(f"{line}\n")
@@ -22,3 +43,98 @@ def say(line: str) -> None:
 def put(line: str) -> None:
     """Print a line of what was asked for, on stdout."""
     sys.stdout.write(f"{line}\n")
+
+
+def put_rows(rows: Rows, form: Format) -> None:
+    """Print rows: a table for people, JSON or CSV for programs."""
+    match form:
+        case Format.JSON:
+            records = [
+                {name: _plain(value) for name, value in zip(rows.columns, row, strict=True)}
+                for row in rows.rows
+            ]
+            put(json.dumps(records, indent=1, ensure_ascii=False, allow_nan=False))
+        case Format.CSV:
+            writer = csv.writer(sys.stdout, lineterminator="\n")
+            writer.writerow(rows.columns)
+            writer.writerows([[_plain(value) for value in row] for row in rows.rows])
+        case Format.TABLE:
+            _put_table(rows)
+
+
+def _plain(value: object) -> object:
+    """A value as JSON and CSV have it: instants with a Z, no NaN."""
+    if isinstance(value, datetime):
+        return value.isoformat() + "Z"
+    if isinstance(value, date):
+        return value.isoformat()
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
+
+
+def _put_table(rows: Rows) -> None:
+    cells = [rows.columns, *(tuple(_cell(value) for value in row) for row in rows.rows)]
+    widths = [max(len(row[column]) for row in cells) for column in range(len(rows.columns))]
+    numeric = [
+        all(isinstance(row[column], int | float | None) for row in rows.rows)
+        for column in range(len(rows.columns))
+    ]
+    for row in cells:
+        line = "  ".join(
+            cell.rjust(width) if is_number else cell.ljust(width)
+            for cell, width, is_number in zip(row, widths, numeric, strict=True)
+        )
+        put(line.rstrip())
+
+
+def _cell(value: object) -> str:
+    """A value for a person: short, on one line, and without control characters."""
+    match value:
+        case None:
+            return "-"
+        case bool():
+            return "yes" if value else "no"
+        case float():
+            return f"{value:,.4g}" if abs(value) < 1 else f"{value:,.2f}"
+        case datetime():
+            return value.isoformat(sep=" ", timespec="seconds")
+    text = "".join(c if c.isprintable() else " " for c in str(value))
+    return text if len(text) <= _WIDEST_CELL else f"{text[: _WIDEST_CELL - 1]}…"
+
+
+@contextmanager
+def progress() -> Iterator[None]:
+    """Show what the core logs: in one line that changes on a terminal, in plain lines elsewhere."""
+    handler = _Progress()
+    logger = logging.getLogger("dbmon_pipeline")
+    before = logger.level
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        handler.end()
+        logger.removeHandler(handler)
+        logger.setLevel(before)
+
+
+class _Progress(logging.Handler):
+    _drawn = False
+
+    def emit(self, record: logging.LogRecord) -> None:
+        line = record.getMessage()
+        if record.levelno >= logging.WARNING:
+            self.end()
+            say(f"warning: {line}")
+        elif sys.stderr.isatty():
+            sys.stderr.write(f"\r\x1b[K{line}")
+            sys.stderr.flush()
+            self._drawn = True
+        else:
+            say(line)
+
+    def end(self) -> None:
+        if self._drawn:
+            sys.stderr.write("\r\x1b[K")
+            self._drawn = False

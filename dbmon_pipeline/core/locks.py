@@ -1,0 +1,107 @@
+"""File locks: they end with the process that holds them, however it ends."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from dbmon_pipeline.core.errors import HomeBusyError, HomeError
+from dbmon_pipeline.core.instants import iso, utc_now
+from dbmon_pipeline.core.settings import Home
+
+_POLL_SECONDS = 0.1
+
+
+@contextmanager
+def home_lock(home: Home, who: str, *, wait_seconds: float) -> Iterator[None]:
+    """Be the one process that works in a home.
+
+    Args:
+        home: The home; made if it does not exist.
+        who: What this process does, told to whoever waits.
+        wait_seconds: How long to wait for another one to end.
+
+    Raises:
+        HomeBusyError: Another process still works there; it is named.
+        HomeError: The home cannot be written.
+    """
+    with _open(home.lock) as descriptor:
+        deadline = time.monotonic() + wait_seconds
+        while not _try_lock(descriptor):
+            if time.monotonic() >= deadline:
+                raise HomeBusyError(
+                    f"{home.path} is in use by {_holder(home.lock)}",
+                    remedy="wait until it has ended, or raise home.lock_wait_seconds",
+                )
+            time.sleep(_POLL_SECONDS)
+        note = json.dumps({"who": who, "process": os.getpid(), "since": iso(utc_now())})
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, note.encode(), 0)
+        yield
+
+
+@contextmanager
+def alive(path: Path) -> Iterator[None]:
+    """Show that something lives, by a file that is locked for as long as it does.
+
+    Raises:
+        HomeError: The file cannot be written.
+    """
+    with _open(path) as descriptor:
+        _try_lock(descriptor)
+        try:
+            yield
+        finally:
+            path.unlink(missing_ok=True)
+
+
+def is_alive(path: Path) -> bool:
+    """Whether a file made by :func:`alive` is still locked; one that is not is removed."""
+    try:
+        descriptor = os.open(path, os.O_RDWR)
+    except FileNotFoundError:
+        return False
+    try:
+        if not _try_lock(descriptor):
+            return True
+        path.unlink(missing_ok=True)
+        return False
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def _open(path: Path) -> Iterator[int]:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    except OSError as error:
+        raise HomeError(
+            f"{path.parent} cannot be written ({error.strerror})",
+            remedy="name a folder that you may write with --home or DBMON_HOME",
+        ) from None
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _try_lock(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _holder(path: Path) -> str:
+    try:
+        note = json.loads(path.read_text("utf-8"))
+        return f"{note['who']} (process {note['process']}, since {note['since']})"
+    except (OSError, ValueError, KeyError):
+        return "another process"

@@ -1,0 +1,24 @@
+"""Assembles Dagster, and does nothing else."""
+
+from __future__ import annotations
+
+import dagster as dg
+
+from dbmon_pipeline.core.settings import Settings
+from dbmon_pipeline.orchestration import assets, checks, jobs, schedules, sensors
+from dbmon_pipeline.orchestration.resources import WarehouseResource
+
+defs = dg.Definitions(
+    assets=[
+        assets.learning_db,
+        *dg.with_source_code_references(
+            [assets.executions, assets.summary_tables, assets.publication]
+        ),
+    ],
+    asset_checks=[checks.equals_source, checks.equals_executions, checks.data_quality],
+    jobs=[jobs.refresh, jobs.retention],
+    schedules=[schedules.hourly_refresh, schedules.daily_refresh, schedules.nightly_retention],
+    sensors=[sensors.source_changes_sensor],
+    resources={"warehouse": WarehouseResource(database=str(Settings.load().home.warehouse))},
+    executor=dg.in_process_executor,
+)

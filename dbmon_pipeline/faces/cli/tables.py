@@ -1,0 +1,38 @@
+"""``dbmon tables`` and ``dbmon show``: what is published, row by row."""
+
+from pathlib import Path
+from typing import Annotated, Optional
+
+import typer
+
+from dbmon_pipeline.core.instants import iso
+from dbmon_pipeline.core.published import Published, Rows
+from dbmon_pipeline.core.settings import Settings
+from dbmon_pipeline.faces.cli.output import Format, put_rows
+
+HomeOption = Annotated[
+    Optional[Path], typer.Option("--home", help="The working folder. [DBMON_HOME, .dbmon]")
+]
+FormatOption = Annotated[Format, typer.Option("--format", help="How to print.")]
+
+
+def tables(home: HomeOption = None, format: FormatOption = Format.TABLE) -> None:  # noqa: A002
+    """List the published tables."""
+    manifest = Published(Settings.load(home=home).home).manifest
+    through = iso(manifest.data_through) if manifest.data_through else None
+    rows: list[tuple[object, ...]] = [
+        (name, manifest.rows(name), len(files), through) for name, files in manifest.tables.items()
+    ]
+    put_rows(Rows(("table", "rows", "files", "data_through"), rows), format)
+
+
+def show(
+    table: Annotated[str, typer.Argument(help="One of those that dbmon tables lists.")],
+    home: HomeOption = None,
+    limit: Annotated[
+        int, typer.Option(min=1, help="Print so many rows, the last in the order of the key.")
+    ] = 20,
+    format: FormatOption = Format.TABLE,  # noqa: A002
+) -> None:
+    """Print rows of a published table."""
+    put_rows(Published(Settings.load(home=home).home).rows(table, limit=limit), format)

@@ -1,0 +1,215 @@
+"""Assets: the source, the warehouse's copy, one summary table each, and the publication."""
+
+from collections.abc import Iterator
+from datetime import date
+from typing import Any
+
+import dagster as dg
+
+from dbmon_pipeline.core.duck import connect
+from dbmon_pipeline.core.errors import ContractError
+from dbmon_pipeline.core.extract import Extraction, extract, kept_from
+from dbmon_pipeline.core.files import shipped
+from dbmon_pipeline.core.instants import day_start, iso, parse_as_of
+from dbmon_pipeline.core.model import COLUMNS
+from dbmon_pipeline.core.publish import publish
+from dbmon_pipeline.core.redaction import Redactor
+from dbmon_pipeline.core.rollups import BY_NAME, ROLLUPS, Rollup
+from dbmon_pipeline.core.summaries import roll_up
+from dbmon_pipeline.core.warehouse import EXECUTIONS_COLUMNS, Stage, State
+from dbmon_pipeline.orchestration.partitions import days
+from dbmon_pipeline.orchestration.resources import WarehouseResource, failures
+
+OWNERS = ["team:monitoring"]
+SCHEMA_CONTRACT = "schema_contract"
+
+
+class RefreshConfig(dg.Config):
+    """What a run speaks for.
+
+    Attributes:
+        as_of: An ISO 8601 instant that has passed; the present one if left out.
+    """
+
+    as_of: str | None = None
+
+
+learning_db = dg.AssetSpec(
+    "learning_db",
+    group_name="source",
+    kinds={"duckdb"},
+    owners=OWNERS,
+    description="The orchestrator's DuckDB file with its table `executions`. Somebody else"
+    " writes it; it is read in moments and never written.",
+)
+
+
+@dg.asset(
+    deps=[learning_db],
+    partitions_def=days,
+    backfill_policy=dg.BackfillPolicy.single_run(),
+    group_name="warehouse",
+    kinds={"duckdb"},
+    owners=OWNERS,
+    description="The slim copy of the executions: one row per task, without embeddings,"
+    " descriptions and metadata. Only hours that differ from the source are copied.",
+    metadata={
+        "dagster/table_name": "warehouse.executions",
+        "dagster/column_schema": dg.TableSchema(
+            [dg.TableColumn(column.name, column.type) for column in COLUMNS]
+        ),
+    },
+    check_specs=[
+        dg.AssetCheckSpec(
+            SCHEMA_CONTRACT,
+            asset="executions",
+            blocking=True,
+            description="The source has the table and the required columns, in usable types.",
+        )
+    ],
+)
+def executions(
+    context: dg.AssetExecutionContext, config: RefreshConfig, warehouse: WarehouseResource
+) -> Iterator[dg.MaterializeResult[Any] | dg.AssetCheckResult]:
+    """Copy the changed hours of the run's days out of the source."""
+    settings, source = warehouse.settings, warehouse.source()
+    keys = context.partition_key_range
+    with failures():
+        try:
+            result = extract(
+                warehouse.warehouse,
+                source,
+                settings.config,
+                Redactor(settings.config.redaction),
+                days=(date.fromisoformat(keys.start), date.fromisoformat(keys.end)),
+                as_of=parse_as_of(config.as_of),
+            )
+        except ContractError as error:
+            yield dg.AssetCheckResult(
+                check_name=SCHEMA_CONTRACT, passed=False, metadata={"problem": str(error)}
+            )
+            raise
+        identity = source.identity
+    context.log_event(
+        dg.AssetObservation(
+            learning_db.key,
+            metadata={
+                **{name: value for name, value in identity.items() if isinstance(value, str | int)},
+                "future_rows": result.overview.future_rows,
+                "rows_before_history": result.overview.too_old_rows,
+                "rows_without_timestamp": result.overview.rows_without_timestamp,
+            },
+        )
+    )
+    yield dg.MaterializeResult(metadata=_extraction_metadata(result))
+    missing = result.overview.missing_columns
+    yield dg.AssetCheckResult(
+        check_name=SCHEMA_CONTRACT,
+        passed=True,
+        metadata={"missing_optional_columns": ", ".join(missing) or "none"},
+    )
+
+
+def _extraction_metadata(result: Extraction) -> dict[str, dg.MetadataValue | int | float | str]:
+    return {
+        "rows_extracted": result.rows,
+        "hours_touched": len(result.hours),
+        "days_touched": len(result.days),
+        "days": ", ".join(day.isoformat() for day in result.days[-40:]) or "none",
+        "late_rows_repaired": result.late_rows,
+        "hours_left": result.hours_left,
+        "unrepairable_hours": result.unrepairable_hours,
+        "source_attaches": len(result.holds_ms),
+        "longest_lock_ms": round(max(result.holds_ms), 1),
+        "total_lock_ms": round(sum(result.holds_ms), 1),
+        "data_through": iso(result.data_through) if result.data_through else "not yet",
+    }
+
+
+def _column_schema(rollup: Rollup) -> dg.TableSchema:
+    """The columns of a summary table, as DuckDB derives them from its SELECT."""
+    with connect() as con:
+        con.execute(f"CREATE TABLE executions ({EXECUTIONS_COLUMNS})")
+        moment = day_start(date(2023, 1, 1))
+        described = con.execute(
+            f"DESCRIBE {rollup.select}", {"window_start": moment, "window_end": moment}
+        ).fetchall()
+    return dg.TableSchema([dg.TableColumn(name, kind) for name, kind, *_ in described])
+
+
+def _summary_spec(rollup: Rollup) -> dg.AssetSpec:
+    sql = shipped("sql", "rollups", f"{rollup.name}.sql")
+    return dg.AssetSpec(
+        rollup.name,
+        deps=["executions"],
+        group_name="summaries",
+        kinds={"duckdb", "sql"},
+        owners=OWNERS,
+        description=f"One row: {rollup.grain}.\n\n```sql\n{rollup.select}\n```",
+        skippable=True,
+        metadata={
+            "dagster/table_name": f"warehouse.{rollup.name}",
+            "dagster/column_schema": _column_schema(rollup),
+            "dagster/code_references": dg.CodeReferencesMetadataValue(
+                code_references=[
+                    dg.LocalFileCodeReference(file_path=str(sql), line_number=1, label="SELECT")
+                ]
+            ),
+        },
+    )
+
+
+@dg.multi_asset(specs=[_summary_spec(rollup) for rollup in ROLLUPS], can_subset=True)
+def summary_tables(
+    context: dg.AssetExecutionContext, warehouse: WarehouseResource
+) -> Iterator[dg.MaterializeResult[Any]]:
+    """Roll up the days that the extraction touched, table by table."""
+    opened = warehouse.warehouse
+    as_of = opened.instant(State.AS_OF)
+    for rollup in ROLLUPS:
+        if as_of is None or dg.AssetKey(rollup.name) not in context.selected_asset_keys:
+            continue
+        waiting = sorted(opened.pending(rollup.name, Stage.ROLL_UP))
+        with failures():
+            result = roll_up(opened, rollup, as_of)
+        yield dg.MaterializeResult(
+            asset_key=rollup.name,
+            metadata={
+                "dagster/row_count": result.rows,
+                "rows_written": result.rows_written,
+                "days_rolled_up": result.days,
+                "days": ", ".join(day.isoformat() for day in waiting[-40:]) or "none",
+            },
+        )
+
+
+@dg.asset(
+    deps=[rollup.name for rollup in ROLLUPS],
+    group_name="published",
+    kinds={"parquet"},
+    owners=OWNERS,
+    description="One consistent generation of all summary tables as Parquet files, swapped in at"
+    " once under `published/current`. Readers open nothing else.",
+)
+def publication(warehouse: WarehouseResource) -> dg.MaterializeResult[Any]:
+    """Publish what was rolled up, then let raw rows go that are older than the kept window."""
+    settings, opened = warehouse.settings, warehouse.warehouse
+    with failures():
+        result = publish(opened, settings.home, keep=settings.config.keep.generations)
+        manifest = result.manifest
+        opened.forget_executions_before(kept_from(settings.config, manifest.as_of))
+    rows = "\n".join(
+        f"| {name} | {BY_NAME[name].grain} | {manifest.rows(name):,} |" for name in manifest.tables
+    )
+    return dg.MaterializeResult(
+        metadata={
+            "generation": manifest.generation,
+            "files_written": result.files_written,
+            "files_carried_over": result.files_carried,
+            "bytes_written": result.bytes_written,
+            "as_of": iso(manifest.as_of),
+            "data_through": iso(manifest.data_through) if manifest.data_through else "not yet",
+            "folder": dg.MetadataValue.path(settings.home.current),
+            "tables": dg.MetadataValue.md(f"| table | one row | rows |\n|---|---|---:|\n{rows}"),
+        }
+    )

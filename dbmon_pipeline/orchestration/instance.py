@@ -1,0 +1,101 @@
+"""The Dagster instance of a home, and a refresh that is run in this process against it."""
+
+import os
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import date, datetime
+from pathlib import Path
+
+import dagster as dg
+
+from dbmon_pipeline.core.errors import HomeError, RefreshError
+from dbmon_pipeline.core.files import shipped, write_whole
+from dbmon_pipeline.core.instants import iso
+from dbmon_pipeline.core.settings import Home
+from dbmon_pipeline.orchestration.partitions import range_tags
+
+LOCATION = "dbmon_pipeline"
+"""The code location's name, in ``workspace.yaml`` too."""
+
+_REPOSITORY_TAG = ".dagster/repository"
+"""Without it a run does not show among its job's runs."""
+
+
+def prepare(home: Home) -> Path:
+    """Give a home its Dagster instance, as the shipped configuration has it.
+
+    Returns:
+        The folder of the instance, for ``DAGSTER_HOME``.
+
+    Raises:
+        HomeError: It cannot be written.
+    """
+    wanted = shipped("config", "dagster.yaml").read_text("utf-8")
+    path = home.dagster / "dagster.yaml"
+    try:
+        if not path.exists() or path.read_text("utf-8") != wanted:
+            write_whole(path, wanted)
+    except OSError as error:
+        raise HomeError(
+            f"{home.path} cannot be written ({error.strerror})",
+            remedy="name a folder that you may write with --home or DBMON_HOME",
+        ) from None
+    return home.dagster
+
+
+@contextmanager
+def opened(home: Home) -> Iterator[dg.DagsterInstance]:
+    """The instance of a home.
+
+    Raises:
+        HomeError: It cannot be written.
+    """
+    folder = prepare(home)
+    os.environ["DAGSTER_HOME"] = str(folder)
+    with warnings.catch_warnings(), dg.DagsterInstance.from_config(str(folder)) as instance:
+        yield instance
+
+
+def run_refresh(
+    job: dg.JobDefinition,
+    instance: dg.DagsterInstance,
+    stretch: tuple[date, date],
+    as_of: datetime,
+) -> None:
+    """Run the refresh of a stretch of days in this process.
+
+    Raises:
+        RefreshError: The run failed; the message is that of its first failed step or check.
+    """
+    result = job.execute_in_process(
+        instance=instance,
+        tags={**range_tags(stretch), _REPOSITORY_TAG: f"__repository__@{LOCATION}"},
+        run_config={"ops": {"executions": {"config": {"as_of": iso(as_of)}}}},
+        raise_on_error=False,
+    )
+    if not result.success:
+        raise RefreshError(
+            _why(result),
+            remedy=f"the last published data stays; see run {result.run_id} in dbmon dev",
+        )
+
+
+def _why(result: dg.ExecuteInProcessResult) -> str:
+    for event in result.all_events:
+        if event.is_asset_check_evaluation:
+            check = event.asset_check_evaluation_data
+            if check.blocking and not check.passed:
+                table = check.asset_key.to_user_string()
+                return f"the check {check.check_name} of {table} failed"
+    for event in result.all_events:
+        if event.is_step_failure:
+            data = event.step_failure_data
+            if data.user_failure_data and data.user_failure_data.description:
+                return data.user_failure_data.description
+            if data.error:
+                return data.error.message
+    for event in result.all_events:
+        if event.is_run_failure and event.job_failure_data.error:
+            return event.job_failure_data.error.message
+    return "the run failed"
