@@ -82,12 +82,6 @@ def changed_hours(
     return changed
 
 
-def row_hash(source: Source) -> str:
-    """SQL for the hash of a row as the source stores it, over the columns that we take."""
-    columns = ", ".join(f'"{column}"' for column in source.raw_columns)
-    return f"hash({columns})"
-
-
 def _fingerprint(source: Source, window: Window) -> None:
     """Fill ``memory.main.fingerprints``, in slices that keep within the configured hold."""
     start, end = window
@@ -103,10 +97,10 @@ def _fingerprint(source: Source, window: Window) -> None:
             con.execute(
                 f"""
                 INSERT INTO memory.main.fingerprints
-                SELECT date_trunc('hour', {source.expression("timestamp")}),
-                    count(*), sum({row_hash(source)})
+                SELECT date_trunc('hour', {source.schema.expression("timestamp")}),
+                    count(*), sum({source.schema.row_hash})
                 FROM source.main.executions
-                WHERE {source.at_or_after("start")} AND NOT {source.at_or_after("until")}
+                WHERE {source.schema.between("start", "until")}
                 GROUP BY 1
                 """,
                 {"start": start, "until": until},

@@ -128,7 +128,7 @@ def _uncastable(
 ) -> LoadError | None:
     """Find the value that stopped an insert."""
     bad = ", ".join(
-        f"any_value(CAST({name} AS VARCHAR)) FILTER ({_cast('TRY_CAST', name, type_)} IS NULL)"
+        f"any_value(CAST({name} AS VARCHAR)) FILTER ({_fails(name, type_)})"
         for name, type_ in types.items()
     )
     found = con.execute(f"SELECT {bad} FROM {reader}", _argument(file)).fetchone()
@@ -139,6 +139,14 @@ def _uncastable(
                 remedy="correct the value, or leave it empty",
             )
     return None
+
+
+def _fails(name: str, type_: str) -> str:
+    """Whether a cast gives NULL, in the list itself or for one of its items."""
+    cast = _cast("TRY_CAST", name, type_)
+    if type_.endswith("[]"):
+        return f"coalesce(list_contains([item IS NULL FOR item IN {cast}], true), true)"
+    return f"{cast} IS NULL"
 
 
 def _checked_count(con: duckdb.DuckDBPyConnection, file: Path) -> int:
@@ -158,7 +166,7 @@ def _checked_count(con: duckdb.DuckDBPyConnection, file: Path) -> int:
     ).fetchall()
     if repeated:
         raise LoadError(
-            f"{file}: task_id {', '.join(row[0] for row in repeated)} stands there more than once",
+            f"{file}: task_id {', '.join(row[0] for row in repeated)} occurs more than once",
             remedy="give each execution an id of its own, or remove the copies",
         )
     return int(rows)
@@ -170,8 +178,8 @@ def _argument(file: Path) -> dict[str, str]:
 
 
 def _unreadable(file: Path, error: duckdb.Error) -> LoadError:
-    kind, first = file.suffix.lower().lstrip("."), str(error).splitlines()[0]
+    kind, reason = file.suffix.lower().lstrip("."), " ".join(str(error).split())[:200]
     return LoadError(
-        f"{file} cannot be read as {kind} ({first})",
+        f"{file} cannot be read as {kind} ({reason})",
         remedy="export the executions again, or give the file the ending of what it is",
     )

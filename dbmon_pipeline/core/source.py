@@ -19,12 +19,10 @@ from pathlib import Path
 import duckdb
 
 from dbmon_pipeline.core.config import SourceLimits
+from dbmon_pipeline.core.contract import SourceSchema, inspect
 from dbmon_pipeline.core.duck import explain_source, quoted
-from dbmon_pipeline.core.errors import ContractError, SourceError, SourceLockedError
-from dbmon_pipeline.core.model import COLUMNS, Column, Role
+from dbmon_pipeline.core.errors import SourceError, SourceLockedError
 
-_HAS_INSTANT_TYPE = ("TIMESTAMP", "TIMESTAMP_S", "TIMESTAMP_MS", "TIMESTAMP_NS")
-_FLOATING = ("FLOAT", "DOUBLE")
 _AIM = 0.8
 """Which part of the longest hold a slice is sized for, since the next one may be slower."""
 FUTURE_TOLERANCE = timedelta(minutes=5)
@@ -69,7 +67,7 @@ class Source:
         self.holds_ms: list[float] = []
         self._limits = limits
         self._cursor = con.cursor()
-        self._types: dict[str, str] | None = None
+        self._schema: SourceSchema | None = None
 
     @property
     def identity(self) -> dict[str, object]:
@@ -98,8 +96,8 @@ class Source:
         self._check_file()
         started = self._attach()
         try:
-            if self._types is None:
-                self._types = self._inspect()
+            if self._schema is None:
+                self._schema = inspect(self._cursor, self.path)
             yield self._cursor
         except duckdb.ConversionException as error:
             raise SourceError(
@@ -129,67 +127,39 @@ class Source:
             SourceError: As for :meth:`attached`.
         """
         with self.attached() as con:
-            timestamp = self.expression("timestamp")
-            within = f"{self.at_or_after('start')} AND NOT {self.at_or_after('as_of')}"
+            schema = self.schema
 
             def count(condition: str, **instants: datetime) -> int:
-                return int(
-                    con.execute(
-                        f"SELECT count(*) FROM source.executions WHERE {condition}", instants
-                    ).fetchall()[0][0]
-                )
+                (rows,) = con.execute(
+                    f"SELECT count(*) FROM source.main.executions WHERE {condition}", instants
+                ).fetchall()[0]
+                return int(rows)
 
             first = con.execute(
-                f"SELECT {timestamp} FROM source.executions WHERE {within} ORDER BY 1 LIMIT 1",
+                f"SELECT {schema.expression('timestamp')} FROM source.main.executions"
+                f" WHERE {schema.between('start', 'as_of')} ORDER BY 1 LIMIT 1",
                 {"start": history_start, "as_of": as_of},
             ).fetchone()
+            later = schema.at_or_after("instant")
             return Overview(
                 oldest=first[0] if first else None,
-                future_rows=count(self.at_or_after("as_of"), as_of=as_of),
-                far_future_rows=count(self.at_or_after("as_of"), as_of=as_of + FUTURE_TOLERANCE),
-                too_old_rows=count(f"NOT {self.at_or_after('start')}", start=history_start),
-                rows_without_timestamp=count(f"{timestamp} IS NULL"),
-                missing_columns=self.missing_columns,
+                future_rows=count(later, instant=as_of),
+                far_future_rows=count(later, instant=as_of + FUTURE_TOLERANCE),
+                too_old_rows=count(f"NOT {later}", instant=history_start),
+                rows_without_timestamp=count(f"{schema.expression('timestamp')} IS NULL"),
+                missing_columns=schema.missing,
             )
 
     @property
-    def missing_columns(self) -> tuple[str, ...]:
-        """Optional columns that the source does not have; known once it was attached."""
-        return tuple(column.name for column in COLUMNS if column.name not in (self._types or {}))
+    def schema(self) -> SourceSchema:
+        """The columns of the source; known once it was attached.
 
-    @property
-    def raw_columns(self) -> tuple[str, ...]:
-        """Those of our columns that the source has; known once it was attached."""
-        return tuple(column.name for column in COLUMNS if column.name in (self._types or {}))
-
-    def at_or_after(self, parameter: str) -> str:
-        """SQL for "the row's timestamp is at or after this parameter".
-
-        The parameter is converted rather than the column, so that DuckDB skips row groups by their
-        minimum and maximum.
+        Raises:
+            RuntimeError: It was never attached.
         """
-        kind = (self._types or {})["timestamp"]
-        if kind in _HAS_INSTANT_TYPE:
-            return f'("timestamp" >= CAST(${parameter} AS TIMESTAMP))'
-        if kind == "TIMESTAMP WITH TIME ZONE":
-            return f'("timestamp" >= CAST(CAST(${parameter} AS TIMESTAMP) AS TIMESTAMPTZ))'
-        return f'(CAST("timestamp" AS TIMESTAMP) >= CAST(${parameter} AS TIMESTAMP))'
-
-    def expression(self, name: str) -> str:
-        """SQL that turns the source's column into ours, NULL if the source does not have it."""
-        column = next(column for column in COLUMNS if column.name == name)
-        return _expression(column, (self._types or {}).get(name))
-
-    def not_finite(self) -> str:
-        """SQL for how many of a row's measures are NaN or infinite."""
-        return (
-            " + ".join(
-                f'CASE WHEN NOT isfinite("{column.name}") THEN 1 ELSE 0 END'
-                for column in COLUMNS
-                if (self._types or {}).get(column.name) in _FLOATING
-            )
-            or "0"
-        )
+        if self._schema is None:
+            raise RuntimeError("the source was not attached yet")
+        return self._schema
 
     def _check_file(self) -> None:
         try:
@@ -222,53 +192,6 @@ class Source:
             else:
                 return started
 
-    def _inspect(self) -> dict[str, str]:
-        """The types of those columns that we take.
-
-        Raises:
-            ContractError: There is no such table, or a column is missing or of an unusable type.
-        """
-        con, path = self._cursor, self.path
-        tables = con.execute(
-            "SELECT table_name FROM duckdb_tables()"
-            " WHERE database_name = 'source' AND schema_name = 'main' AND table_name = 'executions'"
-        ).fetchall()
-        if not tables:
-            raise ContractError(
-                f"{path} has no table 'executions'", remedy="name the orchestrator's learning.db"
-            )
-        types = dict(
-            con.execute(
-                "SELECT lower(column_name), data_type FROM duckdb_columns()"
-                " WHERE database_name = 'source' AND schema_name = 'main'"
-                " AND table_name = 'executions'"
-            ).fetchall()
-        )
-        for column in COLUMNS:
-            if column.name not in types:
-                if column.required:
-                    raise ContractError(
-                        f"{path}: executions has no column '{column.name}'",
-                        remedy="add it; the schema contract is in sql/source/executions.sql",
-                    )
-                continue
-            try:
-                con.execute(
-                    f"SELECT {_expression(column, types[column.name])}"
-                    " FROM source.main.executions LIMIT 0"
-                )
-            except (
-                duckdb.BinderException,
-                duckdb.ConversionException,
-                duckdb.NotImplementedException,
-            ):
-                raise ContractError(
-                    f"{path}: executions.{column.name} is {types[column.name]},"
-                    f" which cannot be read as {column.type}",
-                    remedy="change its type; the schema contract is in sql/source/executions.sql",
-                ) from None
-        return {column.name: types[column.name] for column in COLUMNS if column.name in types}
-
 
 def signature(path: Path) -> str:
     """A text that changes whenever the source is written, from file metadata alone.
@@ -288,23 +211,6 @@ def signature(path: Path) -> str:
         else:
             parts.append(f"{stat.st_ino}:{stat.st_size}:{stat.st_mtime_ns}")
     return " ".join(parts)
-
-
-def _expression(column: Column, source_type: str | None) -> str:
-    if source_type is None:
-        value = f"CAST(NULL AS {column.type})"
-    elif source_type in _FLOATING and column.type in ("DOUBLE", "BIGINT"):
-        value = (
-            f'CASE WHEN isfinite("{column.name}") THEN CAST("{column.name}" AS {column.type}) END'
-        )
-    elif column.role is Role.MEASURE and source_type == "VARCHAR":
-        number = f'CAST("{column.name}" AS DOUBLE)'
-        value = f"CASE WHEN isfinite({number}) THEN {number} END"
-    elif source_type == column.type:
-        value = f'"{column.name}"'
-    else:
-        value = f'CAST("{column.name}" AS {column.type})'
-    return f"coalesce({value}, 'unknown')" if column.role is Role.DIMENSION else value
 
 
 def _unreachable(path: Path, error: OSError) -> SourceError:

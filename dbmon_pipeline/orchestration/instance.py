@@ -1,7 +1,6 @@
 """The Dagster instance of a home, and a refresh that is run in this process against it."""
 
 import os
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import date, datetime
@@ -13,6 +12,7 @@ from dbmon_pipeline.core.errors import HomeError, RefreshError
 from dbmon_pipeline.core.files import shipped, write_whole
 from dbmon_pipeline.core.instants import iso
 from dbmon_pipeline.core.settings import Home
+from dbmon_pipeline.orchestration.assets import SCHEMA_CONTRACT
 from dbmon_pipeline.orchestration.partitions import range_tags
 
 LOCATION = "dbmon_pipeline"
@@ -53,7 +53,7 @@ def opened(home: Home) -> Iterator[dg.DagsterInstance]:
     """
     folder = prepare(home)
     os.environ["DAGSTER_HOME"] = str(folder)
-    with warnings.catch_warnings(), dg.DagsterInstance.from_config(str(folder)) as instance:
+    with dg.DagsterInstance.from_config(str(folder)) as instance:
         yield instance
 
 
@@ -82,20 +82,19 @@ def run_refresh(
 
 
 def _why(result: dg.ExecuteInProcessResult) -> str:
+    """The first thing that went wrong, in the words of the core where it has some."""
     for event in result.all_events:
-        if event.is_asset_check_evaluation:
+        if event.event_type == dg.DagsterEventType.ASSET_CHECK_EVALUATION:
             check = event.asset_check_evaluation_data
-            if check.blocking and not check.passed:
-                table = check.asset_key.to_user_string()
-                return f"the check {check.check_name} of {table} failed"
-    for event in result.all_events:
-        if event.is_step_failure:
-            data = event.step_failure_data
-            if data.user_failure_data and data.user_failure_data.description:
-                return data.user_failure_data.description
-            if data.error:
-                return data.error.message
-    for event in result.all_events:
-        if event.is_run_failure and event.job_failure_data.error:
-            return event.job_failure_data.error.message
+            if check.blocking and not check.passed and check.check_name != SCHEMA_CONTRACT:
+                return f"the check {check.check_name} of {check.asset_key.to_user_string()} failed"
+        elif event.is_step_failure:
+            failed = event.step_failure_data
+            told = failed.user_failure_data.description if failed.user_failure_data else None
+            return told or (failed.error.message if failed.error else "a step failed")
+        elif event.is_run_failure:
+            error = event.job_failure_data.error
+            while error and error.cause:
+                error = error.cause
+            return error.message if error else "the run failed"
     return "the run failed"

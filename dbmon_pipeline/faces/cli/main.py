@@ -47,14 +47,12 @@ def main() -> None:
         say("dbmon: interrupted; what was published stays")
         sys.exit(ExitCode.INTERRUPTED)
     except BrokenPipeError:
-        sys.stdout = None  # type: ignore[assignment]
+        sys.stdout = None
         sys.exit(ExitCode.OK)
     except Exception as error:
         if os.environ.get("DBMON_DEBUG"):
             raise
-        text = " ".join(str(error).split())[:300]
-        say(
-            f"dbmon: unexpected {type(error).__name__} ({text}): set DBMON_DEBUG=1 for the traceback"
-        )
+        text = " ".join(f"{type(error).__name__} {error}".split())[:300]
+        say(f"dbmon: unexpected {text}: set DBMON_DEBUG=1 for the traceback")
         sys.exit(ExitCode.UNKNOWN)
     sys.exit(result if isinstance(result, int) else ExitCode.OK)

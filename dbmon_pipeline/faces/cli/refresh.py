@@ -4,7 +4,7 @@ import logging
 import os
 import sys
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated
 
 import typer
 
@@ -16,11 +16,11 @@ from dbmon_pipeline.core.settings import Settings
 from dbmon_pipeline.faces.cli.output import progress, say
 
 SourceOption = Annotated[
-    Optional[Path],
+    Path | None,
     typer.Option("--source", help="The learning.db. [DBMON_SOURCE, data/learning.db]"),
 ]
 HomeOption = Annotated[
-    Optional[Path], typer.Option("--home", help="The working folder. [DBMON_HOME, .dbmon]")
+    Path | None, typer.Option("--home", help="The working folder. [DBMON_HOME, .dbmon]")
 ]
 
 
@@ -36,7 +36,7 @@ def refresh(
     source: SourceOption = None,
     home: HomeOption = None,
     as_of: Annotated[
-        Optional[str],
+        str | None,
         typer.Option(help="Speak for this ISO 8601 instant, which must have passed. [now]"),
     ] = None,
     full: Annotated[

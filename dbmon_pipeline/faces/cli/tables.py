@@ -1,7 +1,7 @@
 """``dbmon tables`` and ``dbmon show``: what is published, row by row."""
 
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated
 
 import typer
 
@@ -11,7 +11,7 @@ from dbmon_pipeline.core.settings import Settings
 from dbmon_pipeline.faces.cli.output import Format, put_rows
 
 HomeOption = Annotated[
-    Optional[Path], typer.Option("--home", help="The working folder. [DBMON_HOME, .dbmon]")
+    Path | None, typer.Option("--home", help="The working folder. [DBMON_HOME, .dbmon]")
 ]
 FormatOption = Annotated[Format, typer.Option("--format", help="How to print.")]
 

@@ -1,0 +1,57 @@
+# make run: a first refresh; make test: every check and test. Both set up what they need.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+OLDER_DUCKDB := .cache/duckdb-1.5
+
+.PHONY: run test check dev bench lock screenshot clean
+
+run: $(VENV)/.ready
+	@test -e data/learning.db || $(BIN)/dbmon sample data/learning.db --rows 50000 --days 30
+	@$(BIN)/dbmon refresh
+	@$(BIN)/dbmon tables
+	@echo "Next: $(BIN)/dbmon show tier_performance, or make dev for the Dagster UI." >&2
+
+test: check $(OLDER_DUCKDB)/.ready
+	$(BIN)/pytest
+	PYTHONPATH=$(OLDER_DUCKDB) $(BIN)/pytest -p no:cacheprovider
+
+check: $(VENV)/.ready
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+	$(BIN)/mypy
+	$(BIN)/sqlfluff lint --disable-progress-bar sql
+	$(BIN)/lint-imports
+
+dev: $(VENV)/.ready
+	$(BIN)/dbmon dev
+
+bench: $(VENV)/.ready
+	$(BIN)/python -m dbmon_pipeline_tests.benchmarks.bench $(BENCH)
+
+# The asset graph in the README; wants Debian's package chromium.
+screenshot: $(VENV)/.ready
+	$(BIN)/python -m dbmon_pipeline_tests.screenshot docs/asset_graph.png
+
+# Pin every dependency anew, with hashes and without any registry's address.
+lock: $(VENV)/.ready
+	$(BIN)/uv pip compile pyproject.toml --group dev --universal --generate-hashes \
+		--no-strip-extras --no-header --no-emit-index-url --quiet --output-file requirements.lock
+	echo "duckdb<2" | $(BIN)/uv pip compile - --universal --python-version 3.11 --generate-hashes \
+		--no-header --no-emit-index-url --quiet --output-file requirements-duckdb-1.5.lock
+
+clean:
+	rm -rf $(VENV) .cache .dbmon data
+
+$(VENV)/.ready: requirements.lock pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --require-hashes --requirement requirements.lock
+	$(BIN)/pip install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(OLDER_DUCKDB)/.ready: $(VENV)/.ready requirements-duckdb-1.5.lock
+	rm -rf $(OLDER_DUCKDB)
+	$(BIN)/pip install --quiet --require-hashes --no-deps --target $(OLDER_DUCKDB) \
+		--requirement requirements-duckdb-1.5.lock
+	@touch $@

@@ -1,0 +1,130 @@
+"""The schema contract: what a source's ``executions`` must have, and SQL that reads what it has."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import duckdb
+
+from dbmon_pipeline.core.errors import ContractError
+from dbmon_pipeline.core.model import COLUMNS, Column, Role
+
+_INSTANT_TYPES = ("TIMESTAMP", "TIMESTAMP_S", "TIMESTAMP_MS", "TIMESTAMP_NS")
+_FLOATING_TYPES = ("FLOAT", "DOUBLE")
+_REMEDY = "the schema contract is in sql/source/executions.sql"
+
+
+@dataclass(frozen=True)
+class SourceSchema:
+    """Those of our columns that a source has.
+
+    Attributes:
+        types: Their DuckDB types by name.
+    """
+
+    types: Mapping[str, str]
+
+    @property
+    def columns(self) -> str:
+        """SQL for the list of them."""
+        return ", ".join(f'"{name}"' for name in self.types)
+
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """The optional columns that the source does not have."""
+        return tuple(column.name for column in COLUMNS if column.name not in self.types)
+
+    def at_or_after(self, parameter: str) -> str:
+        """SQL for "the row's timestamp is at or after this parameter".
+
+        The parameter is converted rather than the column, so that DuckDB skips row groups by their
+        minimum and maximum.
+        """
+        kind = self.types["timestamp"]
+        if kind in _INSTANT_TYPES:
+            return f'("timestamp" >= CAST(${parameter} AS TIMESTAMP))'
+        if kind == "TIMESTAMP WITH TIME ZONE":
+            return f'("timestamp" >= CAST(CAST(${parameter} AS TIMESTAMP) AS TIMESTAMPTZ))'
+        return f'(CAST("timestamp" AS TIMESTAMP) >= CAST(${parameter} AS TIMESTAMP))'
+
+    def between(self, start: str, end: str) -> str:
+        """SQL for "the row's timestamp lies in ``[start, end)``", both names of parameters."""
+        return f"({self.at_or_after(start)} AND NOT {self.at_or_after(end)})"
+
+    def expression(self, name: str) -> str:
+        """SQL that turns the source's column into ours, NULL if the source does not have it."""
+        column = next(column for column in COLUMNS if column.name == name)
+        return _expression(column, self.types.get(name))
+
+    @property
+    def row_hash(self) -> str:
+        """SQL for the hash of a row as the source stores it, over the columns that we take."""
+        return f"hash({self.columns})"
+
+    @property
+    def not_finite(self) -> str:
+        """SQL for how many of a row's measures are NaN or infinite."""
+        counts = (
+            f'CASE WHEN NOT isfinite("{name}") THEN 1 ELSE 0 END'
+            for name, kind in self.types.items()
+            if kind in _FLOATING_TYPES
+        )
+        return " + ".join(counts) or "0"
+
+
+def inspect(con: duckdb.DuckDBPyConnection, path: Path) -> SourceSchema:
+    """Read the schema of the source that is attached as ``source``.
+
+    Raises:
+        ContractError: There is no such table, or a column is missing or of an unusable type.
+    """
+    where = "database_name = 'source' AND schema_name = 'main' AND table_name = 'executions'"
+    if not con.execute(f"SELECT 1 FROM duckdb_tables() WHERE {where}").fetchall():
+        raise ContractError(
+            f"{path} has no table 'executions'", remedy="name the orchestrator's learning.db"
+        )
+    found = dict(
+        con.execute(
+            f"SELECT lower(column_name), data_type FROM duckdb_columns() WHERE {where}"
+        ).fetchall()
+    )
+    for column in COLUMNS:
+        if column.name not in found:
+            if column.required:
+                raise ContractError(
+                    f"{path}: executions has no column '{column.name}'",
+                    remedy=f"add it; {_REMEDY}",
+                )
+            continue
+        value = _expression(column, found[column.name])
+        try:
+            con.execute(f"SELECT {value} FROM source.main.executions LIMIT 0")
+        except (
+            duckdb.BinderException,
+            duckdb.ConversionException,
+            duckdb.NotImplementedException,
+        ):
+            raise ContractError(
+                f"{path}: executions.{column.name} is {found[column.name]},"
+                f" which cannot be read as {column.type}",
+                remedy=f"change its type; {_REMEDY}",
+            ) from None
+    return SourceSchema({c.name: found[c.name] for c in COLUMNS if c.name in found})
+
+
+def _expression(column: Column, source_type: str | None) -> str:
+    name = f'"{column.name}"'
+    if source_type is None:
+        value = f"CAST(NULL AS {column.type})"
+    elif source_type in _FLOATING_TYPES and column.type in ("DOUBLE", "BIGINT"):
+        value = f"CASE WHEN isfinite({name}) THEN CAST({name} AS {column.type}) END"
+    elif column.role is Role.MEASURE and source_type == "VARCHAR":
+        number = f"CAST({name} AS DOUBLE)"
+        value = f"CASE WHEN isfinite({number}) THEN {number} END"
+    elif source_type == column.type:
+        value = name
+    else:
+        value = f"CAST({name} AS {column.type})"
+    return f"coalesce({value}, 'unknown')" if column.role is Role.DIMENSION else value
