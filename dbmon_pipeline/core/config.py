@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from dbmon_pipeline.core.errors import ConfigError
 
 Positive = Annotated[int, Field(ge=1)]
+Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False, strict=False)]
 
 
 class _Section(BaseModel):
@@ -41,7 +42,7 @@ class SourceLimits(_Section):
         compare_hours: How far back each refresh looks for late, changed and deleted rows.
     """
 
-    lock_wait_seconds: Annotated[float, Field(ge=0, strict=False)] = 5
+    lock_wait_seconds: Seconds = 5
     longest_hold_ms: Positive = 50
     compare_hours: Positive = 48
 
@@ -53,7 +54,7 @@ class HomeLimits(_Section):
         lock_wait_seconds: How long a refresh waits for another one to end.
     """
 
-    lock_wait_seconds: Annotated[float, Field(ge=0, strict=False)] = 60
+    lock_wait_seconds: Seconds = 60
 
 
 class Redaction(_Section):
@@ -100,7 +101,7 @@ def load_config(path: Path, *, defaults: Path) -> MonitoringConfig:
     text = _read(path)
     given = _parse(path, text)
     base = given if path == defaults else _parse(defaults, _read(defaults))
-    merged = {**base, **given}
+    merged = {**base, **{section: values for section, values in given.items() if values is not None}}
     for section, values in given.items():
         fallback = base.get(section)
         if isinstance(values, dict) and isinstance(fallback, dict):

@@ -16,6 +16,18 @@ STORAGE_VERSION = "v1.4.0"
 
 _MAGIC_AT = slice(8, 12)
 _SQLITE = b"SQLite format 3"
+_OF_THE_DISK = (
+    duckdb.IOException,
+    duckdb.FatalException,
+    duckdb.OutOfMemoryException,
+    OSError,
+)
+_FULL = ("no space left", "out of space", "file too large", "disk quota exceeded")
+_DAMAGED = (
+    "Corrupt database file",
+    "Could not read enough bytes",
+    "not a valid DuckDB database file",
+)
 
 
 def connect(
@@ -73,14 +85,17 @@ def storage_errors(path: Path) -> Iterator[None]:
     """
     try:
         yield
-    except (
-        duckdb.IOException,
-        duckdb.FatalException,
-        duckdb.OutOfMemoryException,
-        OSError,
-    ) as error:
-        first = str(error).splitlines()[0]
-        full = "No space left" in first or "out of space" in first.lower()
+    except (duckdb.Error, OSError) as error:
+        first = next(iter(str(error).splitlines()), type(error).__name__)
+        if any(words in first for words in _DAMAGED):
+            raise StorageError(
+                f"{path} is damaged or cut short ({first})",
+                remedy="restore it from a backup, or remove it to have it made anew;"
+                " nothing published was lost",
+            ) from error
+        if not isinstance(error, _OF_THE_DISK):
+            raise
+        full = any(words in first.lower() for words in _FULL)
         raise StorageError(
             f"{path} cannot be written or read ({first})",
             remedy="free some space on that disk and repeat; nothing published was lost"
@@ -99,7 +114,7 @@ def explain_source(path: Path, error: duckdb.Error) -> SourceError:
             f"{path} is locked: {who} holds it open for writing",
             remedy="repeat when that process has closed it; the last published data stays",
         )
-    if "with version number" in text or "Serialized version" in text:
+    if "with version number" in text or "storage version" in text or "Serialized version" in text:
         return SourceError(
             f"{path} was written by a newer DuckDB than {duckdb.__version__} ({text})",
             remedy="upgrade duckdb in this environment",
@@ -112,6 +127,14 @@ def explain_source(path: Path, error: duckdb.Error) -> SourceError:
     return SourceError(
         f"{path} is damaged or cut short ({text})",
         remedy="restore it from a backup or copy it again; the last published data stays",
+    )
+
+
+def unreadable_value(path: Path, error: duckdb.ConversionException) -> SourceError:
+    """A value of a source that is not what its column should hold."""
+    return SourceError(
+        f"{path} holds a value that cannot be read ({str(error).splitlines()[0]})",
+        remedy="correct that value in the source; the last published data stays",
     )
 
 

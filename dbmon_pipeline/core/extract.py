@@ -7,6 +7,7 @@ far the source was read.
 from __future__ import annotations
 
 import json
+import logging
 from dataclasses import asdict, dataclass, field
 from datetime import date, datetime, timedelta
 
@@ -14,12 +15,14 @@ from dbmon_pipeline.core.changes import ChangedHour, Window, changed_hours
 from dbmon_pipeline.core.config import MonitoringConfig
 from dbmon_pipeline.core.errors import RefreshError
 from dbmon_pipeline.core.incoming import Incoming
-from dbmon_pipeline.core.instants import DAY, day_start, hour_floor, iso
+from dbmon_pipeline.core.instants import DAY, day_start, hour_floor, iso, stretches
 from dbmon_pipeline.core.pruning import has_aged, mark_pruned, whole_old_days
 from dbmon_pipeline.core.redaction import Redactor
 from dbmon_pipeline.core.rollups import ROLLUPS
 from dbmon_pipeline.core.source import Overview, Source
 from dbmon_pipeline.core.warehouse import Stage, State, Warehouse
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -80,7 +83,8 @@ def extract(
     """Copy the changed hours of a stretch of days.
 
     The latest hours are compared too, whatever the stretch: only if nothing is left to read there
-    does ``data_through`` move on to ``as_of``.
+    does ``data_through`` move on to ``as_of``. Hours whose copy was found to be wrong, or of which
+    the owner has pruned a part, are read again in any case.
 
     Args:
         warehouse: Where the rows go.
@@ -98,13 +102,25 @@ def extract(
     refuse_going_back(warehouse, as_of)
     redactor.catch_up(warehouse)
     overview = source.overview(day_start(config.history_start), as_of)
+    if overview.missing_columns:
+        columns = ", ".join(overview.missing_columns)
+        logger.warning("%s: executions lacks optional columns: %s", source.path, columns)
     oldest = overview.oldest
     aged = has_aged(warehouse, oldest)
     start = max(day_start(days[0]), day_start(config.history_start))
     end = min(day_start(days[1]) + DAY, as_of)
     recent = compare_since(warehouse, config, as_of)
-    changed = changed_hours(warehouse, source, _merged((start, end), (recent, as_of)), oldest)
-    inside = [hour for hour in changed if start <= hour.hour < end]
+    again = warehouse.distrusted()
+    if aged and oldest and oldest.date() >= kept_from(config, as_of):
+        again.add(hour_floor(oldest))
+    again_days = stretches({hour.date() for hour in again})
+    windows = [
+        (start, end),
+        (recent, as_of),
+        *((day_start(first), min(day_start(last) + DAY, as_of)) for first, last in again_days),
+    ]
+    changed = changed_hours(warehouse, source, _merged(windows), oldest)
+    inside = [hour for hour in changed if start <= hour.hour < end or hour.hour in again]
     hours_left = len(changed) - len(inside)
     cut_short = oldest.date() if oldest and aged else None
     wanted, unrepairable = whole_old_days(
@@ -152,12 +168,15 @@ def refuse_going_back(warehouse: Warehouse, as_of: datetime) -> None:
         )
 
 
-def _merged(first: Window, second: Window) -> list[Window]:
-    """Two windows as one or two that do not overlap; empty ones fall away."""
-    windows = sorted(window for window in (first, second) if window[0] < window[1])
-    if len(windows) == 2 and windows[1][0] <= windows[0][1]:
-        return [(windows[0][0], max(windows[0][1], windows[1][1]))]
-    return windows
+def _merged(windows: list[Window]) -> list[Window]:
+    """Windows as ones that do not overlap, in ascending order; empty ones fall away."""
+    merged: list[Window] = []
+    for start, end in sorted(window for window in windows if window[0] < window[1]):
+        if merged and start <= merged[-1][1]:
+            merged[-1] = (merged[-1][0], max(merged[-1][1], end))
+        else:
+            merged.append((start, end))
+    return merged
 
 
 def _count_late(

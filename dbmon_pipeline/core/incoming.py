@@ -11,7 +11,10 @@ import time
 from collections.abc import Iterator
 from datetime import date, datetime
 
+import duckdb
+
 from dbmon_pipeline.core.changes import ChangedHour, Window
+from dbmon_pipeline.core.duck import unreadable_value
 from dbmon_pipeline.core.instants import HOUR
 from dbmon_pipeline.core.model import COLUMNS
 from dbmon_pipeline.core.redaction import TEXT_COLUMNS, Redactor
@@ -135,10 +138,13 @@ class Incoming:
                 for name in TEXT_COLUMNS
                 if has_secrets
             )
-            con.execute(
-                f"INSERT INTO incoming_executions BY NAME"
-                f" SELECT {columns}, false AS pruned FROM memory.main.slice {joins}"
-            )
+            try:
+                con.execute(
+                    f"INSERT INTO incoming_executions BY NAME"
+                    f" SELECT {columns}, false AS pruned FROM memory.main.slice {joins}"
+                )
+            except duckdb.ConversionException as error:
+                raise unreadable_value(self._source.path, error) from error
             con.execute(
                 f"""
                 INSERT INTO incoming_ledger BY NAME

@@ -113,7 +113,9 @@ def _fill(con: duckdb.DuckDBPyConnection, file: Path, types: dict[str, str]) -> 
         )
     except duckdb.ConversionException as error:
         raise _uncastable(con, file, types, reader) or _unreadable(file, error) from None
-    except (duckdb.InvalidInputException, duckdb.SerializationException) as error:
+    except (duckdb.IOException, duckdb.FatalException, duckdb.OutOfMemoryException):
+        raise
+    except duckdb.Error as error:
         raise _unreadable(file, error) from None
 
 

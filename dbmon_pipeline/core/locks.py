@@ -103,5 +103,5 @@ def _holder(path: Path) -> str:
     try:
         note = json.loads(path.read_text("utf-8"))
         return f"{note['who']} (process {note['process']}, since {note['since']})"
-    except (OSError, ValueError, KeyError):
+    except (OSError, ValueError, KeyError, TypeError):
         return "another process"

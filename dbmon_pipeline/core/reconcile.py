@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
+from itertools import product
 
 from dbmon_pipeline.core.instants import DAY, day_start
 from dbmon_pipeline.core.rollups import ROLLUPS, Rollup
@@ -23,11 +24,13 @@ class Comparison:
         figure: What was computed.
         expected: Its value where the data came from.
         actual: Its value here.
+        hour: The hour that it is of; None if it is of a whole table.
     """
 
     figure: str
     expected: float
     actual: float
+    hour: datetime | None = None
 
     @property
     def agrees(self) -> bool:
@@ -40,12 +43,18 @@ class Comparison:
         )
 
 
-def reconcile_executions(warehouse: Warehouse) -> list[Comparison]:
+def reconcile_executions(warehouse: Warehouse, kept_from: date = date.min) -> list[Comparison]:
     """Compare the copied hours with the control totals taken at the source in the same attach.
 
-    Only hours of days that wait to be published are compared; all of them if none does.
+    Only hours of days that wait to be rolled up or published are compared; all of them if none
+    does.
+
+    Args:
+        warehouse: Extracted.
+        kept_from: The first day whose raw rows are kept; an earlier one may have lost them.
     """
-    days = _days_at_hand(warehouse, [r.name for r in ROLLUPS if r.window is None])
+    tables = [rollup.name for rollup in ROLLUPS if rollup.window is None]
+    days = _days_to_compare(warehouse, tables, Stage, gone_before=kept_from)
     if not days:
         return []
     bounds = {"days": list(days), "start": day_start(min(days)), "end": day_start(max(days)) + DAY}
@@ -73,7 +82,7 @@ def reconcile_executions(warehouse: Warehouse) -> list[Comparison]:
     copied = {row[0]: row[1:] for row in actual}
     nothing = (0,) * len(columns)
     return [
-        Comparison(f"{column} of {hour:%Y-%m-%d %H}:00", want or 0, have or 0)
+        Comparison(f"{column} of {hour:%Y-%m-%d %H}:00", want or 0, have or 0, hour)
         for hour in sorted(known | copied)
         for column, want, have in zip(
             columns, known.get(hour, nothing), copied.get(hour, nothing), strict=True
@@ -84,8 +93,8 @@ def reconcile_executions(warehouse: Warehouse) -> list[Comparison]:
 def reconcile_table(warehouse: Warehouse, rollup: Rollup, as_of: datetime) -> list[Comparison]:
     """Compare the totals of a summary table with those of the executions it was made from.
 
-    Only the days that wait to be published are compared; all whose raw rows are at hand if none
-    does.
+    Only the days that wait to be published are compared; all of them if none does. Days whose raw
+    rows have left cannot be.
     """
     con = warehouse.con
     if rollup.window is not None:
@@ -94,7 +103,7 @@ def reconcile_table(warehouse: Warehouse, rollup: Rollup, as_of: datetime) -> li
         bounds: Mapping[str, object] = {"start": start, "end": end}
         actual = con.execute(here).fetchall()[0]
     else:
-        days = _days_at_hand(warehouse, [rollup.name])
+        days = _days_to_compare(warehouse, [rollup.name], [Stage.PUBLISH], gone_before=date.max)
         if not days:
             return []
         bounds = {
@@ -123,11 +132,37 @@ def reconcile_table(warehouse: Warehouse, rollup: Rollup, as_of: datetime) -> li
     ]
 
 
-def _days_at_hand(warehouse: Warehouse, tables: list[str]) -> set[date]:
-    pending = set().union(*(warehouse.pending(table, Stage.PUBLISH) for table in tables))
-    if pending:
-        return pending
+def redo(warehouse: Warehouse, rollup: Rollup) -> None:
+    """Have the compared days of a table rolled up again by the next refresh: they are wrong.
+
+    Raises:
+        StorageError: The warehouse cannot be written.
+    """
+    if rollup.window is None:
+        days = _days_to_compare(warehouse, [rollup.name], [Stage.PUBLISH], gone_before=date.max)
+        with warehouse.transaction():
+            warehouse.add_pending([rollup.name], days, Stage.ROLL_UP)
+
+
+def _days_to_compare(
+    warehouse: Warehouse, tables: Iterable[str], stages: Iterable[Stage], *, gone_before: date
+) -> set[date]:
+    """The days that wait for one of these stages, or all that have raw rows if none does.
+
+    Left out are those days before ``gone_before`` that had raw rows once and have none now.
+    """
+    pending = set().union(
+        *(warehouse.pending(table, stage) for table, stage in product(tables, stages))
+    )
+    with_rows = _days(warehouse, "SELECT timestamp FROM executions")
+    if not pending:
+        return with_rows
+    known = _days(warehouse, "SELECT hour FROM hour_ledger UNION ALL FROM pruned_hours")
+    return {day for day in pending if day in with_rows or day not in known or day >= gone_before}
+
+
+def _days(warehouse: Warehouse, instants: str) -> set[date]:
     rows = warehouse.con.execute(
-        "SELECT DISTINCT CAST(timestamp AS DATE) FROM executions"
+        f"SELECT DISTINCT CAST(instant AS DATE) FROM ({instants}) AS t (instant)"
     ).fetchall()
     return {day for (day,) in rows}

@@ -14,8 +14,9 @@ from dbmon_pipeline.core.errors import ConfigError
 from dbmon_pipeline.core.files import sql
 from dbmon_pipeline.core.learning_db import creating
 
-PORTION = 250_000
-"""How many rows one statement makes: a few seconds' work, so that progress is seen."""
+PORTION = 3 * 122_880
+"""How many rows one statement makes: a few seconds' work, so that progress is seen, and whole row
+groups of DuckDB's, because a begun one is written again at the commit."""
 
 LONGEST_DAYS = 36_525
 """A hundred years; every hour of them is weighed, rows or not."""

@@ -20,7 +20,7 @@ import duckdb
 
 from dbmon_pipeline.core.config import SourceLimits
 from dbmon_pipeline.core.contract import SourceSchema, inspect
-from dbmon_pipeline.core.duck import explain_source, quoted
+from dbmon_pipeline.core.duck import explain_source, quoted, unreadable_value
 from dbmon_pipeline.core.errors import SourceError, SourceLockedError
 
 _AIM = 0.8
@@ -100,10 +100,7 @@ class Source:
                 self._schema = inspect(self._cursor, self.path)
             yield self._cursor
         except duckdb.ConversionException as error:
-            raise SourceError(
-                f"{self.path} holds a value that cannot be read ({str(error).splitlines()[0]})",
-                remedy="correct that value in the source; the last published data stays",
-            ) from error
+            raise unreadable_value(self.path, error) from error
         except duckdb.Error as error:
             raise explain_source(self.path, error) from error
         finally:

@@ -37,7 +37,7 @@ _TABLES = (
     # rows of that age; it stays.
     f"CREATE TABLE IF NOT EXISTS executions ({EXECUTIONS_COLUMNS}, pruned BOOLEAN)",
     # What the source said of an hour when it was last read: how many rows, the sum of their
-    # hashes, and control totals taken in the same attach as the copy.
+    # hashes (NULL: to be read again), and control totals taken in the same attach as the copy.
     f"CREATE TABLE IF NOT EXISTS hour_ledger ({LEDGER_COLUMNS})",
     # Hours of which rows were pruned: once their raw rows have left the warehouse too, such an
     # hour can never be read again.
@@ -179,8 +179,33 @@ class Warehouse:
             {"table": table, "stage": stage, "days": list(days)},
         )
 
+    def distrust(self, hours: Iterable[datetime]) -> None:
+        """Have hours read again by the next extraction, because the copy of them is wrong.
+
+        Raises:
+            StorageError: The warehouse cannot be written.
+        """
+        wrong = {"hours": list(hours)}
+        with self.transaction() as con:
+            con.execute(
+                "INSERT INTO hour_ledger BY NAME SELECT hour, 0 AS executions"
+                " FROM unnest(CAST($hours AS TIMESTAMP[])) AS t (hour)"
+                " WHERE hour NOT IN (SELECT hour FROM hour_ledger)",
+                wrong,
+            )
+            con.execute(
+                "UPDATE hour_ledger SET fingerprint = NULL"
+                " WHERE hour IN (SELECT unnest(CAST($hours AS TIMESTAMP[])))",
+                wrong,
+            )
+
+    def distrusted(self) -> set[datetime]:
+        """The hours that must be read again."""
+        rows = self.con.execute("SELECT hour FROM hour_ledger WHERE fingerprint IS NULL").fetchall()
+        return {hour for (hour,) in rows}
+
     def forget_executions_before(self, day: date) -> int:
-        """Remove raw rows that are rolled up and older than a day; summaries stay.
+        """Remove raw rows that are published and older than a day; summaries stay.
 
         Returns:
             How many rows left.
@@ -191,8 +216,8 @@ class Warehouse:
         with self.transaction() as con:
             (rows,) = con.execute(
                 "DELETE FROM executions WHERE timestamp < $start AND CAST(timestamp AS DATE) NOT IN"
-                " (SELECT day FROM pending_days WHERE stage = $stage)",
-                {"start": day_start(day), "stage": Stage.ROLL_UP},
+                " (SELECT day FROM pending_days)",
+                {"start": day_start(day)},
             ).fetchall()[0]
         return int(rows)
 

@@ -49,17 +49,15 @@ def _runs_that_are_latest(
         event = instance.get_latest_materialization_event(key)
         if event:
             latest.add(event.run_id)
+    executions = dg.AssetKey("executions")
     by_partition = instance.event_log_storage.get_latest_storage_id_by_partition(
-        dg.AssetKey("executions"),
+        executions,
         dg.DagsterEventType.ASSET_MATERIALIZATION,
         set(partitions.get_partition_keys()),
     )
     ids = sorted(by_partition.values())
     for first in range(0, len(ids), _BATCH):
-        records = instance.get_event_records(
-            dg.EventRecordsFilter(
-                dg.DagsterEventType.ASSET_MATERIALIZATION, storage_ids=ids[first : first + _BATCH]
-            )
-        )
-        latest |= {record.run_id for record in records}
+        batch = dg.AssetRecordsFilter(executions, storage_ids=ids[first : first + _BATCH])
+        found = instance.fetch_materializations(batch, limit=_BATCH)
+        latest |= {record.run_id for record in found.records}
     return latest

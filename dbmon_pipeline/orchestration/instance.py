@@ -71,14 +71,15 @@ def run_refresh(
     result = job.execute_in_process(
         instance=instance,
         tags={**range_tags(stretch), _REPOSITORY_TAG: f"__repository__@{LOCATION}"},
-        run_config={"ops": {"executions": {"config": {"as_of": iso(as_of)}}}},
+        run_config={
+            "ops": {"executions": {"config": {"as_of": iso(as_of)}}},
+            # The caller tells what failed, in one line; the console would show a traceback.
+            "loggers": {"console": {"config": {"log_level": "CRITICAL"}}},
+        },
         raise_on_error=False,
     )
     if not result.success:
-        raise RefreshError(
-            _why(result),
-            remedy=f"the last published data stays; see run {result.run_id} in dbmon dev",
-        )
+        raise RefreshError(_why(result), remedy=f"see run {result.run_id} in dbmon dev")
 
 
 def _why(result: dg.ExecuteInProcessResult) -> str:
@@ -88,12 +89,14 @@ def _why(result: dg.ExecuteInProcessResult) -> str:
             check = event.asset_check_evaluation_data
             if check.blocking and not check.passed and check.check_name != SCHEMA_CONTRACT:
                 return f"the check {check.check_name} of {check.asset_key.to_user_string()} failed"
-        elif event.is_step_failure:
-            failed = event.step_failure_data
-            told = failed.user_failure_data.description if failed.user_failure_data else None
-            return told or (failed.error.message if failed.error else "a step failed")
-        elif event.is_run_failure:
-            error = event.job_failure_data.error
+        elif event.is_step_failure or event.is_run_failure:
+            if event.is_step_failure:
+                told = event.step_failure_data.user_failure_data
+                if told and told.description:
+                    return told.description
+                error = event.step_failure_data.error
+            else:
+                error = event.job_failure_data.error
             while error and error.cause:
                 error = error.cause
             return error.message if error else "the run failed"

@@ -4,6 +4,7 @@ from datetime import datetime
 
 import dagster as dg
 
+from dbmon_pipeline.core.duck import storage_errors
 from dbmon_pipeline.core.locks import home_lock
 from dbmon_pipeline.core.plan import Plan, Scope, plan
 from dbmon_pipeline.core.settings import Settings
@@ -28,10 +29,12 @@ def planned(
         HomeBusyError: A refresh is under way, for longer than the wait.
         SourceError: The source cannot be read.
         RefreshError: ``as_of`` lies before the one that was read before.
+        StorageError: The warehouse cannot be read or written.
     """
     with home_lock(settings.home, who, wait_seconds=wait_seconds):
         report_dead_runs(instance, settings.home, this_run="")
-        with Warehouse(settings.home.warehouse) as warehouse:
+        path = settings.home.warehouse
+        with storage_errors(path), Warehouse(path) as warehouse:
             source = Source(settings.source, settings.config.source, warehouse.con)
             return plan(warehouse, source, settings.config, scope, as_of)
 

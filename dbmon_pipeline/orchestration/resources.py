@@ -49,7 +49,7 @@ class WarehouseResource(DuckDBResource):
         """Take the lock, report runs that died as failed, and open the warehouse."""
         self._settings = Settings.load()
         home = self._settings.home
-        run_id = context.run_id or "none"
+        run_id = context.run.run_id if context.run else "none"
         with ExitStack() as stack, failures():
             stack.enter_context(alive(home.live_runs / run_id))
             wait = self._settings.config.home.lock_wait_seconds

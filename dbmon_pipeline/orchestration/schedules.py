@@ -2,8 +2,8 @@
 
 import dagster as dg
 
-from dbmon_pipeline.core.errors import HomeBusyError
-from dbmon_pipeline.core.instants import utc_now
+from dbmon_pipeline.core.errors import HomeBusyError, SourceError
+from dbmon_pipeline.core.instants import iso, utc_now
 from dbmon_pipeline.core.plan import Plan, Scope
 from dbmon_pipeline.core.settings import Settings
 from dbmon_pipeline.orchestration.jobs import refresh, retention
@@ -16,7 +16,8 @@ _WAIT_SECONDS = 20.0
 def _refresh_requests(context: dg.ScheduleEvaluationContext, scope: Scope) -> list[dg.RunRequest]:
     """Runs for the days that have changed, or for the open day.
 
-    While a refresh is under way the run is asked for all the same: it will wait its turn.
+    While a refresh is under way a run is asked for all the same: it will wait its turn. So it is
+    when the source cannot be read: a run that fails has a check and an event, a tick has not.
     """
     as_of = utc_now()
     try:
@@ -28,9 +29,9 @@ def _refresh_requests(context: dg.ScheduleEvaluationContext, scope: Scope) -> li
             who=f"the schedule {context._schedule_name}",
             wait_seconds=_WAIT_SECONDS,
         )
-    except HomeBusyError:
+    except (HomeBusyError, SourceError):
         found = Plan((), is_unfinished=False, open_day=as_of.date())
-    return run_requests(found)
+    return run_requests(found, run_key=iso(as_of))
 
 
 @dg.schedule(

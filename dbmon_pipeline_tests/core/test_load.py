@@ -101,6 +101,7 @@ def refusal(tmp_path: Path, file: Path) -> LoadError:
 
 @pytest.mark.parametrize("file", [file for file in REAL if file.exists()], ids=lambda f: f.stem)
 def test_real_executions_load_whole(tmp_path: Path, file: Path) -> None:
+    """Every value of files that nobody in this project made up."""
     rows, successes, usd = REAL[file]
     path = tmp_path / "learning.db"
     assert load(file, path) == rows
@@ -118,6 +119,7 @@ def test_real_executions_load_whole(tmp_path: Path, file: Path) -> None:
 
 @pytest.mark.parametrize("ending", WRITERS)
 def test_every_kind_of_file_gives_the_same_row(tmp_path: Path, ending: str) -> None:
+    """What a person exports to must not change a figure."""
     row = {
         **ROW,
         "error_message": 'two\nlines, and a "quoted" word, é',
@@ -131,7 +133,15 @@ def test_every_kind_of_file_gives_the_same_row(tmp_path: Path, ending: str) -> N
     assert load(file, path) == 2
     assert read(path, "SELECT * EXCLUDE (metadata) FROM executions WHERE task_id = 'run-1'") == [
         (
-            *("run-1", datetime(2025, 12, 31, 22, 30), "bug_fix", None, "tools", None, 1200),
+            *(
+                "run-1",
+                datetime.fromisoformat("2025-12-31T22:30"),
+                "bug_fix",
+                None,
+                "tools",
+                None,
+                1200,
+            ),
             *("small", "local", None, None, None, True, 1.5, None, None, None, None),
             *('two\nlines, and a "quoted" word, é', None, None, None, None, None, [0.5, -2.0]),
         )
@@ -151,6 +161,7 @@ def test_every_kind_of_file_gives_the_same_row(tmp_path: Path, ending: str) -> N
     ],
 )
 def test_every_timestamp_becomes_utc(tmp_path: Path, timestamp: str) -> None:
+    """DuckDB drops the offset of a text that is cast straight to TIMESTAMP."""
     file, path = tmp_path / "in.parquet", tmp_path / "learning.db"
     columns = ", ".join(f"{value!r} AS {name}" for name, value in ROW.items())
     with duckdb.connect() as con:
@@ -158,13 +169,16 @@ def test_every_timestamp_becomes_utc(tmp_path: Path, timestamp: str) -> None:
             f"COPY (SELECT {columns.replace(repr(ROW['timestamp']), timestamp)}) TO '{file}'"
         )
     load(file, path)
-    assert read(path, "SELECT timestamp FROM executions") == [(datetime(2025, 12, 31, 22, 30),)]
+    assert read(path, "SELECT timestamp FROM executions") == [
+        (datetime.fromisoformat("2025-12-31T22:30"),)
+    ]
 
 
 @pytest.mark.parametrize("ending", [".parquet", ".csv", ".json"])
 def test_unknown_columns_are_left_out_and_named(
     tmp_path: Path, ending: str, caplog: pytest.LogCaptureFixture
 ) -> None:
+    """A misspelt optional column is seen by its warning alone."""
     file = tmp_path / f"in{ending}"
     WRITERS[ending](file, [{**ROW, "uploaded_at": "x", "Odd name": 1}])
     with caplog.at_level(logging.WARNING):
@@ -176,6 +190,7 @@ def test_unknown_columns_are_left_out_and_named(
 @pytest.mark.parametrize("ending", [".parquet", ".csv", ".json"])
 @pytest.mark.parametrize("name", [column.name for column in COLUMNS if column.required])
 def test_a_missing_required_column_is_named(tmp_path: Path, ending: str, name: str) -> None:
+    """Without it, no figure could be made."""
     file = tmp_path / f"in{ending}"
     WRITERS[ending](file, [{key: value for key, value in ROW.items() if key != name}])
     assert f"has no column {name}:" in str(refusal(tmp_path, file))
@@ -196,6 +211,7 @@ def test_a_missing_required_column_is_named(tmp_path: Path, ending: str, name: s
 def test_a_value_that_cannot_be_cast_is_named(
     tmp_path: Path, ending: str, name: str, value: str
 ) -> None:
+    """The library's own message tells the value or the line, not the column."""
     file = tmp_path / f"in{ending}"
     WRITERS[ending](file, [{**ROW, name: None}, {**ROW, "task_id": "run-2", name: value}])
     message = str(refusal(tmp_path, file))
@@ -203,12 +219,14 @@ def test_a_value_that_cannot_be_cast_is_named(
 
 
 def test_a_long_value_is_cut(tmp_path: Path) -> None:
+    """An error is one line, whatever stands in the file."""
     file = tmp_path / "in.csv"
     write_separated(file, [{**ROW, "success": "x" * 10_000}])
     assert len(str(refusal(tmp_path, file))) < len(str(file)) + 200
 
 
 def test_three_of_the_repeated_ids_are_named(tmp_path: Path) -> None:
+    """A file that was written twice would list them all."""
     file = tmp_path / "in.json"
     ids = ["a", "b", "once", "c", "d", "a", "a", "b", "c", "d"]
     write_json(file, [{**ROW, "task_id": task_id} for task_id in ids])
@@ -216,6 +234,7 @@ def test_three_of_the_repeated_ids_are_named(tmp_path: Path) -> None:
 
 
 def test_an_execution_without_an_id_is_refused(tmp_path: Path) -> None:
+    """It could never be told from another one."""
     file = tmp_path / "in.json"
     write_json(file, [{**ROW}, {**ROW, "task_id": None}, {**ROW, "task_id": None}])
     assert "2 of 3 executions have no task_id" in str(refusal(tmp_path, file))
@@ -240,6 +259,7 @@ def test_an_execution_without_an_id_is_refused(tmp_path: Path) -> None:
 def test_what_holds_no_executions_is_refused(
     tmp_path: Path, name: str, content: bytes | None, message: str
 ) -> None:
+    """A person who names the wrong file hears what is wrong with it."""
     file = tmp_path / name
     if content is not None:
         file.write_bytes(content)
@@ -247,6 +267,7 @@ def test_what_holds_no_executions_is_refused(
 
 
 def test_a_damaged_parquet_file_is_refused(tmp_path: Path) -> None:
+    """Its footer is whole, so the damage shows only when rows are read."""
     file = tmp_path / "in.parquet"
     whole = bytearray(next(iter(REAL)).read_bytes())
     whole[1000:3000] = bytes(2000)
@@ -255,12 +276,14 @@ def test_a_damaged_parquet_file_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_folder_is_refused(tmp_path: Path) -> None:
+    """A folder may well have the ending of a data set."""
     file = tmp_path / "parts.parquet"
     file.mkdir()
     assert "is not a file" in str(refusal(tmp_path, file))
 
 
 def test_a_file_name_is_no_pattern(tmp_path: Path) -> None:
+    """DuckDB would read both files, and take the repo from the folder."""
     folder = tmp_path / "repo=other"
     folder.mkdir()
     write_separated(folder / "in1.csv", [{**ROW, "task_id": "wrong"}])
@@ -272,6 +295,7 @@ def test_a_file_name_is_no_pattern(tmp_path: Path) -> None:
 
 
 def test_an_existing_database_stays(tmp_path: Path) -> None:
+    """Loading makes databases and never adds to one."""
     file, path = tmp_path / "in.json", tmp_path / "learning.db"
     write_json(file, [{**ROW}])
     path.write_text("precious")

@@ -1,0 +1,1 @@
+"""Tests of the Dagster shell, against real instances and real files."""

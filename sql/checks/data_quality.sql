@@ -1,5 +1,5 @@
 -- One row: how many executions of the window are not what the schema promises, by kind.
--- Such rows are counted and kept; NaN and infinite values were NULL by now and are counted elsewhere.
+-- Such rows are counted and kept; NaN and infinite values are NULL by now and counted elsewhere.
 SELECT
     count(*) AS executions,
     count(*) FILTER (WHERE quality_score < 0 OR quality_score > 100) AS quality_out_of_range,

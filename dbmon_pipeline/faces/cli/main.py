@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sys
 
-import click
 import typer
 
 from dbmon_pipeline.core.errors import DbmonError
@@ -34,18 +33,15 @@ def main() -> None:
     """Run one command; every failure is one line on stderr and exit code 3."""
     try:
         result = app(standalone_mode=False)
-    except click.exceptions.NoArgsIsHelpError as error:
-        say(error.format_message())
-        sys.exit(ExitCode.UNKNOWN)
-    except click.ClickException as error:
-        say(f"dbmon: {error.format_message()}: see 'dbmon --help'")
+    except typer.TyperException as error:
+        if text := " ".join(error.format_message().split()).rstrip("."):  # else the help is shown
+            say(f"dbmon: {text}: see 'dbmon --help'")
         sys.exit(ExitCode.UNKNOWN)
     except DbmonError as error:
         say(f"dbmon: {error}")
         sys.exit(ExitCode.UNKNOWN)
-    except (KeyboardInterrupt, click.Abort):
-        say("dbmon: interrupted; what was published stays")
-        sys.exit(ExitCode.INTERRUPTED)
+    except (KeyboardInterrupt, typer.Abort):
+        result = ExitCode.INTERRUPTED
     except BrokenPipeError:
         sys.stdout = None
         sys.exit(ExitCode.OK)
@@ -55,4 +51,6 @@ def main() -> None:
         text = " ".join(f"{type(error).__name__} {error}".split())[:300]
         say(f"dbmon: unexpected {text}: set DBMON_DEBUG=1 for the traceback")
         sys.exit(ExitCode.UNKNOWN)
+    if result == ExitCode.INTERRUPTED:
+        say("dbmon: interrupted; what was published stays")
     sys.exit(result if isinstance(result, int) else ExitCode.OK)

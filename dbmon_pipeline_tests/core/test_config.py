@@ -1,0 +1,127 @@
+"""The rules file: what it leaves out is supplied, and what is wrong is found by line and key."""
+
+from __future__ import annotations
+
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+from dbmon_pipeline.core.config import MonitoringConfig, load_config
+from dbmon_pipeline.core.errors import ConfigError
+from dbmon_pipeline.core.files import shipped
+from dbmon_pipeline.core.settings import Settings
+
+DEFAULTS = shipped("config", "monitoring.yaml")
+
+
+def load(tmp_path: Path, text: str | bytes) -> MonitoringConfig:
+    """Read a rules file of this text."""
+    path = tmp_path / "rules.yaml"
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    return load_config(path, defaults=DEFAULTS)
+
+
+def refusal(tmp_path: Path, text: str | bytes) -> str:
+    """The error for a rules file of this text, without the name of the file."""
+    with pytest.raises(ConfigError) as raised:
+        load(tmp_path, text)
+    message = str(raised.value)
+    assert "\n" not in message
+    assert str(tmp_path / "rules.yaml") in message
+    return message.replace(str(tmp_path / "rules.yaml"), "FILE")
+
+
+def test_the_shipped_file_says_what_the_code_defaults_to() -> None:
+    """So that no limit has two values; the patterns live in the file alone."""
+    config = load_config(DEFAULTS, defaults=DEFAULTS)
+    assert config.redaction.patterns
+    assert config.model_copy(update={"redaction": MonitoringConfig().redaction}) == (
+        MonitoringConfig()
+    )
+
+
+@pytest.mark.parametrize("text", ["", "# nothing\n", "keep:\n  # generations: 7\n", "keep: {}\n"])
+def test_what_is_left_out_has_the_shipped_value(tmp_path: Path, text: str) -> None:
+    """Down to nothing at all."""
+    assert load(tmp_path, text) == load_config(DEFAULTS, defaults=DEFAULTS)
+
+
+def test_a_value_changes_nothing_beside_it(tmp_path: Path) -> None:
+    """A section is merged, not replaced."""
+    config = load(tmp_path, "keep:\n  generations: 7\nhistory_start: 2025-06-01\n")
+    assert config.keep.generations == 7
+    assert config.history_start == date(2025, 6, 1)
+    assert config.keep.executions_days == 90
+    assert config.redaction == load_config(DEFAULTS, defaults=DEFAULTS).redaction
+
+
+def test_waits_may_be_whole_or_broken_numbers(tmp_path: Path) -> None:
+    """In seconds, down to none."""
+    config = load(tmp_path, "source: {lock_wait_seconds: 0}\nhome: {lock_wait_seconds: 0.5}\n")
+    assert (config.source.lock_wait_seconds, config.home.lock_wait_seconds) == (0, 0.5)
+
+
+@pytest.mark.parametrize(
+    ("text", "place"),
+    [
+        ("keep:\n  generations: many\n", "FILE, line 2, keep.generations: "),
+        ("\n\nkeep:\n  generations: 0\n", "FILE, line 4, keep.generations: "),
+        ("keep:\n  generations: true\n", "FILE, line 2, keep.generations: "),
+        ("keep:\n  generations: 2.5\n", "FILE, line 2, keep.generations: "),
+        ("keep:\n  generations:\n", "FILE, line 2, keep.generations: "),
+        ("keep:\n  generation: 3\n", "FILE, line 2, keep.generation: "),
+        ("kept:\n  generations: 3\n", "FILE, line 1, kept: "),
+        ("keep: 3\n", "FILE, line 1, keep: "),
+        ("keep: [3]\n", "FILE, line 1, keep: "),
+        ("history_start: soon\n", "FILE, line 1, history_start: "),
+        ("home:\n  lock_wait_seconds: -1\n", "FILE, line 2, home.lock_wait_seconds: "),
+        ("home:\n  lock_wait_seconds: .nan\n", "FILE, line 2, home.lock_wait_seconds: "),
+        ("home:\n  lock_wait_seconds: .inf\n", "FILE, line 2, home.lock_wait_seconds: "),
+        ("redaction:\n  patterns:\n    Bad Name: x\n", "FILE, line 3, redaction.patterns.Bad Name"),
+        ("redaction:\n  patterns:\n    seven: 7\n", "FILE, line 3, redaction.patterns.seven: "),
+    ],
+)
+def test_a_wrong_value_is_found_by_line_and_key(tmp_path: Path, text: str, place: str) -> None:
+    """A person who edits the file at night needs the place."""
+    message = refusal(tmp_path, text)
+    assert message.startswith(place)
+    assert message.endswith(": correct that value")
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("keep: [1, 2\nmore: 3\n", "FILE is not YAML ("),
+        ("keep:\n\tgenerations: 3\n", "FILE is not YAML ("),
+        ("a: 1\n---\nb: 2\n", "FILE is not YAML ("),
+        ("- keep\n", "FILE holds no mapping: write it as 'key: value' lines"),
+        ("just words\n", "FILE holds no mapping: write it as 'key: value' lines"),
+        (b"\xff\xfe\x00k", "the rules file FILE cannot be read ("),
+        ("!!python/object/apply:os.getcwd []\n", "FILE is not YAML ("),
+        ("keep: &a {generations: *a}\n", "FILE"),
+        ("1: 2\n", "FILE, line 1, 1: "),
+        ("2025-01-01: 2\n", "FILE, line 1, "),
+        ("? [a, b]\n: 2\n", "FILE"),
+        ("keep:\n  2: 3\n", "FILE, line 2, keep.2: "),
+    ],
+)
+def test_what_is_no_rules_file_is_refused(tmp_path: Path, text: str | bytes, words: str) -> None:
+    """Without running or following anything that stands in it."""
+    assert refusal(tmp_path, text).startswith(words)
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    """With the variable that named it."""
+    path = tmp_path / "missing.yaml"
+    with pytest.raises(ConfigError, match="missing.yaml cannot be read .* in DBMON_CONFIG, or"):
+        Settings.load(environ={"DBMON_CONFIG": str(path)})
+
+
+def test_settings_come_from_arguments_then_the_environment(tmp_path: Path) -> None:
+    """And then from the defaults; an empty variable is none."""
+    environ = {"DBMON_SOURCE": str(tmp_path / "a.db"), "DBMON_HOME": ""}
+    assert Settings.load(environ=environ).source == tmp_path / "a.db"
+    assert Settings.load(Path("b.db"), environ=environ).source == Path.cwd() / "b.db"
+    assert Settings.load(environ=environ).home.path == Path.cwd() / ".dbmon"
+    assert Settings.load(home=tmp_path / "x" / ".." / "h", environ={}).home.path == tmp_path / "h"

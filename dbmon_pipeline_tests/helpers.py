@@ -1,0 +1,230 @@
+"""What tests of several modules need: made-up sources, and processes that hold a file."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import subprocess
+import sys
+import uuid
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
+
+from dbmon_pipeline.core.duck import connect
+from dbmon_pipeline.core.extract import Extraction, extract, kept_from
+from dbmon_pipeline.core.files import sql
+from dbmon_pipeline.core.learning_db import creating
+from dbmon_pipeline.core.plan import Scope, plan
+from dbmon_pipeline.core.publish import Publication, publish
+from dbmon_pipeline.core.published import Published
+from dbmon_pipeline.core.reconcile import reconcile_executions, reconcile_table
+from dbmon_pipeline.core.redaction import Redactor
+from dbmon_pipeline.core.rollups import ROLLUPS
+from dbmon_pipeline.core.settings import Home, Settings
+from dbmon_pipeline.core.source import Source
+from dbmon_pipeline.core.summaries import RolledUp, roll_up
+from dbmon_pipeline.core.warehouse import Warehouse
+
+Row = Mapping[str, object]
+"""One execution, by column; what it leaves out is NULL."""
+
+
+def execution(timestamp: datetime, **values: object) -> dict[str, object]:
+    """A good execution at an instant, with some of its values given."""
+    return {
+        "task_id": str(uuid.uuid4()),
+        "timestamp": timestamp,
+        "task_type": "bug_fix",
+        "task_description": "Fix it",
+        "repo": "org/api",
+        "model_tier": "small",
+        "pool_type": "main",
+        "success": True,
+        "duration_seconds": 12.5,
+        "quality_score": 80,
+        "cost_estimate": 0.02,
+        "actual_cost": 0.01,
+        "user_rating": 4,
+        **values,
+    }
+
+
+def make_source(path: Path, rows: Iterable[Row] = ()) -> Path:
+    """Make a learning database that refuses no row, with some rows."""
+    with creating(path, relaxed=True):
+        pass
+    add_rows(path, rows)
+    return path
+
+
+def add_rows(path: Path, rows: Iterable[Row]) -> None:
+    """Add executions to a learning database, as its owner does."""
+    with connect(path) as con:
+        con.execute("BEGIN")
+        for row in rows:
+            con.execute(
+                f"INSERT INTO executions ({', '.join(row)})"
+                f" VALUES ({', '.join('$' + name for name in row)})",
+                dict(row),
+            )
+        con.execute("COMMIT")
+
+
+def change_source(path: Path, statement: str, **values: object) -> None:
+    """Run a statement of the owner in a learning database."""
+    with connect(path) as con:
+        con.execute(statement, values)
+
+
+@contextmanager
+def running(code: str, *arguments: object) -> Iterator[None]:
+    """Another Python process that has come to its line ``wait()``; it ends with the block."""
+    prelude = "import sys\ndef wait():\n    print('here', flush=True)\n    sys.stdin.read()\n"
+    process = subprocess.Popen(
+        [sys.executable, "-c", prelude + code, *map(str, arguments)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    try:
+        assert process.stdout
+        assert process.stdout.readline() == b"here\n"
+        yield
+    finally:
+        process.communicate()
+
+
+HOLD_DATABASE = "import duckdb\ncon = duckdb.connect(sys.argv[1])\nwait()"
+"""Holds a DuckDB file open for writing: ``running(HOLD_DATABASE, path)``."""
+
+HOLD_FILE = """
+import fcntl, pathlib
+path = pathlib.Path(sys.argv[1])
+path.parent.mkdir(parents=True, exist_ok=True)
+file = path.open("a+")
+fcntl.flock(file, fcntl.LOCK_EX)
+wait()
+"""
+"""Holds the lock of a file: ``running(HOLD_FILE, path)``."""
+
+
+def settings_for(folder: Path, **config: object) -> Settings:
+    """Settings with the source ``learning.db`` and the home ``home`` in a folder."""
+    shipped = Settings.load(folder / "learning.db", folder / "home", environ={})
+    return replace(shipped, config=shipped.config.model_copy(update=config))
+
+
+@dataclass(frozen=True)
+class Refreshed:
+    """What a refresh without Dagster did, over all of its runs."""
+
+    extractions: tuple[Extraction, ...]
+    rolled_up: dict[str, RolledUp]
+    publication: Publication
+
+
+def refresh_core(settings: Settings, as_of: datetime, scope: Scope = Scope.RECENT) -> Refreshed:
+    """The steps of a refresh in their order, in this process and without Dagster."""
+    config = settings.config
+    with Warehouse(settings.home.warehouse) as warehouse:
+
+        def source() -> Source:
+            return Source(settings.source, config.source, warehouse.con)
+
+        redactor = Redactor(config.redaction)
+        extractions = tuple(
+            extract(warehouse, source(), config, redactor, days=days, as_of=as_of)
+            for days in plan(warehouse, source(), config, scope, as_of).runs
+        )
+        rolled_up = {rollup.name: roll_up(warehouse, rollup, as_of) for rollup in ROLLUPS}
+        comparisons = reconcile_executions(warehouse)
+        for rollup in ROLLUPS:
+            comparisons += reconcile_table(warehouse, rollup, as_of)
+        assert [comparison for comparison in comparisons if not comparison.agrees] == []
+        publication = publish(warehouse, settings.home, keep=config.keep.generations)
+        warehouse.forget_executions_before(kept_from(config, as_of))
+    return Refreshed(extractions, rolled_up, publication)
+
+
+def published_rows(settings: Settings, table: str) -> list[dict[str, object]]:
+    """The rows of a published table, by column."""
+    found = Published(settings.home).rows(table)
+    return [dict(zip(found.columns, row, strict=True)) for row in found.rows]
+
+
+def make_odd_source(path: Path, rows: Iterable[Row] = (), **types: str | None) -> Path:
+    """Make a bare table of executions, some of whose columns have other types or are left out."""
+    with connect(path) as con:
+        for file in ("executions", "relaxed"):
+            for statement in con.extract_statements(sql("source", file)):
+                con.execute(statement)
+        for name, kind in types.items():
+            con.execute(f"ALTER TABLE executions DROP COLUMN IF EXISTS {name}")
+            if kind is not None:
+                con.execute(f"ALTER TABLE executions ADD COLUMN {name} {kind}")
+    missing = {name for name, kind in types.items() if kind is None}
+    add_rows(path, [{k: v for k, v in row.items() if k not in missing} for row in rows])
+    return path
+
+
+def state_of(home: Home) -> dict[str, object]:
+    """All that a failed refresh must leave alone: what is published, and the warehouse's tables.
+
+    Not the ``incoming_*`` tables: there an extraction waits before it takes effect, and what one
+    that failed has left there means nothing.
+    """
+    current = home.current.resolve()
+    state: dict[str, object] = {
+        f"{current.name}/{path.relative_to(current)}": hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(current.rglob("*"))
+        if path.is_file()
+    }
+    with connect(home.warehouse) as con:
+        tables = con.execute(
+            "SELECT table_name FROM duckdb_tables()"
+            " WHERE database_name = 'warehouse' AND table_name NOT LIKE 'incoming%' ORDER BY 1"
+        ).fetchall()
+        for (table,) in tables:
+            state[table] = con.execute(f"SELECT count(*), sum(hash(t)) FROM {table} t").fetchall()
+    return state
+
+
+def run_dbmon(
+    *arguments: object, first: str = "", **environ: object
+) -> subprocess.CompletedProcess[str]:
+    """Run the real command.
+
+    Args:
+        arguments: Its arguments.
+        first: Python statements for its process to run before it becomes the command.
+        environ: What its environment has besides.
+    """
+    return subprocess.run(
+        dbmon_command(*arguments, first=first),
+        env=clean_environ(**environ),
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+def dbmon_command(*arguments: object, first: str = "") -> list[str]:
+    """The command line for :func:`run_dbmon`."""
+    command = [str(Path(sys.executable).with_name("dbmon")), *map(str, arguments)]
+    if not first:
+        return command
+    become = f"import os, sys\n{first}\nos.execv(sys.argv[1], sys.argv[1:])"
+    return [sys.executable, "-c", become, *command]
+
+
+def clean_environ(**more: object) -> dict[str, str]:
+    """This environment without what would point the command elsewhere, and more."""
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("DBMON_", "DAGSTER_"))
+    }
+    return kept | {name: str(value) for name, value in more.items()}

@@ -1,0 +1,141 @@
+"""A source, a home and its Dagster instance, with what tests do to them."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import duckdb
+import pytest
+
+from dbmon_pipeline.core import instants
+from dbmon_pipeline.core.duck import connect
+from dbmon_pipeline.core.published import Published
+from dbmon_pipeline.core.settings import Home
+from dbmon_pipeline.definitions import defs
+from dbmon_pipeline.orchestration.instance import run_refresh
+from dbmon_pipeline.orchestration.partitions import days, range_tags
+
+NOON = datetime.fromisoformat("2025-06-11T12:00")
+"""The present of these tests, a Wednesday."""
+TODAY = NOON.date()
+DAY = timedelta(days=1)
+HOUR = timedelta(hours=1)
+MINUTE = timedelta(minutes=1)
+
+
+class Clock:
+    """What every module of the product takes for the present."""
+
+    def __init__(self) -> None:
+        """Stand at noon."""
+        self.now = NOON
+
+    def install(self, patch: pytest.MonkeyPatch) -> None:
+        """Take the place of ``utc_now`` wherever it was imported."""
+        real = instants.utc_now
+        for name, module in list(sys.modules.items()):
+            if name.startswith("dbmon_pipeline.") and getattr(module, "utc_now", None) is real:
+                patch.setattr(module, "utc_now", lambda: self.now)
+
+
+@dataclass
+class Site:
+    """One monitored source."""
+
+    source: Path
+    home: Home
+    clock: Clock
+    patch: pytest.MonkeyPatch
+    instance: dg.DagsterInstance
+
+    @property
+    def job(self) -> dg.JobDefinition:
+        """The refresh."""
+        return defs.resolve_job_def("refresh")
+
+    @property
+    def generation(self) -> int:
+        """The number of the published generation."""
+        return Published(self.home).manifest.generation
+
+    def refresh(self, first: date = TODAY, last: date = TODAY) -> dg.DagsterRun:
+        """Refresh a stretch as ``dbmon refresh`` does, and return its run."""
+        run_refresh(self.job, self.instance, (first, last), self.clock.now)
+        return self.last_run()
+
+    def run(self, request: dg.RunRequest | None = None) -> dg.ExecuteInProcessResult:
+        """Do what a run request asks for, or refresh the open day."""
+        tags = dict(request.tags) if request else range_tags((TODAY, TODAY))
+        if request and request.run_key:
+            tags["dagster/run_key"] = request.run_key
+        return self.job.execute_in_process(instance=self.instance, tags=tags, raise_on_error=False)
+
+    def last_run(self) -> dg.DagsterRun:
+        """The run that was created last."""
+        return self.instance.get_runs(limit=1)[0]
+
+    def materialization(self, asset: str) -> dg.AssetMaterialization:
+        """The latest materialization of an asset."""
+        event = self.instance.get_latest_materialization_event(dg.AssetKey(asset))
+        assert event
+        assert event.asset_materialization
+        return event.asset_materialization
+
+    def metadata(self, asset: str) -> dict[str, Any]:
+        """The metadata of the latest materialization of an asset."""
+        return {name: value.value for name, value in self.materialization(asset).metadata.items()}
+
+    def materialized_days(self) -> set[str]:
+        """The partitions of ``executions`` that are materialized."""
+        return set(self.instance.get_materialized_partitions(dg.AssetKey("executions")))
+
+    def checks(self, run_id: str) -> dict[tuple[str, str], Any]:
+        """The evaluations of a run's checks, by asset and name."""
+        found = {}
+        for record in self.instance.all_logs(
+            run_id, of_type=dg.DagsterEventType.ASSET_CHECK_EVALUATION
+        ):
+            event = record.dagster_event
+            assert event
+            data = event.asset_check_evaluation_data
+            found[(data.asset_key.to_user_string(), data.check_name)] = data
+        return found
+
+    def failed_checks(self, run_id: str) -> dict[str, Any]:
+        """The evaluations of a run's checks that did not pass, by ``asset:name``."""
+        return {
+            f"{asset}:{name}": data
+            for (asset, name), data in self.checks(run_id).items()
+            if not data.passed
+        }
+
+    def warehouse(self, statement: str, **values: object) -> list[tuple[Any, ...]]:
+        """Run a statement in the warehouse."""
+        with connect(self.home.warehouse) as con:
+            return con.execute(statement, values).fetchall()
+
+    def in_source(self, statement: str, **values: object) -> list[tuple[Any, ...]]:
+        """Ask the source, independently of the product."""
+        with duckdb.connect(str(self.source), read_only=True) as con:
+            return con.execute(statement, values).fetchall()
+
+
+def keys(first: date, last: date) -> set[str]:
+    """The partition keys of a stretch."""
+    return {
+        key for key in days.get_partition_keys() if first.isoformat() <= key <= last.isoformat()
+    }
+
+
+def stretch_of(request: dg.RunRequest) -> tuple[str, str]:
+    """The first and the last day that a run request asks for."""
+    tags = request.tags
+    return (
+        tags["dagster/asset_partition_range_start"],
+        tags["dagster/asset_partition_range_end"],
+    )

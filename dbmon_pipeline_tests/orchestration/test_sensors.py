@@ -1,0 +1,211 @@
+"""The sensor asks for exactly the runs that are needed, and for none twice."""
+
+from __future__ import annotations
+
+import dagster as dg
+import pytest
+
+from dbmon_pipeline.core.published import Published
+from dbmon_pipeline.core.source import signature
+from dbmon_pipeline.definitions import defs
+from dbmon_pipeline.orchestration import assets, sensors
+from dbmon_pipeline_tests.helpers import (
+    HOLD_DATABASE,
+    HOLD_FILE,
+    add_rows,
+    execution,
+    make_source,
+    running,
+)
+from dbmon_pipeline_tests.orchestration.site import (
+    DAY,
+    HOUR,
+    MINUTE,
+    NOON,
+    TODAY,
+    Site,
+    stretch_of,
+)
+from dbmon_pipeline_tests.orchestration.test_checks import refuse
+
+
+class Sensor:
+    """The sensor, with the cursor that the daemon would keep."""
+
+    def __init__(self, site: Site) -> None:
+        """Start without a cursor."""
+        self._site = site
+        self.cursor: str | None = None
+        self._skipped: str | None = None
+
+    def tick(self) -> list[dg.RunRequest]:
+        """Evaluate a tick as the daemon does; a run key that was run is not asked for again."""
+        context = dg.build_sensor_context(
+            instance=self._site.instance, cursor=self.cursor, definitions=defs
+        )
+        data = defs.resolve_sensor_def("source_changes_sensor").evaluate_tick(context)
+        self.cursor, self._skipped = data.cursor, data.skip_message
+        return list(data.run_requests or ())
+
+    def skip(self) -> str:
+        """The reason for which a tick asks for nothing."""
+        assert self.tick() == []
+        assert self._skipped
+        return self._skipped
+
+    def new(self) -> list[dg.RunRequest]:
+        """The requests of a tick for which the daemon would launch a run."""
+        return [
+            request
+            for request in self.tick()
+            if not self._site.instance.get_runs(
+                dg.RunsFilter(tags={"dagster/run_key": request.run_key or ""})
+            )
+        ]
+
+
+@pytest.fixture
+def sensor(site: Site) -> Sensor:
+    """A sensor that has not ticked yet."""
+    return Sensor(site)
+
+
+@pytest.fixture
+def read(site: Site) -> Site:
+    """A home that has read a source of fifteen days."""
+    make_source(site.source, [execution(NOON - 15 * DAY), execution(NOON - 6 * HOUR)])
+    site.refresh((NOON - 15 * DAY).date(), TODAY)
+    return site
+
+
+def stretches(requests: list[dg.RunRequest]) -> list[tuple[str, str]]:
+    return [stretch_of(request) for request in requests]
+
+
+def test_a_new_source_is_read_in_one_run_and_then_left_alone(site: Site, sensor: Sensor) -> None:
+    make_source(site.source, [execution(NOON - 9 * DAY), execution(NOON - HOUR)])
+    (request,) = sensor.new()
+    assert stretch_of(request) == ("2025-06-02", "2025-06-11")
+    assert site.run(request).success
+    assert site.generation == 1
+    assert Published(site.home).manifest.rows("daily_summary") == 2
+
+    assert sensor.skip() == "nothing in the source differs from what was read"
+    assert sensor.cursor == signature(site.source)
+    assert sensor.skip() == "the source file has not changed since it was last compared"
+
+
+def test_five_hours_of_downtime_heal_in_one_run(read: Site, sensor: Sensor) -> None:
+    assert sensor.tick() == []
+    read.clock.now = NOON + 5 * HOUR
+    rows = [execution(NOON + number * 10 * MINUTE) for number in range(30)]
+    add_rows(read.source, rows)
+    (request,) = sensor.new()
+    assert stretch_of(request) == ("2025-06-11", "2025-06-11")
+    assert read.run(request).success
+    assert read.metadata("executions")["rows_extracted"] == 30
+    assert read.metadata("executions")["hours_touched"] == 5
+    assert read.metadata("executions")["data_through"] == "2025-06-11T17:00:00Z"
+    assert sensor.tick() == []
+    assert sensor.cursor == signature(read.source)
+
+
+def test_three_days_of_downtime_heal_in_one_run(read: Site, sensor: Sensor) -> None:
+    read.clock.now = NOON + 4 * DAY
+    add_rows(read.source, [execution(NOON + number * HOUR) for number in range(96)])
+    (request,) = sensor.new()
+    assert stretch_of(request) == ("2025-06-11", "2025-06-15")
+    assert read.run(request).success
+    assert read.metadata("executions")["rows_extracted"] == 96
+    assert sensor.tick() == []
+
+
+def test_a_row_ten_days_late_is_left_to_the_daily_schedule(read: Site, sensor: Sensor) -> None:
+    add_rows(read.source, [execution(NOON - 10 * DAY)])
+    assert sensor.skip() == "nothing in the source differs from what was read"
+    assert sensor.cursor == signature(read.source)
+
+
+def test_a_row_thirty_hours_late_is_read(read: Site, sensor: Sensor) -> None:
+    add_rows(read.source, [execution(NOON - 30 * HOUR)])
+    (request,) = sensor.new()
+    assert stretch_of(request) == ("2025-06-10", "2025-06-10")
+    assert read.run(request).success
+    assert read.metadata("executions")["late_rows_repaired"] == 1
+    assert read.warehouse("SELECT count(*) FROM executions") == [(3,)]
+    assert sensor.tick() == []
+
+
+def test_two_separate_days_are_two_runs(read: Site, sensor: Sensor) -> None:
+    add_rows(read.source, [execution(NOON - 47 * HOUR), execution(NOON - MINUTE)])
+    requests = sensor.new()
+    assert stretches(requests) == [("2025-06-09", "2025-06-09"), ("2025-06-11", "2025-06-11")]
+    assert len({request.run_key for request in requests}) == 2
+    assert read.run(requests[0]).success
+    assert read.metadata("executions")["hours_left"] == 1
+    assert stretches(sensor.new()) == [("2025-06-11", "2025-06-11")]
+    assert read.run(requests[1]).success
+    assert sensor.tick() == []
+    assert read.warehouse("SELECT count(*) FROM executions") == [(4,)]
+
+
+def test_a_refresh_under_way_is_left_alone(read: Site, sensor: Sensor) -> None:
+    add_rows(read.source, [execution(NOON - MINUTE)])
+    with running(HOLD_FILE, read.home.lock):
+        assert sensor.skip().startswith(f"{read.home.path} is in use by ")
+    assert sensor.cursor is None
+    assert len(sensor.new()) == 1
+
+
+def test_a_missing_source_is_told(site: Site, sensor: Sensor) -> None:
+    assert sensor.skip().startswith(f"{site.source} does not exist: ")
+
+
+def test_a_locked_source_is_told(
+    read: Site, sensor: Sensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add_rows(read.source, [execution(NOON - MINUTE)])
+    rules = read.source.with_name("rules.yaml")
+    rules.write_text("source: {lock_wait_seconds: 0.1}")
+    monkeypatch.setenv("DBMON_CONFIG", str(rules))
+    with running(HOLD_DATABASE, read.source):
+        assert sensor.skip().startswith(f"{read.source} is locked: ")
+    assert sensor.cursor is None
+    assert len(sensor.new()) == 1
+
+
+def test_a_failing_state_is_asked_for_once(read: Site, sensor: Sensor) -> None:
+    add_rows(read.source, [execution(NOON - MINUTE)])
+    (request,) = sensor.new()
+    with read.patch.context() as patch:
+        patch.setattr(assets, "publish", refuse)
+        assert not read.run(request).success
+    (again,) = sensor.tick()
+    assert again.run_key == request.run_key
+    assert sensor.new() == []
+    add_rows(read.source, [execution(NOON - 2 * MINUTE)])
+    (fresh,) = sensor.new()
+    assert fresh.run_key != request.run_key
+    assert read.run(fresh).success
+    assert sensor.tick() == []
+
+
+def test_a_waiting_run_is_enough(read: Site, sensor: Sensor) -> None:
+    add_rows(read.source, [execution(NOON - MINUTE)])
+    waiting = read.instance.create_run_for_job(read.job, status=dg.DagsterRunStatus.QUEUED)
+    assert sensor.skip() == "a refresh is about to start"
+    read.instance.report_run_failed(waiting)
+    assert len(sensor.new()) == 1
+
+
+def test_an_empty_source_needs_no_run(site: Site, sensor: Sensor) -> None:
+    make_source(site.source)
+    assert sensor.tick() == []
+    assert sensor.cursor == signature(site.source)
+
+
+def test_it_runs_every_minute() -> None:
+    sensor = sensors.source_changes_sensor
+    assert sensor.minimum_interval_seconds == 60
+    assert sensor.default_status is dg.DefaultSensorStatus.RUNNING
+    assert sensor.job_name == "refresh"
