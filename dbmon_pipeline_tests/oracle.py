@@ -16,11 +16,12 @@ import numpy as np
 Row = dict[str, Any]
 
 SLIM_COLUMNS = (
-    "task_id timestamp task_type repo file_count estimated_tokens model_tier pool_type swarm_topology"
-    " routing_confidence complexity_score success duration_seconds quality_score cost_estimate"
-    " actual_cost error_type error_message user_accepted user_rating peak_memory_mb cpu_time_seconds"
-    " solution_summary"
-).split()
+    *("task_id", "timestamp", "task_type", "repo", "file_count", "estimated_tokens"),
+    *("model_tier", "pool_type", "swarm_topology", "routing_confidence", "complexity_score"),
+    *("success", "duration_seconds", "quality_score", "cost_estimate", "actual_cost"),
+    *("error_type", "error_message", "user_accepted", "user_rating", "peak_memory_mb"),
+    *("cpu_time_seconds", "solution_summary"),
+)
 DIMENSIONS = ("repo", "task_type", "model_tier", "pool_type")
 
 

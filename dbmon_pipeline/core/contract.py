@@ -73,8 +73,12 @@ class SourceSchema:
 
     @property
     def row_hash(self) -> str:
-        """SQL for the hash of a row as the source stores it, over the columns that we take."""
-        return f"hash({self.columns})"
+        """SQL for the hash of a row as the source stores it, over the columns that we take.
+
+        Hashed once more, because DuckDB combines the hashes of several values without mixing them,
+        and the sum over rows must not cancel out.
+        """
+        return f"hash(hash({self.columns}))"
 
     @property
     def not_finite(self) -> str:

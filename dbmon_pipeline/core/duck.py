@@ -93,7 +93,7 @@ def storage_errors(path: Path) -> Iterator[None]:
                 remedy="restore it from a backup, or remove it to have it made anew;"
                 " nothing published was lost",
             ) from error
-        if not isinstance(error, _OF_THE_DISK):
+        if not isinstance(error, _OF_THE_DISK) and "Could not write file" not in first:
             raise
         full = any(words in first.lower() for words in _FULL)
         raise StorageError(

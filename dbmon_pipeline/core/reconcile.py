@@ -25,21 +25,27 @@ class Comparison:
         expected: Its value where the data came from.
         actual: Its value here.
         hour: The hour that it is of; None if it is of a whole table.
+        magnitude: The sum of the absolute values that were added up; 0 for a count. Positive and
+            negative ones may cancel out, and their sum then depends on the order of adding.
     """
 
     figure: str
     expected: float
     actual: float
     hour: datetime | None = None
+    magnitude: float = 0
 
     @property
     def agrees(self) -> bool:
-        """Whether both are the same, sums of floats to 1e-9."""
-        return math.isclose(
+        """Whether both are the same, sums of floats to 1e-9 of what was added up.
+
+        Sums that overflow cannot be compared.
+        """
+        return not math.isfinite(self.magnitude) or math.isclose(
             self.expected,
             self.actual,
             rel_tol=_RELATIVE_TOLERANCE,
-            abs_tol=_RELATIVE_TOLERANCE,
+            abs_tol=_RELATIVE_TOLERANCE * max(1, self.magnitude),
         )
 
 
@@ -70,7 +76,8 @@ def reconcile_executions(warehouse: Warehouse, kept_from: date = date.min) -> li
             """
             SELECT
                 date_trunc('hour', timestamp), count(*), count(*) FILTER (WHERE success),
-                sum(duration_seconds), sum(actual_cost)
+                sum(duration_seconds), sum(actual_cost),
+                sum(abs(duration_seconds)), sum(abs(actual_cost))
             FROM executions
             WHERE timestamp >= $start AND timestamp < $end AND NOT pruned
                 AND CAST(timestamp AS DATE) IN (SELECT unnest(CAST($days AS DATE[])))
@@ -79,13 +86,16 @@ def reconcile_executions(warehouse: Warehouse, kept_from: date = date.min) -> li
         )
     )
     known = {row[0]: row[1:] for row in expected}
-    copied = {row[0]: row[1:] for row in actual}
+    copied = {row[0]: row[1:5] for row in actual}
+    magnitudes = {row[0]: (0, 0, *row[5:]) for row in actual}
     nothing = (0,) * len(columns)
     return [
-        Comparison(f"{column} of {hour:%Y-%m-%d %H}:00", want or 0, have or 0, hour)
+        Comparison(f"{column} of {hour:%Y-%m-%d %H}:00", want or 0, have or 0, hour, size or 0)
         for hour in sorted(known | copied)
-        for column, want, have in zip(
-            columns, known.get(hour, nothing), copied.get(hour, nothing), strict=True
+        for column, want, have, size in zip(
+            columns,
+            *(figures.get(hour, nothing) for figures in (known, copied, magnitudes)),
+            strict=True,
         )
     ]
 
@@ -123,13 +133,22 @@ def reconcile_table(warehouse: Warehouse, rollup: Rollup, as_of: datetime) -> li
         else ""
     )
     counted_in = rollup.counted_in.format(f"(SELECT * FROM executions WHERE {within})")
-    expected = con.execute(
-        f"SELECT {', '.join(rollup.totals.values())} FROM {counted_in}", bounds
-    ).fetchall()[0]
+    totals = rollup.totals.values()
+    expected, magnitudes = (
+        con.execute(f"SELECT {', '.join(figures)} FROM {counted_in}", bounds).fetchall()[0]
+        for figures in (totals, map(_magnitude, totals))
+    )
     return [
-        Comparison(figure, want or 0, have or 0)
-        for figure, want, have in zip(rollup.totals, expected, actual, strict=True)
+        Comparison(figure, want or 0, have or 0, magnitude=size or 0)
+        for figure, want, have, size in zip(
+            rollup.totals, expected, actual, magnitudes, strict=True
+        )
     ]
+
+
+def _magnitude(total: str) -> str:
+    """The sum of absolute values, for a total that is a sum; 0 for a count."""
+    return f"sum(abs({total.removeprefix('sum(')})" if total.startswith("sum(") else "0"
 
 
 def redo(warehouse: Warehouse, rollup: Rollup) -> None:

@@ -7,6 +7,7 @@ from datetime import date, datetime
 from pathlib import Path
 
 import dagster as dg
+from sqlalchemy.exc import DBAPIError
 
 from dbmon_pipeline.core.errors import HomeError, RefreshError
 from dbmon_pipeline.core.files import shipped, write_whole
@@ -53,8 +54,15 @@ def opened(home: Home) -> Iterator[dg.DagsterInstance]:
     """
     folder = prepare(home)
     os.environ["DAGSTER_HOME"] = str(folder)
-    with dg.DagsterInstance.from_config(str(folder)) as instance:
-        yield instance
+    try:
+        with dg.DagsterInstance.from_config(str(folder)) as instance:
+            yield instance
+    except DBAPIError as error:
+        raise HomeError(
+            f"{folder} cannot be written ({error.orig})",
+            remedy="name a folder that you may write with --home or DBMON_HOME, and check that its"
+            " disk has space",
+        ) from error
 
 
 def run_refresh(

@@ -45,8 +45,10 @@ def test_a_locked_source_can_be_told_from_a_bad_one() -> None:
         (duckdb.IOException("IO Error: No space left on device"), "free some space on that disk"),
         (OSError(errno.ENOSPC, "No space left on device"), "free some space on that disk"),
         (
-            duckdb.OutOfMemoryException("Out of Memory Error: failed to offload data block of size"
-            " 256.0 KiB (max_temp_directory_size 0 bytes): Out of space"),
+            duckdb.OutOfMemoryException(
+                "Out of Memory Error: failed to offload data block of size"
+                " 256.0 KiB (max_temp_directory_size 0 bytes): Out of space"
+            ),
             "free some space on that disk",
         ),
         (PermissionError(errno.EACCES, "Permission denied"), "check the disk and the permissions"),

@@ -144,7 +144,7 @@ def test_rows_at_or_after_as_of_wait(site: Settings) -> None:
 
 def test_time_does_not_go_back(site: Settings) -> None:
     """An instant before the one that was read would have to forget rows."""
-    with pytest.raises(RefreshError, match=r"2026-05-20T12:29:00Z lies before 2026-05-20T12:30:00Z"):
+    with pytest.raises(RefreshError, match=r"12:29:00Z lies before 2026-05-20T12:30"):
         refresh_core(site, NOW - timedelta(minutes=1))
 
 

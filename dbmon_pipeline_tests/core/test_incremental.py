@@ -1,4 +1,4 @@
-"""Incremental equals a full rebuild equals brute force, whatever happened to the source meanwhile."""
+"""Incremental equals a full rebuild equals brute force, whatever happened to the source."""
 
 from __future__ import annotations
 

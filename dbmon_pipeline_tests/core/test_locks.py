@@ -82,8 +82,14 @@ def test_whoever_waits_comes_next(home: Home) -> None:
 def test_a_killed_process_holds_nothing(home: Home) -> None:
     """The system gives its lock back, whatever it was doing."""
     process = subprocess.Popen(
-        [sys.executable, "-c", f"import sys{HOLD_HOME}".replace("wait()", "print(1, flush=True);"
-         "import time; time.sleep(60)"), home.path],
+        [
+            sys.executable,
+            "-c",
+            f"import sys{HOLD_HOME}".replace(
+                "wait()", "print(1, flush=True);import time; time.sleep(60)"
+            ),
+            home.path,
+        ],
         stdout=subprocess.PIPE,
     )
     assert process.stdout

@@ -299,7 +299,9 @@ def test_each_required_column_is_missed_by_name(settings: Settings, column: str)
         look(settings.source)
 
 
-@pytest.mark.parametrize("column", [c for c in COLUMNS if c.type != "VARCHAR"], ids=lambda c: c.name)
+@pytest.mark.parametrize(
+    "column", [c for c in COLUMNS if c.type != "VARCHAR"], ids=lambda c: c.name
+)
 def test_a_type_that_cannot_be_cast_is_named(settings: Settings, column: Column) -> None:
     """The column, its type, and the one that it should have; even in an empty table.
 
@@ -600,7 +602,10 @@ def test_the_overview_counts_what_lies_outside(tmp_path: Path) -> None:
     """Each row outside of the monitored time, by the reason."""
     offsets = [timedelta(0), timedelta(minutes=4, seconds=59), timedelta(minutes=5), timedelta(1)]
     rows = [execution(AS_OF + offset) for offset in offsets]
-    rows += [execution(AS_OF - timedelta(days=1, seconds=1)), {**execution(AS_OF), "timestamp": None}]
+    rows += [
+        execution(AS_OF - timedelta(days=1, seconds=1)),
+        {**execution(AS_OF), "timestamp": None},
+    ]
     rows += [execution(AS_OF - timedelta(days=1)), execution(AS_OF - timedelta(seconds=1))]
     path = make_source(tmp_path / "learning.db", rows)
     seen = look(path)

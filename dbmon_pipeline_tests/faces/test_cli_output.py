@@ -5,9 +5,9 @@ from __future__ import annotations
 import csv
 import io
 import json
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -27,6 +27,8 @@ from dbmon_pipeline_tests.helpers import (
 AS_OF = datetime.fromisoformat("2026-02-10T12:00")
 AT = datetime.fromisoformat("2026-02-10T09:30")
 NASTY = 'a\nb\rc\td\x1b[31mred\x07\u202e"quoted", ; é 漢 \u2028end'
+
+Run = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture(scope="module")
@@ -70,12 +72,12 @@ def dbmon(
 @pytest.fixture
 def run(
     settings: Settings, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> Any:
+) -> Run:
     """Run the command in that home."""
     return lambda *arguments: dbmon(settings, capsys, monkeypatch, *arguments)
 
 
-def test_tables_lists_each_table_once(run: Any) -> None:
+def test_tables_lists_each_table_once(run: Run) -> None:
     """With rows and files as they are, and the time they speak for."""
     code, printed, said = run("tables", "--format", "json")
     assert (code, said) == (0, "")
@@ -95,7 +97,7 @@ def test_tables_lists_each_table_once(run: Any) -> None:
     }
 
 
-def test_tables_are_aligned_for_people(run: Any) -> None:
+def test_tables_are_aligned_for_people(run: Run) -> None:
     """Numbers to the right, under their heads."""
     code, printed, _ = run("tables")
     assert code == 0
@@ -109,7 +111,7 @@ def test_tables_are_aligned_for_people(run: Any) -> None:
     assert all(line[end - 1].isdigit() and line[end] == " " for line in lines)
 
 
-def test_json_has_every_value(run: Any) -> None:
+def test_json_has_every_value(run: Run) -> None:
     """As it is, down to control characters; NULL is null, an instant has its zone."""
     code, printed, said = run("show", "recent_executions", "--format", "json", "--limit", "1")
     assert (code, said) == (0, "")
@@ -122,7 +124,7 @@ def test_json_has_every_value(run: Any) -> None:
     assert row["user_rating"] == 4
 
 
-def test_csv_has_every_value(run: Any) -> None:
+def test_csv_has_every_value(run: Run) -> None:
     """Quoted where that is needed; NULL is empty."""
     code, printed, said = run("show", "recent_executions", "--format", "csv", "--limit", "2")
     assert (code, said) == (0, "")
@@ -133,7 +135,7 @@ def test_csv_has_every_value(run: Any) -> None:
     assert last["timestamp"] == "2026-02-10T09:30:29.000005Z"
 
 
-def test_a_table_is_safe_on_a_terminal(run: Any) -> None:
+def test_a_table_is_safe_on_a_terminal(run: Run) -> None:
     """One line a row, no control character, no text that runs backwards, nothing endless."""
     code, printed, said = run("show", "error_summary")
     assert (code, said) == (0, "")
@@ -145,7 +147,7 @@ def test_a_table_is_safe_on_a_terminal(run: Any) -> None:
     assert "2026-02-10 09:00:00" in lines[1]
 
 
-def test_a_table_shows_null_and_truth_and_size(run: Any) -> None:
+def test_a_table_shows_null_and_truth_and_size(run: Run) -> None:
     """In a way that a person reads at a glance."""
     _, printed, _ = run("show", "recent_executions", "--limit", "1")
     head, line = printed.splitlines()
@@ -157,14 +159,14 @@ def test_a_table_shows_null_and_truth_and_size(run: Any) -> None:
 
 
 @pytest.mark.parametrize("limit", [1, 3, 30, 1_000_000])
-def test_the_limit_takes_the_last(run: Any, limit: int) -> None:
+def test_the_limit_takes_the_last(run: Run, limit: int) -> None:
     """In the order of the key all the same."""
     _, printed, _ = run("show", "recent_executions", "--limit", str(limit), "--format", "json")
     ids = [row["task_id"] for row in json.loads(printed)]
     assert ids == [f"task-{n:02}" for n in range(30)][-limit:]
 
 
-def test_twenty_rows_are_shown_by_default(run: Any) -> None:
+def test_twenty_rows_are_shown_by_default(run: Run) -> None:
     """Enough to see, little enough to scroll."""
     _, printed, _ = run("show", "recent_executions")
     assert len(printed.splitlines()) == 21
@@ -178,7 +180,7 @@ def test_twenty_rows_are_shown_by_default(run: Any) -> None:
         ("table", "solution_summary  repo  usage_count  success_count  success_rate"),
     ],
 )
-def test_a_table_without_rows_has_its_columns(run: Any, form: str, printed: str) -> None:
+def test_a_table_without_rows_has_its_columns(run: Run, form: str, printed: str) -> None:
     """Nothing is an answer."""
     code, found, said = run("show", "solution_patterns", "--format", form)
     assert (code, said) == (0, "")
@@ -201,7 +203,7 @@ def test_a_table_without_rows_has_its_columns(run: Any, form: str, printed: str)
         (["tables", "--formt", "csv"], "dbmon: No such option: --formt"),
     ],
 )
-def test_what_cannot_be_answered_is_one_line(run: Any, arguments: list[str], said: str) -> None:
+def test_what_cannot_be_answered_is_one_line(run: Run, arguments: list[str], said: str) -> None:
     """On stderr, with nothing on stdout for a program to take for data."""
     code, printed, found = run(*arguments)
     assert (code, printed) == (3, "")
@@ -209,7 +211,7 @@ def test_what_cannot_be_answered_is_one_line(run: Any, arguments: list[str], sai
     assert found.count("\n") == 1
 
 
-def test_a_near_miss_is_named(run: Any) -> None:
+def test_a_near_miss_is_named(run: Run) -> None:
     """And so are all that there are."""
     _, _, said = run("show", "tier_performanc")
     assert "did you mean tier_performance? the tables are " in said

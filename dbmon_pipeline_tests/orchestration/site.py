@@ -11,15 +11,21 @@ from typing import Any
 import dagster as dg
 import duckdb
 import pytest
+from dagster._core.code_pointer import ModuleCodePointer
+from dagster._core.origin import JobPythonOrigin, RepositoryPythonOrigin
+from dagster._core.remote_origin import RemoteRepositoryOrigin
+from dagster._core.workspace.load_target import ModuleTarget
 
 from dbmon_pipeline.core import instants
 from dbmon_pipeline.core.duck import connect
 from dbmon_pipeline.core.published import Published
 from dbmon_pipeline.core.settings import Home
 from dbmon_pipeline.definitions import defs
-from dbmon_pipeline.orchestration.instance import run_refresh
+from dbmon_pipeline.orchestration.instance import LOCATION, run_refresh
 from dbmon_pipeline.orchestration.partitions import days, range_tags
 
+WORKSPACE = ModuleTarget("dbmon_pipeline.definitions", None, None, LOCATION)
+"""The code location, as ``workspace.yaml`` has it."""
 NOON = datetime.fromisoformat("2025-06-11T12:00")
 """The present of these tests, a Wednesday."""
 TODAY = NOON.date()
@@ -74,6 +80,21 @@ class Site:
         if request and request.run_key:
             tags["dagster/run_key"] = request.run_key
         return self.job.execute_in_process(instance=self.instance, tags=tags, raise_on_error=False)
+
+    def make_run(self, status: dg.DagsterRunStatus) -> dg.DagsterRun:
+        """A run of the refresh that stands at a status; nothing executes it."""
+        repository = RemoteRepositoryOrigin(WORKSPACE.create_origins()[0], "__repository__")
+        return self.instance.create_run_for_job(
+            self.job,
+            status=status,
+            remote_job_origin=repository.get_job_origin(self.job.name),
+            job_code_origin=JobPythonOrigin(
+                self.job.name,
+                RepositoryPythonOrigin(
+                    sys.executable, ModuleCodePointer("dbmon_pipeline.definitions", "defs")
+                ),
+            ),
+        )
 
     def last_run(self) -> dg.DagsterRun:
         """The run that was created last."""

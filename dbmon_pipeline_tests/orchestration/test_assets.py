@@ -72,6 +72,7 @@ def _storage_ids(site: Site) -> dict[str, int]:
 def test_first_run_materializes_the_stretch_and_nothing_else(
     shared_site: Site, first: dg.DagsterRun, before_second: dict[str, int]
 ) -> None:
+    """Four days, nine tables, the publication: once each."""
     assert first.status is dg.DagsterRunStatus.SUCCESS
     assert set(before_second) == keys(FIRST_DAY, TODAY)
     assert len(before_second) == 4
@@ -85,11 +86,13 @@ def test_first_run_materializes_the_stretch_and_nothing_else(
 
 
 def test_run_shows_among_the_jobs_runs(first: dg.DagsterRun) -> None:
+    """The tag that a run in process has only if it is given."""
     assert first.tags[".dagster/repository"] == "__repository__@dbmon_pipeline"
     assert first.job_name == "refresh"
 
 
 def test_all_checks_are_evaluated_and_pass(shared_site: Site, first: dg.DagsterRun) -> None:
+    """On good data none fails, and they looked at all of it."""
     checks = shared_site.checks(first.run_id)
     assert set(checks) == {
         ("executions", "schema_contract"),
@@ -113,6 +116,7 @@ def test_all_checks_are_evaluated_and_pass(shared_site: Site, first: dg.DagsterR
 
 
 def test_metadata_of_the_first_extraction(shared_site: Site, first: dg.DagsterRun) -> None:
+    """The numbers equal those that the source gives."""
     (record,) = shared_site.instance.fetch_materializations(
         dg.AssetRecordsFilter(dg.AssetKey("executions"), asset_partitions=[FIRST_DAY.isoformat()]),
         limit=1,
@@ -141,6 +145,7 @@ def test_metadata_of_the_first_extraction(shared_site: Site, first: dg.DagsterRu
 
 
 def test_source_is_observed(shared_site: Site, first: dg.DagsterRun) -> None:
+    """What the source is, and what of it lies outside of the monitored time."""
     records = shared_site.instance.fetch_observations(
         dg.AssetKey("learning_db"), limit=10, ascending=True
     ).records
@@ -159,6 +164,7 @@ def test_source_is_observed(shared_site: Site, first: dg.DagsterRun) -> None:
 def test_second_run_touches_its_stretch_alone(
     shared_site: Site, before_second: dict[str, int], second: dg.DagsterRun
 ) -> None:
+    """Days outside of it keep the materialization that they have."""
     assert second.is_success
     after = _storage_ids(shared_site)
     newer = {day for day, storage_id in after.items() if storage_id > before_second.get(day, 0)}
@@ -167,6 +173,7 @@ def test_second_run_touches_its_stretch_alone(
 
 
 def test_metadata_of_the_second_extraction(shared_site: Site, second: dg.DagsterRun) -> None:
+    """Two hours are copied whole; one row of them is late."""
     metadata = shared_site.metadata("executions")
     touched = (LATE.replace(minute=0), NOON)
     ((rows,),) = shared_site.in_source(
@@ -208,6 +215,7 @@ _EXPECTED = {
 
 @pytest.mark.parametrize("table", [rollup.name for rollup in ROLLUPS])
 def test_row_counts_of_the_tables(shared_site: Site, second: dg.DagsterRun, table: str) -> None:
+    """Each table has as many rows as its grain has values in the source."""
     metadata = shared_site.metadata(table)
     ((expected,),) = shared_site.in_source(f"SELECT count(*) FROM ({_EXPECTED[table]})")
     assert second.is_success
@@ -223,6 +231,7 @@ def test_row_counts_of_the_tables(shared_site: Site, second: dg.DagsterRun, tabl
 
 
 def test_publication_tells_what_it_did(shared_site: Site, second: dg.DagsterRun) -> None:
+    """Files of days that did not change are carried over."""
     metadata = shared_site.metadata("publication")
     manifest = Published(shared_site.home).manifest
     assert second.is_success
@@ -257,6 +266,7 @@ def _empty_days_written(site: Site) -> int:
 def test_published_figures_are_those_of_the_source(
     shared_site: Site, second: dg.DagsterRun
 ) -> None:
+    """Computed from the source in another way."""
     found = Published(shared_site.home).rows("daily_summary")
     column = found.columns.index
     totals: dict[Any, tuple[int, int, float]] = {}
@@ -278,6 +288,7 @@ def test_published_figures_are_those_of_the_source(
 
 
 def test_rows_ahead_wait_for_their_time(site: Site) -> None:
+    """A row after the instant is read when its time has come, and is not late then."""
     make_source(site.source, [execution(NOON - HOUR), execution(NOON + 2 * MINUTE)])
     site.refresh()
     assert site.metadata("recent_executions")["dagster/row_count"] == 1

@@ -56,7 +56,7 @@ def test_one_asset_for_each_table_and_step() -> None:
     }
 
 
-@pytest.mark.parametrize("name", SPECS)
+@pytest.mark.parametrize("name", sorted(SPECS))
 def test_every_asset_says_what_it_is(name: str) -> None:
     """A group, kinds, an owner and a description, for the catalogue."""
     spec = SPECS[name]
@@ -121,10 +121,11 @@ def test_only_executions_is_partitioned_and_backfills_in_one_run() -> None:
 def test_all_schedules_and_sensors_are_on_from_the_start() -> None:
     """They take the place of cron, so nobody has to switch them on."""
     repository = defs.get_repository_def()
-    assert {schedule.name: schedule.default_status for schedule in repository.schedule_defs} == {
-        name: dg.DefaultScheduleStatus.RUNNING
-        for name in ("hourly_refresh", "daily_refresh", "retention")
-    }
+    assert {
+        schedule.name: schedule.default_status for schedule in repository.schedule_defs
+    } == dict.fromkeys(
+        ("hourly_refresh", "daily_refresh", "retention"), dg.DefaultScheduleStatus.RUNNING
+    )
     assert {sensor.name: sensor.default_status for sensor in repository.sensor_defs} == {
         "source_changes_sensor": dg.DefaultSensorStatus.RUNNING
     }

@@ -41,6 +41,7 @@ def left(site: Site) -> set[str]:
 
 
 def test_replaced_runs_go_and_partitions_stay(site: Site, runs: dict[str, str]) -> None:
+    """The mark of a partition is an event of a run."""
     before = site.materialized_days()
     assert before == keys(FIRST, TODAY)
     assert remove_old_runs(site.instance, really_now() + LATER, days) == 2
@@ -54,12 +55,13 @@ def test_replaced_runs_go_and_partitions_stay(site: Site, runs: dict[str, str]) 
 
 
 def test_young_and_unfinished_runs_stay(site: Site) -> None:
+    """Runs that are not finished stay, whatever their age."""
     unfinished = {
-        site.instance.create_run_for_job(site.job, status=status).run_id
+        site.make_run(status).run_id
         for status in (dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.QUEUED)
     }
     finished = {
-        site.instance.create_run_for_job(site.job, status=status).run_id
+        site.make_run(status).run_id
         for status in (
             dg.DagsterRunStatus.FAILURE,
             dg.DagsterRunStatus.CANCELED,
@@ -110,5 +112,6 @@ def test_the_retention_job(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_retention_of_an_empty_home(site: Site) -> None:
+    """There is nothing to remove, and nothing fails."""
     assert defs.resolve_job_def("retention").execute_in_process(instance=site.instance).success
     assert not site.home.current.exists()

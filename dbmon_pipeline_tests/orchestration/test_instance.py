@@ -19,6 +19,7 @@ SHIPPED = shipped("config", "dagster.yaml")
 
 
 def test_a_home_gets_the_shipped_configuration(tmp_path: Path) -> None:
+    """Made anew where it differs, else left."""
     home = Home(tmp_path / "new" / "home")
     assert prepare(home) == home.dagster
     configuration = home.dagster / "dagster.yaml"
@@ -32,12 +33,14 @@ def test_a_home_gets_the_shipped_configuration(tmp_path: Path) -> None:
 
 
 def test_a_home_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+    """In words of ours."""
     (tmp_path / "file").write_text("")
     with pytest.raises(HomeError, match="cannot be written"):
         prepare(Home(tmp_path / "file" / "home"))
 
 
 def test_the_instance_is_as_configured(site: Site) -> None:
+    """Dagster understands each of the shipped settings."""
     instance = site.instance
     assert instance.root_directory == str(site.home.dagster)
     assert not instance.is_ephemeral
@@ -50,6 +53,7 @@ def test_the_instance_is_as_configured(site: Site) -> None:
 
 
 def test_runs_are_there_when_it_is_opened_again(site: Site) -> None:
+    """It is a real one, on disk."""
     make_source(site.source, [execution(NOON - HOUR)])
     run = site.refresh()
     with opened(site.home) as again:
@@ -61,6 +65,7 @@ def test_runs_are_there_when_it_is_opened_again(site: Site) -> None:
 def test_the_message_of_a_failed_refresh_is_the_core_s_own(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """With the run to look at; and also where the core has no words."""
     with pytest.raises(RefreshError) as missing:
         site.refresh()
     run = site.last_run()
@@ -83,6 +88,7 @@ def test_the_message_of_a_failed_refresh_is_the_core_s_own(
 
 
 def test_going_back_in_time_is_refused(site: Site) -> None:
+    """What was published stays."""
     make_source(site.source, [execution(NOON - HOUR)])
     site.refresh()
     site.clock.now = NOON - HOUR

@@ -11,7 +11,6 @@ import pytest
 from dagster._core.execution.backfill import BulkActionStatus, PartitionBackfill
 from dagster._core.test_utils import create_test_daemon_workspace_context
 from dagster._core.workspace.context import WorkspaceProcessContext
-from dagster._core.workspace.load_target import ModuleTarget
 from dagster._daemon.backfill import execute_backfill_iteration
 
 from dbmon_pipeline.core.errors import HomeBusyError, RefreshError, SourceError
@@ -26,6 +25,7 @@ from dbmon_pipeline_tests.orchestration.site import (
     MINUTE,
     NOON,
     TODAY,
+    WORKSPACE,
     Site,
     keys,
     stretch_of,
@@ -122,13 +122,13 @@ def test_a_run_for_each_stretch(run_key: str | None) -> None:
     assert keys_given == (expected if run_key else [None, None])
 
 
+@pytest.mark.filterwarnings("ignore:Function `AssetSelection.sources`:DeprecationWarning")
 def test_a_backfill_from_the_ui_is_one_run(site: Site) -> None:
     """The daemon's own machinery asks for one run over ninety days, and it is carried out."""
     first, last = NINETY_DAYS
     partitions = sorted(keys(first, last))
     make_source(site.source, [execution(NOON - number * DAY - HOUR) for number in range(90)])
-    target = ModuleTarget("dbmon_pipeline.definitions", None, None, "dbmon_pipeline")
-    with create_test_daemon_workspace_context(target, site.instance) as workspace:
+    with create_test_daemon_workspace_context(WORKSPACE, site.instance) as workspace:
         graph = workspace.create_request_context().asset_graph
         site.instance.add_backfill(
             PartitionBackfill.from_asset_partitions(

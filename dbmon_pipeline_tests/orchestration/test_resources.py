@@ -26,13 +26,17 @@ REFRESH = [str(Path(sys.executable).with_name("dbmon")), "refresh"]
 
 def started(site: Site, *, minutes_ago: float) -> dg.DagsterRun:
     """A run of which nothing was heard since it was started."""
-    run = site.instance.create_run_for_job(site.job, status=dg.DagsterRunStatus.STARTED)
+    run = site.make_run(dg.DagsterRunStatus.STARTED)
+    _age(site, run, minutes_ago)
+    return run
+
+
+def _age(site: Site, run: dg.DagsterRun, minutes_ago: float) -> None:
     with site.instance.run_storage.connect() as con:  # type: ignore[attr-defined]
         con.exec_driver_sql(
             "UPDATE runs SET start_time = ? WHERE run_id = ?",
             (time.time() - minutes_ago * 60, run.run_id),
         )
-    return run
 
 
 def status(site: Site, run: dg.DagsterRun) -> dg.DagsterRunStatus:
@@ -43,6 +47,7 @@ def status(site: Site, run: dg.DagsterRun) -> dg.DagsterRunStatus:
 
 
 def test_an_old_run_without_a_sign_is_dead(site: Site) -> None:
+    """A young one may be about to show that it lives."""
     old, young = started(site, minutes_ago=2), started(site, minutes_ago=0.5)
     report_dead_runs(site.instance, site.home, "")
     assert status(site, old) is dg.DagsterRunStatus.FAILURE
@@ -50,6 +55,7 @@ def test_an_old_run_without_a_sign_is_dead(site: Site) -> None:
 
 
 def test_a_run_whose_process_lives_is_not_dead(site: Site) -> None:
+    """However old it is; when the process ends, it is."""
     run = started(site, minutes_ago=600)
     sign = site.home.live_runs / run.run_id
     with running(HOLD_FILE, sign):
@@ -61,6 +67,7 @@ def test_a_run_whose_process_lives_is_not_dead(site: Site) -> None:
 
 
 def test_a_run_that_left_its_sign_behind_is_dead_at_once(site: Site) -> None:
+    """A sign that nobody holds needs no grace."""
     run = started(site, minutes_ago=0)
     sign = site.home.live_runs / run.run_id
     sign.parent.mkdir(parents=True)
@@ -71,12 +78,14 @@ def test_a_run_that_left_its_sign_behind_is_dead_at_once(site: Site) -> None:
 
 
 def test_a_run_does_not_report_itself(site: Site) -> None:
+    """It holds the lock that others wait for."""
     run = started(site, minutes_ago=600)
     report_dead_runs(site.instance, site.home, run.run_id)
     assert status(site, run) is dg.DagsterRunStatus.STARTED
 
 
 def test_waiting_and_finished_runs_are_left_alone(site: Site) -> None:
+    """Only what is started can have died."""
     others = (
         dg.DagsterRunStatus.QUEUED,
         dg.DagsterRunStatus.NOT_STARTED,
@@ -84,7 +93,7 @@ def test_waiting_and_finished_runs_are_left_alone(site: Site) -> None:
         dg.DagsterRunStatus.SUCCESS,
         dg.DagsterRunStatus.CANCELED,
     )
-    runs = [(site.instance.create_run_for_job(site.job, status=other), other) for other in others]
+    runs = [(site.make_run(other), other) for other in others]
     report_dead_runs(site.instance, site.home, "")
     assert [status(site, run) for run, _ in runs] == [other for _, other in runs]
 
@@ -92,6 +101,7 @@ def test_waiting_and_finished_runs_are_left_alone(site: Site) -> None:
 def test_a_run_holds_the_lock_and_shows_that_it_lives(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """For its whole length, and not longer."""
     make_source(site.source, [execution(NOON - HOUR)])
     seen: list[tuple[str, list[str]]] = []
     real = publish
@@ -118,6 +128,7 @@ def test_a_run_holds_the_lock_and_shows_that_it_lives(
 def test_a_busy_home_fails_the_run_in_words_and_within_the_wait(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """The run tells who works there."""
     make_source(site.source, [execution(NOON - HOUR)])
     rules = site.source.with_name("rules.yaml")
     rules.write_text("home: {lock_wait_seconds: 0.2}")
@@ -133,6 +144,7 @@ def test_a_busy_home_fails_the_run_in_words_and_within_the_wait(
 
 
 def test_connections_of_the_resource_see_the_warehouse(site: Site) -> None:
+    """For users of the resource that it is built on."""
     make_source(site.source, [execution(NOON - HOUR), execution(NOON - 2 * HOUR)])
     site.refresh()
 
@@ -149,34 +161,48 @@ def test_connections_of_the_resource_see_the_warehouse(site: Site) -> None:
     assert counting.execute_in_process(instance=site.instance).output_for_node("count") == 2
 
 
-def test_a_killed_refresh_is_reported_and_healed_by_the_next(site: Site) -> None:
-    """The machine dies, or somebody loses patience: ``kill -9`` while the run is started."""
+@pytest.mark.parametrize("shows_that_it_lives", [True, False])
+def test_a_killed_refresh_is_reported_and_the_next_heals(
+    site: Site, *, shows_that_it_lives: bool
+) -> None:
+    """The machine dies, or somebody loses patience: ``kill -9`` while the run is started.
+
+    In the moment before a run shows that it lives, it cannot be told from one that is about to:
+    then it is reported a minute later.
+    """
     now = datetime.now(UTC).replace(tzinfo=None)
     make_source(site.source, [execution(now - number * DAY) for number in range(1, 30)])
     killed = subprocess.Popen(REFRESH, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
-        (run,) = _wait_until_started(site, killed)
+        run = _wait_until_started(site, killed, shows_that_it_lives=shows_that_it_lives)
         killed.send_signal(signal.SIGKILL)
     finally:
         killed.kill()
         killed.wait()
+    assert killed.returncode == -signal.SIGKILL
     assert status(site, run) is dg.DagsterRunStatus.STARTED
     assert not site.home.current.exists()
 
     again = subprocess.run(REFRESH, capture_output=True, text=True, check=False)
     assert again.returncode == 0, again.stderr
+    if not shows_that_it_lives:
+        _age(site, run, minutes_ago=2)
+        report_dead_runs(site.instance, site.home, "")
     assert status(site, run) is dg.DagsterRunStatus.FAILURE
     assert site.last_run().status is dg.DagsterRunStatus.SUCCESS
     assert site.generation == 1
     assert site.warehouse("SELECT count(*) FROM executions") == [(29,)]
     assert site.warehouse("SELECT sum(executions) FROM daily_summary") == [(29,)]
+    assert list(site.home.live_runs.iterdir()) == []
 
 
-def _wait_until_started(site: Site, process: subprocess.Popen[bytes]) -> list[dg.DagsterRun]:
+def _wait_until_started(
+    site: Site, process: subprocess.Popen[bytes], *, shows_that_it_lives: bool
+) -> dg.DagsterRun:
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline and process.poll() is None:
-        runs = site.instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED]))
-        if runs:
-            return list(runs)
+        for run in site.instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED])):
+            if not shows_that_it_lives or (site.home.live_runs / run.run_id).exists():
+                return run
         time.sleep(0.01)
     raise AssertionError(f"no run was started; exit code {process.poll()}")

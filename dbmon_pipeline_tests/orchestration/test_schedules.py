@@ -53,11 +53,13 @@ def tick(site: Site, name: str) -> list[tuple[str, str]]:
 
 
 def test_without_a_change_the_open_day_is_refreshed(refreshed: Site) -> None:
+    """Time moves on although the source does not."""
     assert tick(refreshed, "hourly_refresh") == [("2025-06-11", "2025-06-11")]
     assert tick(refreshed, "daily_refresh") == [("2025-06-11", "2025-06-11")]
 
 
 def test_hourly_asks_for_each_stretch_of_changed_days(refreshed: Site) -> None:
+    """Two runs from one tick, which Dagster refuses without run keys."""
     add_rows(refreshed.source, [execution(NOON - 2 * DAY), execution(NOON - MINUTE)])
     assert tick(refreshed, "hourly_refresh") == [
         ("2025-06-09", "2025-06-09"),
@@ -66,6 +68,7 @@ def test_hourly_asks_for_each_stretch_of_changed_days(refreshed: Site) -> None:
 
 
 def test_just_after_midnight_yesterday_is_finished(refreshed: Site) -> None:
+    """Rows of both days become one run."""
     refreshed.clock.now = MIDNIGHT + 5 * MINUTE
     add_rows(refreshed.source, [execution(MIDNIGHT - MINUTE), execution(MIDNIGHT + MINUTE)])
     asked = tick(refreshed, "hourly_refresh")
@@ -73,12 +76,14 @@ def test_just_after_midnight_yesterday_is_finished(refreshed: Site) -> None:
 
 
 def test_just_after_midnight_yesterday_alone(refreshed: Site) -> None:
+    """The last minutes of a day are not left behind."""
     refreshed.clock.now = MIDNIGHT + 5 * MINUTE
     add_rows(refreshed.source, [execution(MIDNIGHT - MINUTE)])
     assert tick(refreshed, "hourly_refresh") == [("2025-06-11", "2025-06-11")]
 
 
 def test_daily_finds_what_hourly_does_not(refreshed: Site) -> None:
+    """Forty days back is beyond 48 hours."""
     add_rows(refreshed.source, [execution(NOON - 40 * DAY)])
     assert tick(refreshed, "hourly_refresh") == [("2025-06-11", "2025-06-11")]
     asked = (LATE_DAY.isoformat(), LATE_DAY.isoformat())
@@ -86,6 +91,7 @@ def test_daily_finds_what_hourly_does_not(refreshed: Site) -> None:
 
 
 def test_daily_finds_changed_and_deleted_rows(refreshed: Site) -> None:
+    """Not only new ones."""
     add_rows(refreshed.source, [execution(NOON - 30 * DAY, repo="gone")])
     refreshed.refresh((NOON - 30 * DAY).date(), TODAY)
     change_source(refreshed.source, "DELETE FROM executions WHERE repo = 'gone'")
@@ -101,6 +107,7 @@ def test_daily_finds_changed_and_deleted_rows(refreshed: Site) -> None:
 
 
 def test_a_late_row_is_in_the_figures_after_the_daily_run(refreshed: Site) -> None:
+    """From the tick to the table."""
     add_rows(refreshed.source, [execution(NOON - 40 * DAY)])
     schedule = defs.resolve_schedule_def("daily_refresh")
     context = dg.build_schedule_context(
@@ -118,6 +125,7 @@ def test_a_late_row_is_in_the_figures_after_the_daily_run(refreshed: Site) -> No
 
 
 def test_a_new_source_is_read_from_its_first_day(site: Site) -> None:
+    """One run from the source's first day on."""
     make_source(site.source, [execution(NOON - 5 * DAY), execution(NOON - HOUR)])
     assert tick(site, "hourly_refresh") == [("2025-06-06", "2025-06-11")]
 
@@ -125,6 +133,7 @@ def test_a_new_source_is_read_from_its_first_day(site: Site) -> None:
 def test_a_refresh_under_way_is_waited_for_by_the_run(
     refreshed: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """The tick does not wait, nor does it skip."""
     monkeypatch.setattr(schedules, "_WAIT_SECONDS", 0.2)
     add_rows(refreshed.source, [execution(NOON - 40 * DAY)])
     with running(HOLD_FILE, refreshed.home.lock):
@@ -141,6 +150,7 @@ def test_an_unreadable_source_becomes_a_failed_run(refreshed: Site) -> None:
 
 
 def test_the_retention_runs_without_configuration(site: Site) -> None:
+    """Every night, as it is."""
     context = dg.build_schedule_context(
         instance=site.instance, scheduled_execution_time=site.clock.now
     )
@@ -158,6 +168,7 @@ def test_the_retention_runs_without_configuration(site: Site) -> None:
     ],
 )
 def test_when_they_run(name: str, job: str, cron: str) -> None:
+    """In UTC, and without anybody switching them on."""
     schedule = defs.resolve_schedule_def(name)
     assert schedule.cron_schedule == cron
     assert schedule.job_name == job

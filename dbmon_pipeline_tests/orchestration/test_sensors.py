@@ -79,10 +79,12 @@ def read(site: Site) -> Site:
 
 
 def stretches(requests: list[dg.RunRequest]) -> list[tuple[str, str]]:
+    """The stretches of run requests."""
     return [stretch_of(request) for request in requests]
 
 
 def test_a_new_source_is_read_in_one_run_and_then_left_alone(site: Site, sensor: Sensor) -> None:
+    """One run, one look that finds nothing, then no look at all."""
     make_source(site.source, [execution(NOON - 9 * DAY), execution(NOON - HOUR)])
     (request,) = sensor.new()
     assert stretch_of(request) == ("2025-06-02", "2025-06-11")
@@ -96,6 +98,7 @@ def test_a_new_source_is_read_in_one_run_and_then_left_alone(site: Site, sensor:
 
 
 def test_five_hours_of_downtime_heal_in_one_run(read: Site, sensor: Sensor) -> None:
+    """Whatever was missed is one stretch."""
     assert sensor.tick() == []
     read.clock.now = NOON + 5 * HOUR
     rows = [execution(NOON + number * 10 * MINUTE) for number in range(30)]
@@ -111,6 +114,7 @@ def test_five_hours_of_downtime_heal_in_one_run(read: Site, sensor: Sensor) -> N
 
 
 def test_three_days_of_downtime_heal_in_one_run(read: Site, sensor: Sensor) -> None:
+    """Longer than the sensor looks back."""
     read.clock.now = NOON + 4 * DAY
     add_rows(read.source, [execution(NOON + number * HOUR) for number in range(96)])
     (request,) = sensor.new()
@@ -121,12 +125,14 @@ def test_three_days_of_downtime_heal_in_one_run(read: Site, sensor: Sensor) -> N
 
 
 def test_a_row_ten_days_late_is_left_to_the_daily_schedule(read: Site, sensor: Sensor) -> None:
+    """It lies beyond 48 hours."""
     add_rows(read.source, [execution(NOON - 10 * DAY)])
     assert sensor.skip() == "nothing in the source differs from what was read"
     assert sensor.cursor == signature(read.source)
 
 
 def test_a_row_thirty_hours_late_is_read(read: Site, sensor: Sensor) -> None:
+    """It lies within 48 hours."""
     add_rows(read.source, [execution(NOON - 30 * HOUR)])
     (request,) = sensor.new()
     assert stretch_of(request) == ("2025-06-10", "2025-06-10")
@@ -137,6 +143,7 @@ def test_a_row_thirty_hours_late_is_read(read: Site, sensor: Sensor) -> None:
 
 
 def test_two_separate_days_are_two_runs(read: Site, sensor: Sensor) -> None:
+    """Neither is forgotten when only one of them was run."""
     add_rows(read.source, [execution(NOON - 47 * HOUR), execution(NOON - MINUTE)])
     requests = sensor.new()
     assert stretches(requests) == [("2025-06-09", "2025-06-09"), ("2025-06-11", "2025-06-11")]
@@ -150,6 +157,7 @@ def test_two_separate_days_are_two_runs(read: Site, sensor: Sensor) -> None:
 
 
 def test_a_refresh_under_way_is_left_alone(read: Site, sensor: Sensor) -> None:
+    """The reason names who works; the next tick looks again."""
     add_rows(read.source, [execution(NOON - MINUTE)])
     with running(HOLD_FILE, read.home.lock):
         assert sensor.skip().startswith(f"{read.home.path} is in use by ")
@@ -158,12 +166,14 @@ def test_a_refresh_under_way_is_left_alone(read: Site, sensor: Sensor) -> None:
 
 
 def test_a_missing_source_is_told(site: Site, sensor: Sensor) -> None:
+    """As a reason to skip, not as an exception."""
     assert sensor.skip().startswith(f"{site.source} does not exist: ")
 
 
 def test_a_locked_source_is_told(
     read: Site, sensor: Sensor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """As a reason to skip; the next tick looks again."""
     add_rows(read.source, [execution(NOON - MINUTE)])
     rules = read.source.with_name("rules.yaml")
     rules.write_text("source: {lock_wait_seconds: 0.1}")
@@ -175,6 +185,7 @@ def test_a_locked_source_is_told(
 
 
 def test_a_failing_state_is_asked_for_once(read: Site, sensor: Sensor) -> None:
+    """Until the source changes; the hourly schedule goes on trying."""
     add_rows(read.source, [execution(NOON - MINUTE)])
     (request,) = sensor.new()
     with read.patch.context() as patch:
@@ -191,20 +202,23 @@ def test_a_failing_state_is_asked_for_once(read: Site, sensor: Sensor) -> None:
 
 
 def test_a_waiting_run_is_enough(read: Site, sensor: Sensor) -> None:
+    """A second one would find nothing to do."""
     add_rows(read.source, [execution(NOON - MINUTE)])
-    waiting = read.instance.create_run_for_job(read.job, status=dg.DagsterRunStatus.QUEUED)
+    waiting = read.make_run(dg.DagsterRunStatus.QUEUED)
     assert sensor.skip() == "a refresh is about to start"
     read.instance.report_run_failed(waiting)
     assert len(sensor.new()) == 1
 
 
 def test_an_empty_source_needs_no_run(site: Site, sensor: Sensor) -> None:
+    """There is nothing to read."""
     make_source(site.source)
     assert sensor.tick() == []
     assert sensor.cursor == signature(site.source)
 
 
 def test_it_runs_every_minute() -> None:
+    """From the start."""
     sensor = sensors.source_changes_sensor
     assert sensor.minimum_interval_seconds == 60
     assert sensor.default_status is dg.DefaultSensorStatus.RUNNING

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from io import TextIOWrapper
 
 import typer
 
@@ -31,6 +32,9 @@ for command in (
 
 def main() -> None:
     """Run one command; every failure is one line on stderr and exit code 3."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):  # programs read it too, whatever the locale
+            stream.reconfigure(encoding="utf-8")
     try:
         result = app(standalone_mode=False)
     except typer.TyperException as error:
@@ -42,9 +46,6 @@ def main() -> None:
         sys.exit(ExitCode.UNKNOWN)
     except (KeyboardInterrupt, typer.Abort):
         result = ExitCode.INTERRUPTED
-    except BrokenPipeError:
-        sys.stdout = None
-        sys.exit(ExitCode.OK)
     except Exception as error:
         if os.environ.get("DBMON_DEBUG"):
             raise

@@ -6,6 +6,7 @@ import csv
 import json
 import logging
 import math
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -47,6 +48,14 @@ def put(line: str) -> None:
 
 def put_rows(rows: Rows, form: Format) -> None:
     """Print rows: a table for people, JSON or CSV for programs."""
+    try:
+        _put_rows(rows, form)
+        sys.stdout.flush()
+    except BrokenPipeError:  # the reader has seen enough, as in `dbmon show ... | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _put_rows(rows: Rows, form: Format) -> None:
     match form:
         case Format.JSON:
             records = [

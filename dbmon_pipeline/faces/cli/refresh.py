@@ -17,10 +17,13 @@ from dbmon_pipeline.faces.cli.output import progress, say
 
 SourceOption = Annotated[
     Path | None,
-    typer.Option("--source", help="The learning.db. [DBMON_SOURCE, data/learning.db]"),
+    typer.Option(
+        "--source", readable=False, help="The learning.db. [DBMON_SOURCE, data/learning.db]"
+    ),
 ]
 HomeOption = Annotated[
-    Path | None, typer.Option("--home", help="The working folder. [DBMON_HOME, .dbmon]")
+    Path | None,
+    typer.Option("--home", readable=False, help="The working folder. [DBMON_HOME, .dbmon]"),
 ]
 
 

@@ -11,7 +11,8 @@ from dbmon_pipeline.core.settings import Settings
 from dbmon_pipeline.faces.cli.output import Format, put_rows
 
 HomeOption = Annotated[
-    Path | None, typer.Option("--home", help="The working folder. [DBMON_HOME, .dbmon]")
+    Path | None,
+    typer.Option("--home", readable=False, help="The working folder. [DBMON_HOME, .dbmon]"),
 ]
 FormatOption = Annotated[Format, typer.Option("--format", help="How to print.")]
 

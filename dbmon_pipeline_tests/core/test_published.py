@@ -1,0 +1,105 @@
+"""Reading what is published: one generation, whole, and nothing beside it."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from dbmon_pipeline.core.errors import NotPublishedError
+from dbmon_pipeline.core.published import Published
+from dbmon_pipeline.core.settings import Settings
+from dbmon_pipeline_tests.helpers import (
+    add_rows,
+    execution,
+    make_source,
+    refresh_core,
+    settings_for,
+)
+
+AS_OF = datetime.fromisoformat("2026-02-10T12:00")
+AT = datetime.fromisoformat("2026-02-10T09:30")
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    """A home, whose path needs care, with three executions."""
+    made = settings_for(tmp_path / "it's [one] {a,b} home*")
+    make_source(made.source, [execution(AT + timedelta(hours=n), task_id=f"{n}") for n in range(3)])
+    refresh_core(made, AS_OF)
+    return made
+
+
+def test_rows_come_in_the_order_of_the_key(settings: Settings) -> None:
+    """All of them, or the last so many."""
+    published = Published(settings.home)
+    at = published.rows("recent_executions").columns.index("task_id")
+    assert [row[at] for row in published.rows("recent_executions").rows] == ["0", "1", "2"]
+    assert [row[at] for row in published.rows("recent_executions", limit=2).rows] == ["1", "2"]
+
+
+def test_a_reader_stays_in_its_generation(settings: Settings) -> None:
+    """Whatever is published meanwhile."""
+    before = Published(settings.home)
+    add_rows(settings.source, [execution(AS_OF, task_id="new")])
+    refresh_core(settings, AS_OF + timedelta(hours=1))
+    assert len(before.rows("recent_executions").rows) == 3
+    assert len(Published(settings.home).rows("recent_executions").rows) == 4
+    assert Published(settings.home).manifest.generation == before.manifest.generation + 1
+
+
+def test_an_old_generation_that_is_gone_is_told(settings: Settings) -> None:
+    """Three are kept, and the fourth refresh removes the first."""
+    before = Published(settings.home)
+    for hours in (1, 2, 3):
+        refresh_core(settings, AS_OF + timedelta(hours=hours))
+    with pytest.raises(NotPublishedError, match="recent_executions cannot be read .*: run dbmon"):
+        before.rows("recent_executions")
+
+
+@pytest.mark.parametrize("content", [b"", b"garbage", None])
+def test_a_damaged_file_is_told(settings: Settings, content: bytes | None) -> None:
+    """With the folder that it lies in."""
+    published = Published(settings.home)
+    (path,) = published.files("recent_executions")
+    whole = path.read_bytes()
+    path.unlink()
+    path.write_bytes(whole[: len(whole) // 2] if content is None else content)
+    with pytest.raises(NotPublishedError) as raised:
+        published.rows("recent_executions")
+    assert str(raised.value).startswith(f"{path.parent} cannot be read (")
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"generation": "x"}', "\xff"])
+def test_a_manifest_that_cannot_be_understood_is_told(settings: Settings, text: str) -> None:
+    """It is the only file that says what is there."""
+    path = settings.home.current / "manifest.json"
+    path.unlink()
+    path.write_bytes(text.encode("latin-1"))
+    with pytest.raises(NotPublishedError, match=r"manifest\.json cannot be understood") as raised:
+        Published(settings.home)
+    assert "\n" not in str(raised.value)
+
+
+def test_a_table_that_this_version_does_not_know_is_told(settings: Settings) -> None:
+    """A later version may have published more than this one can order."""
+    path = settings.home.current.resolve() / "manifest.json"
+    manifest = json.loads(path.read_text())
+    manifest["tables"]["of_tomorrow"] = manifest["tables"]["recent_executions"]
+    path.unlink()
+    path.write_text(json.dumps(manifest))
+    published = Published(settings.home)
+    (path.parent / "recent_executions").rename(path.parent / "of_tomorrow")
+    with pytest.raises(NotPublishedError, match="of_tomorrow"):
+        published.rows("of_tomorrow")
+
+
+@pytest.mark.parametrize("table", ["executions", "recent_execution", "../x", "", "a'b", "Manifest"])
+def test_an_unknown_table_is_told_with_those_there_are(settings: Settings, table: str) -> None:
+    """And with the one that was probably meant."""
+    with pytest.raises(NotPublishedError, match="the tables are daily_distribution, ") as raised:
+        Published(settings.home).rows(table)
+    assert ("did you mean recent_executions?" in str(raised.value)) is table.endswith("ion")
