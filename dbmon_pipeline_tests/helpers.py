@@ -139,7 +139,7 @@ def refresh_core(settings: Settings, as_of: datetime, scope: Scope = Scope.RECEN
             for days in plan(warehouse, source(), config, scope, as_of).runs
         )
         rolled_up = {rollup.name: roll_up(warehouse, rollup, as_of) for rollup in ROLLUPS}
-        comparisons = reconcile_executions(warehouse)
+        comparisons = reconcile_executions(warehouse, kept_from(config, as_of))
         for rollup in ROLLUPS:
             comparisons += reconcile_table(warehouse, rollup, as_of)
         assert [comparison for comparison in comparisons if not comparison.agrees] == []

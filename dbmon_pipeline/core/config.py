@@ -101,7 +101,10 @@ def load_config(path: Path, *, defaults: Path) -> MonitoringConfig:
     text = _read(path)
     given = _parse(path, text)
     base = given if path == defaults else _parse(defaults, _read(defaults))
-    merged = {**base, **{section: values for section, values in given.items() if values is not None}}
+    merged = {
+        **base,
+        **{section: values for section, values in given.items() if values is not None},
+    }
     for section, values in given.items():
         fallback = base.get(section)
         if isinstance(values, dict) and isinstance(fallback, dict):

@@ -14,6 +14,9 @@ from dbmon_pipeline.core.errors import SourceError, SourceLockedError, StorageEr
 STORAGE_VERSION = "v1.4.0"
 """The oldest file format that every supported DuckDB reads; newer ones default to their own."""
 
+CATALOGUE = "opened"
+"""The name under which :func:`connect` attaches a file."""
+
 _MAGIC_AT = slice(8, 12)
 _SQLITE = b"SQLite format 3"
 _OF_THE_DISK = (
@@ -55,20 +58,15 @@ def connect(
     con.execute("SET enable_progress_bar = false")
     if database is not None:
         try:
+            con.execute(f"SET temp_directory = {quoted(f'{database}.tmp')}")
             con.execute(
-                f"ATTACH {quoted(database)} AS {catalogue(database)}"
-                f" (STORAGE_VERSION '{STORAGE_VERSION}')"
+                f"ATTACH {quoted(database)} AS {CATALOGUE} (STORAGE_VERSION '{STORAGE_VERSION}')"
             )
-            con.execute(f"USE {catalogue(database)}")
+            con.execute(f"USE {CATALOGUE}")
         except duckdb.Error:
             con.close()
             raise
     return con
-
-
-def catalogue(database: Path) -> str:
-    """The name under which :func:`connect` attaches a file."""
-    return "warehouse" if database.name == "warehouse.duckdb" else "learning"
 
 
 def quoted(text: object) -> str:

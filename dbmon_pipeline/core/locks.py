@@ -7,7 +7,7 @@ import json
 import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from dbmon_pipeline.core.errors import HomeBusyError, HomeError
@@ -52,8 +52,14 @@ def alive(path: Path) -> Iterator[None]:
     Raises:
         HomeError: The file cannot be written.
     """
-    with _open(path) as descriptor:
-        _try_lock(descriptor)
+    with ExitStack() as stack:
+        while (
+            True
+        ):  # whoever looks at the file before it is locked takes it for dead and removes it
+            descriptor = stack.enter_context(_open(path))
+            if _try_lock(descriptor) and _is_at(path, descriptor):
+                break
+            stack.pop_all().close()
         try:
             yield
         finally:
@@ -97,6 +103,13 @@ def _try_lock(descriptor: int) -> bool:
     except BlockingIOError:
         return False
     return True
+
+
+def _is_at(path: Path, descriptor: int) -> bool:
+    try:
+        return os.path.samestat(path.stat(), os.fstat(descriptor))
+    except FileNotFoundError:
+        return False
 
 
 def _holder(path: Path) -> str:

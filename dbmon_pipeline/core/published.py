@@ -71,7 +71,8 @@ class Published:
             NotPublishedError: There is no such table, or a file of it is damaged or gone.
         """
         files = [str(file) for file in self.files(table)]
-        key = BY_NAME[table].key
+        # A later version may have published a table that this one does not know.
+        key = BY_NAME[table].key if table in BY_NAME else ("ALL",)
         newest = (
             "" if limit is None else f"ORDER BY {', '.join(f'{c} DESC' for c in key)} LIMIT $limit"
         )

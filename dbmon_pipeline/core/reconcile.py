@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, time
 from itertools import product
 
 from dbmon_pipeline.core.instants import DAY, day_start
@@ -133,11 +133,10 @@ def reconcile_table(warehouse: Warehouse, rollup: Rollup, as_of: datetime) -> li
         else ""
     )
     counted_in = rollup.counted_in.format(f"(SELECT * FROM executions WHERE {within})")
-    totals = rollup.totals.values()
-    expected, magnitudes = (
-        con.execute(f"SELECT {', '.join(figures)} FROM {counted_in}", bounds).fetchall()[0]
-        for figures in (totals, map(_magnitude, totals))
-    )
+    totals = [*rollup.totals.values()]
+    sums = ", ".join([*totals, *map(_magnitude, totals)])
+    there = con.execute(f"SELECT {sums} FROM {counted_in}", bounds).fetchall()[0]
+    expected, magnitudes = there[: len(totals)], there[len(totals) :]
     return [
         Comparison(figure, want or 0, have or 0, magnitude=size or 0)
         for figure, want, have, size in zip(
@@ -147,8 +146,8 @@ def reconcile_table(warehouse: Warehouse, rollup: Rollup, as_of: datetime) -> li
 
 
 def _magnitude(total: str) -> str:
-    """The sum of absolute values, for a total that is a sum; 0 for a count."""
-    return f"sum(abs({total.removeprefix('sum(')})" if total.startswith("sum(") else "0"
+    """The sum of absolute values, for a total that is a sum; of nothing for a count."""
+    return f"sum(abs({total.removeprefix('sum(')})" if total.startswith("sum(") else "sum(0)"
 
 
 def redo(warehouse: Warehouse, rollup: Rollup) -> None:
@@ -173,15 +172,23 @@ def _days_to_compare(
     pending = set().union(
         *(warehouse.pending(table, stage) for table, stage in product(tables, stages))
     )
-    with_rows = _days(warehouse, "SELECT timestamp FROM executions")
     if not pending:
-        return with_rows
-    known = _days(warehouse, "SELECT hour FROM hour_ledger UNION ALL FROM pruned_hours")
+        return _days(warehouse, "executions", "timestamp", date.min, date.max)
+    bounds = (min(pending), max(pending))
+    with_rows = _days(warehouse, "executions", "timestamp", *bounds)
+    known = {
+        day
+        for table in ("hour_ledger", "pruned_hours")
+        for day in _days(warehouse, table, "hour", *bounds)
+    }
     return {day for day in pending if day in with_rows or day not in known or day >= gone_before}
 
 
-def _days(warehouse: Warehouse, instants: str) -> set[date]:
+def _days(warehouse: Warehouse, table: str, time_column: str, first: date, last: date) -> set[date]:
+    """The days from the first to the last that have rows in a table."""
     rows = warehouse.con.execute(
-        f"SELECT DISTINCT CAST(instant AS DATE) FROM ({instants}) AS t (instant)"
+        f"SELECT DISTINCT CAST({time_column} AS DATE) FROM {table}"
+        f" WHERE {time_column} >= $first AND {time_column} <= $last",
+        {"first": day_start(first), "last": datetime.combine(last, time.max)},
     ).fetchall()
     return {day for (day,) in rows}

@@ -9,6 +9,7 @@ import duckdb
 from dagster_duckdb import DuckDBResource
 from pydantic import PrivateAttr
 
+from dbmon_pipeline.core.duck import CATALOGUE
 from dbmon_pipeline.core.errors import DbmonError, SourceLockedError
 from dbmon_pipeline.core.locks import alive, home_lock, is_alive
 from dbmon_pipeline.core.settings import Home, Settings
@@ -67,7 +68,7 @@ class WarehouseResource(DuckDBResource):
     def get_connection(self) -> Iterator[duckdb.DuckDBPyConnection]:
         """A cursor on the open warehouse, as users of ``DuckDBResource`` expect it."""
         with self._warehouse.con.cursor() as cursor:
-            cursor.execute("USE warehouse")
+            cursor.execute(f"USE {CATALOGUE}")
             yield cursor
 
     @property

@@ -114,7 +114,7 @@ def test_what_is_no_rules_file_is_refused(tmp_path: Path, text: str | bytes, wor
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     """With the variable that named it."""
     path = tmp_path / "missing.yaml"
-    with pytest.raises(ConfigError, match="missing.yaml cannot be read .* in DBMON_CONFIG, or"):
+    with pytest.raises(ConfigError, match=r"missing\.yaml cannot be read .* in DBMON_CONFIG, or"):
         Settings.load(environ={"DBMON_CONFIG": str(path)})
 
 

@@ -60,9 +60,11 @@ def test_a_note_that_cannot_be_read_hides_no_lock(home: Home, note: str) -> None
     """The lock is the truth; what it says is for people."""
     home.path.mkdir(parents=True)
     home.lock.write_bytes(note.encode("latin-1"))
-    with running(HOLD_FILE, home.lock):
-        with pytest.raises(HomeBusyError, match="is in use by another process: wait until"):
-            home_lock(home, "me", wait_seconds=0).__enter__()
+    with (
+        running(HOLD_FILE, home.lock),
+        pytest.raises(HomeBusyError, match="is in use by another process: wait until"),
+    ):
+        home_lock(home, "me", wait_seconds=0).__enter__()
 
 
 def test_whoever_waits_comes_next(home: Home) -> None:
@@ -112,7 +114,7 @@ def test_a_child_does_not_inherit_the_lock(home: Home) -> None:
 def test_a_home_that_is_a_file_is_refused(tmp_path: Path) -> None:
     """With the remedy."""
     (tmp_path / "home").write_text("precious")
-    with pytest.raises(HomeError, match="home cannot be written .*: name a folder that you may"):
+    with pytest.raises(HomeError, match=r"home cannot be written .*: name a folder that you may"):
         home_lock(Home(tmp_path / "home"), "me", wait_seconds=0).__enter__()
     assert (tmp_path / "home").read_text() == "precious"
 

@@ -307,7 +307,7 @@ def test_a_type_that_cannot_be_cast_is_named(settings: Settings, column: Column)
 
     DuckDB itself would refuse the first value only.
     """
-    make_odd_source(settings.source, **{column.name: "STRUCT(a INTEGER)"})
+    make_odd_source(settings.source, [], **{column.name: "STRUCT(a INTEGER)"})
     with pytest.raises(ContractError) as raised:
         look(settings.source)
     assert (
@@ -517,7 +517,7 @@ def test_not_a_number_is_no_success(settings: Settings) -> None:
 )
 def test_other_types_that_cannot_be_cast(settings: Settings, column: str, kind: str) -> None:
     """Each could be meant in several ways, or in none."""
-    make_odd_source(settings.source, **{column: kind})
+    make_odd_source(settings.source, [], **{column: kind})
     with pytest.raises(ContractError, match=f"executions.{column} is .*, which cannot be read as"):
         look(settings.source)
 
@@ -533,7 +533,7 @@ def test_a_task_id_may_be_anything(settings: Settings) -> None:
     assert hour["executions"] == 4
 
 
-def test_a_uuid_is_text_here(tmp_path: Path, settings: Settings) -> None:
+def test_a_uuid_is_text_here(settings: Settings) -> None:
     """The founding schema's type for it."""
     name = "6f1c9f0e-95a5-4f0e-9a3b-0f1d3c2b4a5e"
     make_odd_source(settings.source, [execution(AT, task_id=name)], task_id="UUID")

@@ -1,0 +1,1 @@
+"""Tests of the faces, by the real command."""

@@ -237,7 +237,7 @@ def test_nothing_is_published_yet(
 
 def test_what_is_not_finite_is_no_json(capsys: pytest.CaptureFixture[str]) -> None:
     """JSON has no word for it."""
-    values = (float("nan"), float("inf"), 0.5, datetime(2026, 2, 10).date())  # noqa: DTZ001
+    values = (float("nan"), float("inf"), 0.5, datetime(2026, 2, 10).date())
     put_rows(Rows(("a", "b", "c", "d"), [values]), Format.JSON)
     assert json.loads(capsys.readouterr().out) == [
         {"a": None, "b": None, "c": 0.5, "d": "2026-02-10"}

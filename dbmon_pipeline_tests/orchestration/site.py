@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from pathlib import Path
@@ -21,8 +24,9 @@ from dbmon_pipeline.core.duck import connect
 from dbmon_pipeline.core.published import Published
 from dbmon_pipeline.core.settings import Home
 from dbmon_pipeline.definitions import defs
-from dbmon_pipeline.orchestration.instance import LOCATION, run_refresh
+from dbmon_pipeline.orchestration.instance import LOCATION, opened, run_refresh
 from dbmon_pipeline.orchestration.partitions import days, range_tags
+from dbmon_pipeline_tests.helpers import make_source
 
 WORKSPACE = ModuleTarget("dbmon_pipeline.definitions", None, None, LOCATION)
 """The code location, as ``workspace.yaml`` has it."""
@@ -144,6 +148,30 @@ class Site:
         """Ask the source, independently of the product."""
         with duckdb.connect(str(self.source), read_only=True) as con:
             return con.execute(statement, values).fetchall()
+
+
+@contextmanager
+def open_site(folder: Path, template: Path) -> Iterator[Site]:
+    """A copy of a folder with a home, and maybe a source, that nobody uses any more."""
+    shutil.copytree(template, folder, symlinks=True)
+    with pytest.MonkeyPatch.context() as patch, ExitStack() as stack:
+        source, home, clock = folder / "learning.db", Home(folder / "home"), Clock()
+        patch.setenv("DBMON_SOURCE", str(source))
+        patch.setenv("DBMON_HOME", str(home.path))
+        patch.delenv("DBMON_CONFIG", raising=False)
+        patch.setenv("DAGSTER_HOME", "")
+        clock.install(patch)
+        yield Site(source, home, clock, patch, stack.enter_context(opened(home)))
+
+
+def refreshed_template(
+    folder: Path, template: Path, rows: list[dict[str, object]], first: date
+) -> Path:
+    """A folder to copy, of a source with some rows that was read from a day on."""
+    with open_site(folder, template) as made:
+        make_source(made.source, rows)
+        made.refresh(first, TODAY)
+    return folder
 
 
 def keys(first: date, last: date) -> set[str]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
+from pathlib import Path
 
 import dagster as dg
 import pytest
@@ -16,7 +17,16 @@ from dbmon_pipeline.core.summaries import RolledUp, roll_up
 from dbmon_pipeline.core.warehouse import Warehouse
 from dbmon_pipeline.orchestration import assets
 from dbmon_pipeline_tests.helpers import add_rows, change_source, execution, make_source
-from dbmon_pipeline_tests.orchestration.site import DAY, HOUR, MINUTE, NOON, TODAY, Site
+from dbmon_pipeline_tests.orchestration.site import (
+    DAY,
+    HOUR,
+    MINUTE,
+    NOON,
+    TODAY,
+    Site,
+    open_site,
+    refreshed_template,
+)
 
 ID = "00000000-0000-4000-8000-000000000001"
 AGO = NOON - HOUR
@@ -90,6 +100,19 @@ BAD: dict[str, tuple[list[dict[str, object]], dict[str, dict[str, int]]]] = {
 }
 
 
+@pytest.fixture(scope="module")
+def template(tmp_path_factory: pytest.TempPathFactory, empty_template: Path) -> Path:
+    """What ``good`` is a copy of."""
+    return refreshed_template(tmp_path_factory.mktemp("good") / "site", empty_template, GOOD, TODAY)
+
+
+@pytest.fixture
+def good(tmp_path: Path, template: Path) -> Iterator[Site]:
+    """A home that has read good data."""
+    with open_site(tmp_path / "site", template) as made:
+        yield made
+
+
 @pytest.mark.parametrize("case", BAD)
 def test_bad_rows_are_told_and_do_not_block(site: Site, case: str) -> None:
     """One bad row must not stop the monitoring."""
@@ -129,27 +152,25 @@ def test_duplicates_are_named(site: Site) -> None:
     assert check.metadata["example"].value == ID
 
 
-def test_a_broken_contract_publishes_nothing(site: Site) -> None:
+def test_a_broken_contract_publishes_nothing(good: Site) -> None:
     """The check says which column; what was published stays."""
-    make_source(site.source, GOOD)
-    site.refresh()
-    before = Published(site.home).rows("daily_summary")
-    _drop_views(site)
-    change_source(site.source, "ALTER TABLE executions DROP model_tier")
-    add_rows(site.source, [{k: v for k, v in execution(AGO).items() if k != "model_tier"}])
+    before = Published(good.home).rows("daily_summary")
+    _drop_views(good)
+    change_source(good.source, "ALTER TABLE executions DROP model_tier")
+    add_rows(good.source, [{k: v for k, v in execution(AGO).items() if k != "model_tier"}])
     with pytest.raises(RefreshError, match="has no column 'model_tier'"):
-        site.refresh()
-    run = site.last_run()
-    failed = site.failed_checks(run.run_id)
+        good.refresh()
+    run = good.last_run()
+    failed = good.failed_checks(run.run_id)
     assert run.status is dg.DagsterRunStatus.FAILURE
     assert set(failed) == {"executions:schema_contract"}
     check = failed["executions:schema_contract"]
     assert check.severity is dg.AssetCheckSeverity.ERROR
     assert check.blocking
     assert "executions has no column 'model_tier'" in check.metadata["problem"].value
-    assert not _materializations(site, run)
-    assert site.generation == 1
-    assert Published(site.home).rows("daily_summary") == before
+    assert not _materializations(good, run)
+    assert good.generation == 1
+    assert Published(good.home).rows("daily_summary") == before
 
 
 def test_a_missing_optional_column_is_named(site: Site) -> None:
@@ -178,11 +199,9 @@ def _materializations(site: Site, run: dg.DagsterRun) -> set[str]:
 
 
 @pytest.mark.parametrize("table", ["hourly_summary", "recent_executions"])
-def test_a_table_that_lost_rows_is_not_published_and_heals(site: Site, table: str) -> None:
+def test_a_table_that_lost_rows_is_not_published_and_heals(good: Site, table: str) -> None:
     """The next refresh rolls up again what was found to be wrong."""
-    make_source(site.source, GOOD)
-    site.refresh()
-    add_rows(site.source, [execution(AGO), execution(AGO - DAY), execution(AGO - DAY - HOUR)])
+    add_rows(good.source, [execution(AGO), execution(AGO - DAY), execution(AGO - DAY - HOUR)])
 
     def lossy(warehouse: Warehouse, rollup: Rollup, as_of: datetime) -> RolledUp:
         result = roll_up(warehouse, rollup, as_of)
@@ -193,26 +212,26 @@ def test_a_table_that_lost_rows_is_not_published_and_heals(site: Site, table: st
             )
         return result
 
-    with site.patch.context() as patch:
+    with good.patch.context() as patch:
         patch.setattr(assets, "roll_up", lossy)
         with pytest.raises(RefreshError, match=f"equals_executions of {table} failed"):
-            site.refresh(TODAY - DAY, TODAY)
-    run = site.last_run()
-    failed = site.failed_checks(run.run_id)
+            good.refresh(TODAY - DAY, TODAY)
+    run = good.last_run()
+    failed = good.failed_checks(run.run_id)
     assert run.status is dg.DagsterRunStatus.FAILURE
     assert set(failed) == {f"{table}:equals_executions"}
     check = failed[f"{table}:equals_executions"]
     assert check.severity is dg.AssetCheckSeverity.ERROR
     assert check.blocking
     assert check.metadata["figures_that_differ"].value >= 1
-    assert "publication" not in _materializations(site, run)
-    assert site.generation == 1
+    assert "publication" not in _materializations(good, run)
+    assert good.generation == 1
 
     # Yesterday is wrong, and the next refresh is of the open day alone.
-    assert site.refresh().is_success
-    assert site.generation == 2
-    assert _published_executions(site) == 5
-    assert Published(site.home).manifest.rows("recent_executions") == 5
+    assert good.refresh().is_success
+    assert good.generation == 2
+    assert _published_executions(good) == 5
+    assert Published(good.home).manifest.rows("recent_executions") == 5
 
 
 def _published_executions(site: Site) -> int:
@@ -240,28 +259,26 @@ def _tampered(statement: str) -> Callable[..., Extraction]:
         " 'another' AS task_id) FROM executions WHERE task_type = 'victim'",
     ],
 )
-def test_a_wrong_copy_is_not_published_and_heals(site: Site, tamper: str, days_back: int) -> None:
+def test_a_wrong_copy_is_not_published_and_heals(good: Site, tamper: str, days_back: int) -> None:
     """The next refresh reads again what was found to be wrong, however old it is."""
-    make_source(site.source, GOOD)
-    site.refresh()
     victim = AGO - 2 * HOUR - days_back * DAY
-    add_rows(site.source, [execution(victim, task_type="victim"), execution(AGO)])
-    with site.patch.context() as patch:
+    add_rows(good.source, [execution(victim, task_type="victim"), execution(AGO)])
+    with good.patch.context() as patch:
         patch.setattr(assets, "extract", _tampered(tamper))
         with pytest.raises(RefreshError, match="equals_source of executions failed"):
-            site.refresh(victim.date(), victim.date() + DAY)
-    run = site.last_run()
-    failed = site.failed_checks(run.run_id)
+            good.refresh(victim.date(), victim.date() + DAY)
+    run = good.last_run()
+    failed = good.failed_checks(run.run_id)
     assert run.status is dg.DagsterRunStatus.FAILURE
     assert set(failed) == {"executions:equals_source"}
     assert failed["executions:equals_source"].severity is dg.AssetCheckSeverity.ERROR
-    assert _materializations(site, run) == {"executions"}
-    assert site.generation == 1
+    assert _materializations(good, run) == {"executions"}
+    assert good.generation == 1
 
-    assert site.refresh().is_success
-    assert site.generation == 2
-    assert _published_executions(site) == 4
-    assert site.warehouse(
+    assert good.refresh().is_success
+    assert good.generation == 2
+    assert _published_executions(good) == 4
+    assert good.warehouse(
         "SELECT timestamp, actual_cost FROM executions WHERE task_type = 'victim'"
     ) == [(victim, pytest.approx(0.01))]
 
@@ -312,16 +329,14 @@ def refuse(*_: object, **__: object) -> None:
     raise RefreshError("no publishing today", remedy="wait")
 
 
-def test_every_summary_table_is_reconciled_when_nothing_changed(site: Site) -> None:
+def test_every_summary_table_is_reconciled_when_nothing_changed(good: Site) -> None:
     """A table that was damaged between two refreshes is found although no day waits."""
-    make_source(site.source, GOOD)
-    site.refresh()
-    site.warehouse("UPDATE daily_summary SET executions = executions + 1 RETURNING 1")
-    site.clock.now += timedelta(minutes=5)
+    good.warehouse("UPDATE daily_summary SET executions = executions + 1 RETURNING 1")
+    good.clock.now += timedelta(minutes=5)
     with pytest.raises(RefreshError, match="equals_executions of daily_summary failed"):
-        site.refresh()
-    assert site.refresh().is_success
-    found = Published(site.home).rows("daily_summary")
+        good.refresh()
+    assert good.refresh().is_success
+    found = Published(good.home).rows("daily_summary")
     assert [row[found.columns.index("executions")] for row in found.rows] == [2]
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from pathlib import Path
+
 import dagster as dg
 import pytest
 
@@ -22,6 +25,8 @@ from dbmon_pipeline_tests.orchestration.site import (
     NOON,
     TODAY,
     Site,
+    open_site,
+    refreshed_template,
     stretch_of,
 )
 
@@ -29,12 +34,22 @@ MIDNIGHT = NOON + 12 * HOUR
 LATE_DAY = TODAY - 40 * DAY
 
 
+@pytest.fixture(scope="module")
+def template(tmp_path_factory: pytest.TempPathFactory, empty_template: Path) -> Path:
+    """What ``refreshed`` is a copy of."""
+    return refreshed_template(
+        tmp_path_factory.mktemp("refreshed") / "site",
+        empty_template,
+        [execution(NOON - 50 * DAY), execution(NOON - HOUR)],
+        TODAY - 50 * DAY,
+    )
+
+
 @pytest.fixture
-def refreshed(site: Site) -> Site:
+def refreshed(tmp_path: Path, template: Path) -> Iterator[Site]:
     """A home that has read a source of 50 days."""
-    make_source(site.source, [execution(NOON - 50 * DAY), execution(NOON - HOUR)])
-    site.refresh(TODAY - 50 * DAY, TODAY)
-    return site
+    with open_site(tmp_path / "site", template) as made:
+        yield made
 
 
 def tick(site: Site, name: str) -> list[tuple[str, str]]:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from pathlib import Path
+
 import dagster as dg
 import pytest
 
@@ -24,6 +27,8 @@ from dbmon_pipeline_tests.orchestration.site import (
     NOON,
     TODAY,
     Site,
+    open_site,
+    refreshed_template,
     stretch_of,
 )
 from dbmon_pipeline_tests.orchestration.test_checks import refuse
@@ -64,18 +69,22 @@ class Sensor:
         ]
 
 
-@pytest.fixture
-def sensor(site: Site) -> Sensor:
-    """A sensor that has not ticked yet."""
-    return Sensor(site)
+@pytest.fixture(scope="module")
+def template(tmp_path_factory: pytest.TempPathFactory, empty_template: Path) -> Path:
+    """What ``read`` is a copy of."""
+    return refreshed_template(
+        tmp_path_factory.mktemp("read") / "site",
+        empty_template,
+        [execution(NOON - 15 * DAY), execution(NOON - 6 * HOUR)],
+        TODAY - 15 * DAY,
+    )
 
 
 @pytest.fixture
-def read(site: Site) -> Site:
+def read(tmp_path: Path, template: Path) -> Iterator[Site]:
     """A home that has read a source of fifteen days."""
-    make_source(site.source, [execution(NOON - 15 * DAY), execution(NOON - 6 * HOUR)])
-    site.refresh((NOON - 15 * DAY).date(), TODAY)
-    return site
+    with open_site(tmp_path / "site", template) as made:
+        yield made
 
 
 def stretches(requests: list[dg.RunRequest]) -> list[tuple[str, str]]:
@@ -83,8 +92,9 @@ def stretches(requests: list[dg.RunRequest]) -> list[tuple[str, str]]:
     return [stretch_of(request) for request in requests]
 
 
-def test_a_new_source_is_read_in_one_run_and_then_left_alone(site: Site, sensor: Sensor) -> None:
+def test_a_new_source_is_read_in_one_run_and_then_left_alone(site: Site) -> None:
     """One run, one look that finds nothing, then no look at all."""
+    sensor = Sensor(site)
     make_source(site.source, [execution(NOON - 9 * DAY), execution(NOON - HOUR)])
     (request,) = sensor.new()
     assert stretch_of(request) == ("2025-06-02", "2025-06-11")
@@ -97,8 +107,9 @@ def test_a_new_source_is_read_in_one_run_and_then_left_alone(site: Site, sensor:
     assert sensor.skip() == "the source file has not changed since it was last compared"
 
 
-def test_five_hours_of_downtime_heal_in_one_run(read: Site, sensor: Sensor) -> None:
+def test_five_hours_of_downtime_heal_in_one_run(read: Site) -> None:
     """Whatever was missed is one stretch."""
+    sensor = Sensor(read)
     assert sensor.tick() == []
     read.clock.now = NOON + 5 * HOUR
     rows = [execution(NOON + number * 10 * MINUTE) for number in range(30)]
@@ -113,8 +124,9 @@ def test_five_hours_of_downtime_heal_in_one_run(read: Site, sensor: Sensor) -> N
     assert sensor.cursor == signature(read.source)
 
 
-def test_three_days_of_downtime_heal_in_one_run(read: Site, sensor: Sensor) -> None:
+def test_three_days_of_downtime_heal_in_one_run(read: Site) -> None:
     """Longer than the sensor looks back."""
+    sensor = Sensor(read)
     read.clock.now = NOON + 4 * DAY
     add_rows(read.source, [execution(NOON + number * HOUR) for number in range(96)])
     (request,) = sensor.new()
@@ -124,15 +136,17 @@ def test_three_days_of_downtime_heal_in_one_run(read: Site, sensor: Sensor) -> N
     assert sensor.tick() == []
 
 
-def test_a_row_ten_days_late_is_left_to_the_daily_schedule(read: Site, sensor: Sensor) -> None:
+def test_a_row_ten_days_late_is_left_to_the_daily_schedule(read: Site) -> None:
     """It lies beyond 48 hours."""
+    sensor = Sensor(read)
     add_rows(read.source, [execution(NOON - 10 * DAY)])
     assert sensor.skip() == "nothing in the source differs from what was read"
     assert sensor.cursor == signature(read.source)
 
 
-def test_a_row_thirty_hours_late_is_read(read: Site, sensor: Sensor) -> None:
+def test_a_row_thirty_hours_late_is_read(read: Site) -> None:
     """It lies within 48 hours."""
+    sensor = Sensor(read)
     add_rows(read.source, [execution(NOON - 30 * HOUR)])
     (request,) = sensor.new()
     assert stretch_of(request) == ("2025-06-10", "2025-06-10")
@@ -142,8 +156,9 @@ def test_a_row_thirty_hours_late_is_read(read: Site, sensor: Sensor) -> None:
     assert sensor.tick() == []
 
 
-def test_two_separate_days_are_two_runs(read: Site, sensor: Sensor) -> None:
+def test_two_separate_days_are_two_runs(read: Site) -> None:
     """Neither is forgotten when only one of them was run."""
+    sensor = Sensor(read)
     add_rows(read.source, [execution(NOON - 47 * HOUR), execution(NOON - MINUTE)])
     requests = sensor.new()
     assert stretches(requests) == [("2025-06-09", "2025-06-09"), ("2025-06-11", "2025-06-11")]
@@ -156,8 +171,9 @@ def test_two_separate_days_are_two_runs(read: Site, sensor: Sensor) -> None:
     assert read.warehouse("SELECT count(*) FROM executions") == [(4,)]
 
 
-def test_a_refresh_under_way_is_left_alone(read: Site, sensor: Sensor) -> None:
+def test_a_refresh_under_way_is_left_alone(read: Site) -> None:
     """The reason names who works; the next tick looks again."""
+    sensor = Sensor(read)
     add_rows(read.source, [execution(NOON - MINUTE)])
     with running(HOLD_FILE, read.home.lock):
         assert sensor.skip().startswith(f"{read.home.path} is in use by ")
@@ -165,15 +181,15 @@ def test_a_refresh_under_way_is_left_alone(read: Site, sensor: Sensor) -> None:
     assert len(sensor.new()) == 1
 
 
-def test_a_missing_source_is_told(site: Site, sensor: Sensor) -> None:
+def test_a_missing_source_is_told(site: Site) -> None:
     """As a reason to skip, not as an exception."""
+    sensor = Sensor(site)
     assert sensor.skip().startswith(f"{site.source} does not exist: ")
 
 
-def test_a_locked_source_is_told(
-    read: Site, sensor: Sensor, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_locked_source_is_told(read: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     """As a reason to skip; the next tick looks again."""
+    sensor = Sensor(read)
     add_rows(read.source, [execution(NOON - MINUTE)])
     rules = read.source.with_name("rules.yaml")
     rules.write_text("source: {lock_wait_seconds: 0.1}")
@@ -184,8 +200,9 @@ def test_a_locked_source_is_told(
     assert len(sensor.new()) == 1
 
 
-def test_a_failing_state_is_asked_for_once(read: Site, sensor: Sensor) -> None:
+def test_a_failing_state_is_asked_for_once(read: Site) -> None:
     """Until the source changes; the hourly schedule goes on trying."""
+    sensor = Sensor(read)
     add_rows(read.source, [execution(NOON - MINUTE)])
     (request,) = sensor.new()
     with read.patch.context() as patch:
@@ -201,8 +218,9 @@ def test_a_failing_state_is_asked_for_once(read: Site, sensor: Sensor) -> None:
     assert sensor.tick() == []
 
 
-def test_a_waiting_run_is_enough(read: Site, sensor: Sensor) -> None:
+def test_a_waiting_run_is_enough(read: Site) -> None:
     """A second one would find nothing to do."""
+    sensor = Sensor(read)
     add_rows(read.source, [execution(NOON - MINUTE)])
     waiting = read.make_run(dg.DagsterRunStatus.QUEUED)
     assert sensor.skip() == "a refresh is about to start"
@@ -210,8 +228,9 @@ def test_a_waiting_run_is_enough(read: Site, sensor: Sensor) -> None:
     assert len(sensor.new()) == 1
 
 
-def test_an_empty_source_needs_no_run(site: Site, sensor: Sensor) -> None:
+def test_an_empty_source_needs_no_run(site: Site) -> None:
     """There is nothing to read."""
+    sensor = Sensor(site)
     make_source(site.source)
     assert sensor.tick() == []
     assert sensor.cursor == signature(site.source)

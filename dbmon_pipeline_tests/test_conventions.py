@@ -1,0 +1,80 @@
+"""What the tree promises of itself: one name everywhere, bare SQL, no clock, faces that start light."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from dbmon_pipeline.core.config import MonitoringConfig
+from dbmon_pipeline.core.files import shipped
+from dbmon_pipeline.core.model import COLUMNS
+from dbmon_pipeline.core.rollups import ROLLUPS
+
+ROOT = Path(__file__).parents[1]
+SQL_FILES = sorted((ROOT / "sql").rglob("*.sql"))
+
+
+def test_one_name_everywhere() -> None:
+    """Each SELECT in sql/rollups is an entry of the catalogue, and the other way round."""
+    files = {path.stem for path in (ROOT / "sql" / "rollups").iterdir()}
+    assert files == {rollup.name for rollup in ROLLUPS}
+
+
+@pytest.mark.parametrize("path", SQL_FILES, ids=lambda path: path.stem)
+def test_sql_says_what_a_row_is_and_asks_no_clock(path: Path) -> None:
+    """Every file begins with a header; the instant is a parameter."""
+    text = path.read_text("utf-8")
+    assert text.startswith("-- ")
+    statements = re.sub(r"--.*", "", text).lower()
+    assert not re.search(r"\bnow\(\)|current_(timestamp|date|time)\b|\btoday\(\)", statements)
+    if path.parent.name in ("rollups", "checks"):
+        assert statements.strip().startswith("select")
+        assert ";" not in statements
+        assert {"$window_start", "$window_end"} <= set(re.findall(r"\$\w+", statements))
+
+
+def test_the_contract_names_the_columns_that_are_read() -> None:
+    """The 26 columns of the founding schema hold all of ours."""
+    contract = (ROOT / "sql" / "source" / "executions.sql").read_text("utf-8")
+    names = re.findall(r"^    (\w+) [A-Z]", contract, flags=re.MULTILINE)
+    assert len(names) == 26
+    assert set(names) - {column.name for column in COLUMNS} == {
+        *("embedding", "metadata", "task_description"),
+    }
+
+
+def test_the_shipped_rules_are_the_defaults() -> None:
+    """A limit that stands in two places stands there with one value."""
+    shipped_rules = yaml.safe_load(shipped("config", "monitoring.yaml").read_text("utf-8"))
+    del shipped_rules["redaction"]
+    assert MonitoringConfig.model_validate(shipped_rules) == MonitoringConfig()
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["['--help']", "['tables', '--home', '/nowhere']", "['refresh', '--help']"],
+)
+def test_the_command_line_starts_without_dagster_and_pandas(command: str) -> None:
+    """Only the commands that run the pipeline load it, and only when they do."""
+    code = (
+        "import sys\n"
+        "from dbmon_pipeline.faces.cli.main import main\n"
+        f"sys.argv = ['dbmon', *{command}]\n"
+        "try:\n    main()\nexcept SystemExit:\n    pass\n"
+        "print(sorted({'dagster', 'pandas', 'pyarrow'} & set(sys.modules)), file=sys.stderr)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stderr.splitlines()[-1] == "[]"
+
+
+def test_no_registry_and_no_machine_is_named() -> None:
+    """The lock files have hashes and no address."""
+    for name in ("requirements.lock", "requirements-duckdb-1.5.lock"):
+        text = (ROOT / name).read_text("utf-8")
+        assert "--hash=sha256:" in text
+        assert not re.search(r"https?://|--index-url|--find-links|file:", text)
