@@ -1,4 +1,4 @@
-"""What the tree promises of itself: one name everywhere, bare SQL, no clock, faces that start light."""
+"""What the tree promises of itself: one name everywhere, bare SQL, no clock, light faces."""
 
 from __future__ import annotations
 

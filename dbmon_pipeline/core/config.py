@@ -54,7 +54,7 @@ class HomeLimits(_Section):
         lock_wait_seconds: How long a refresh waits for another one to end.
     """
 
-    lock_wait_seconds: Seconds = 60
+    lock_wait_seconds: Seconds = 120
 
 
 class Redaction(_Section):

@@ -15,7 +15,7 @@ from dbmon_pipeline.core.changes import ChangedHour, Window, changed_hours
 from dbmon_pipeline.core.config import MonitoringConfig
 from dbmon_pipeline.core.errors import RefreshError
 from dbmon_pipeline.core.incoming import Incoming
-from dbmon_pipeline.core.instants import DAY, day_start, hour_floor, iso, stretches
+from dbmon_pipeline.core.instants import DAY, HOUR, day_start, hour_floor, iso
 from dbmon_pipeline.core.pruning import has_aged, mark_pruned, whole_old_days
 from dbmon_pipeline.core.redaction import Redactor
 from dbmon_pipeline.core.rollups import ROLLUPS
@@ -107,20 +107,17 @@ def extract(
         logger.warning("%s: executions lacks optional columns: %s", source.path, columns)
     oldest = overview.oldest
     aged = has_aged(warehouse, oldest)
-    start = max(day_start(days[0]), day_start(config.history_start))
-    end = min(day_start(days[1]) + DAY, as_of)
-    recent = compare_since(warehouse, config, as_of)
     again = warehouse.distrusted()
     if aged and oldest and oldest.date() >= kept_from(config, as_of):
         again.add(hour_floor(oldest))
-    again_days = stretches({hour.date() for hour in again})
-    windows = [
-        (start, end),
-        (recent, as_of),
-        *((day_start(first), min(day_start(last) + DAY, as_of)) for first, last in again_days),
-    ]
-    changed = changed_hours(warehouse, source, _merged(windows), oldest)
-    inside = [hour for hour in changed if start <= hour.hour < end or hour.hour in again]
+    stretch = (
+        max(day_start(days[0]), day_start(config.history_start)),
+        min(day_start(days[1]) + DAY, as_of),
+    )
+    recent = (compare_since(warehouse, config, as_of), as_of)
+    windows = _merged([stretch, recent, *((hour, min(hour + HOUR, as_of)) for hour in again)])
+    changed = changed_hours(warehouse, source, windows, oldest)
+    inside = [hour for hour in changed if _within(hour.hour, stretch) or hour.hour in again]
     hours_left = len(changed) - len(inside)
     cut_short = oldest.date() if oldest and aged else None
     wanted, unrepairable = whole_old_days(
@@ -166,6 +163,10 @@ def refuse_going_back(warehouse: Warehouse, as_of: datetime) -> None:
             f"as-of {iso(as_of)} lies before {iso(before)}, as of which this home was refreshed",
             remedy="give a later instant, or another home with --home",
         )
+
+
+def _within(instant: datetime, window: Window) -> bool:
+    return window[0] <= instant < window[1]
 
 
 def _merged(windows: list[Window]) -> list[Window]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import logging
 import os
 import time
 from collections.abc import Iterator
@@ -13,6 +14,8 @@ from pathlib import Path
 from dbmon_pipeline.core.errors import HomeBusyError, HomeError
 from dbmon_pipeline.core.instants import iso, utc_now
 from dbmon_pipeline.core.settings import Home
+
+logger = logging.getLogger(__name__)
 
 _POLL_SECONDS = 0.1
 
@@ -32,7 +35,11 @@ def home_lock(home: Home, who: str, *, wait_seconds: float) -> Iterator[None]:
     """
     with _open(home.lock) as descriptor:
         deadline = time.monotonic() + wait_seconds
+        told = False
         while not _try_lock(descriptor):
+            if not told and wait_seconds >= 1:
+                logger.info("waiting for %s", _holder(home.lock))
+                told = True
             if time.monotonic() >= deadline:
                 raise HomeBusyError(
                     f"{home.path} is in use by {_holder(home.lock)}",

@@ -3,7 +3,7 @@
 import dagster as dg
 
 from dbmon_pipeline.core.errors import HomeBusyError, SourceError
-from dbmon_pipeline.core.instants import iso, utc_now
+from dbmon_pipeline.core.instants import utc_now
 from dbmon_pipeline.core.plan import Plan, Scope
 from dbmon_pipeline.core.settings import Settings
 from dbmon_pipeline.orchestration.jobs import refresh, retention
@@ -13,7 +13,9 @@ _WAIT_SECONDS = 20.0
 """How long a tick waits for a refresh under way; a tick may take 60 s in all."""
 
 
-def _refresh_requests(context: dg.ScheduleEvaluationContext, scope: Scope) -> list[dg.RunRequest]:
+def _refresh_requests(
+    context: dg.ScheduleEvaluationContext, scope: Scope, schedule: str
+) -> list[dg.RunRequest]:
     """Runs for the days that have changed, or for the open day.
 
     While a refresh is under way a run is asked for all the same: it will wait its turn. So it is
@@ -26,12 +28,12 @@ def _refresh_requests(context: dg.ScheduleEvaluationContext, scope: Scope) -> li
             context.instance,
             scope,
             as_of,
-            who=f"the schedule {context._schedule_name}",
+            who=f"the schedule {schedule}",
             wait_seconds=_WAIT_SECONDS,
         )
     except (HomeBusyError, SourceError):
         found = Plan((), is_unfinished=False, open_day=as_of.date())
-    return run_requests(found, run_key=iso(as_of))
+    return run_requests(found, run_key=context.scheduled_execution_time.isoformat())
 
 
 @dg.schedule(
@@ -43,7 +45,7 @@ def _refresh_requests(context: dg.ScheduleEvaluationContext, scope: Scope) -> li
 )
 def hourly_refresh(context: dg.ScheduleEvaluationContext) -> list[dg.RunRequest]:
     """Refresh what has changed lately; without a change, move on with time."""
-    return _refresh_requests(context, Scope.RECENT)
+    return _refresh_requests(context, Scope.RECENT, "hourly_refresh")
 
 
 @dg.schedule(
@@ -55,7 +57,7 @@ def hourly_refresh(context: dg.ScheduleEvaluationContext) -> list[dg.RunRequest]
 )
 def daily_refresh(context: dg.ScheduleEvaluationContext) -> list[dg.RunRequest]:
     """Refresh whatever has changed in the kept days."""
-    return _refresh_requests(context, Scope.KEPT)
+    return _refresh_requests(context, Scope.KEPT, "daily_refresh")
 
 
 nightly_retention = dg.ScheduleDefinition(

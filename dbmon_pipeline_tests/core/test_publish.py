@@ -32,7 +32,7 @@ NOW = datetime(2026, 3, 2, 12)
 
 @pytest.fixture
 def site(tmp_path: Path) -> Settings:
-    """A source with an execution every eight hours since January, refreshed on the second of March."""
+    """A source with an execution every eight hours since January, refreshed in March."""
     settings = settings_for(tmp_path)
     moments = [NOW - timedelta(hours=8 * n) for n in range(1, 120)]
     make_source(settings.source, [execution(moment, error_type="Timeout") for moment in moments])
