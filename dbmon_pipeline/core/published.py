@@ -8,7 +8,7 @@ from pathlib import Path
 
 import duckdb
 
-from dbmon_pipeline.core.duck import connect
+from dbmon_pipeline.core.duck import connect, quoted
 from dbmon_pipeline.core.errors import NotPublishedError
 from dbmon_pipeline.core.manifest import Manifest, read_manifest
 from dbmon_pipeline.core.rollups import BY_NAME
@@ -77,9 +77,7 @@ class Published:
             "" if limit is None else f"ORDER BY {', '.join(f'{c} DESC' for c in key)} LIMIT $limit"
         )
         with connect() as con:
-            con.execute(
-                f"SET allowed_directories = ['{str(self.folder).replace(chr(39), chr(39) * 2)}/']"
-            )
+            con.execute(f"SET allowed_directories = [{quoted(f'{self.folder}/')}]")
             con.execute("SET enable_external_access = false")
             con.execute("SET lock_configuration = true")
             try:

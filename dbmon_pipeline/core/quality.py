@@ -3,11 +3,28 @@
 from __future__ import annotations
 
 import json
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from dbmon_pipeline.core.changes import Window
 from dbmon_pipeline.core.files import sql
-from dbmon_pipeline.core.warehouse import State, Warehouse
+from dbmon_pipeline.core.instants import day_start
+from dbmon_pipeline.core.rollups import ROLLUPS
+from dbmon_pipeline.core.warehouse import Stage, State, Warehouse
+
+_AT_LEAST = timedelta(hours=48)
+
+
+def window(warehouse: Warehouse, as_of: datetime) -> Window:
+    """What a refresh looks at: all since the first day that it has touched, at least 48 hours.
+
+    So the first refresh looks at all there is, and what the others cost does not grow with it.
+    """
+    if as_of - datetime.min < _AT_LEAST:
+        return as_of, as_of
+    tables = [rollup.name for rollup in ROLLUPS]
+    touched = set().union(*(warehouse.pending(table, stage) for table in tables for stage in Stage))
+    first = day_start(min(touched)) if touched else as_of
+    return min(first, as_of - _AT_LEAST), as_of
 
 
 def measure(warehouse: Warehouse, name: str, window: Window) -> dict[str, int | str | None]:

@@ -11,7 +11,7 @@ import dagster as dg
 
 from dbmon_pipeline.core import quality
 from dbmon_pipeline.core.extract import kept_from
-from dbmon_pipeline.core.instants import day_start, iso
+from dbmon_pipeline.core.instants import iso
 from dbmon_pipeline.core.reconcile import (
     Comparison,
     reconcile_executions,
@@ -92,11 +92,7 @@ _QUALITY_CHECKS = {
 def data_quality(warehouse: WarehouseResource) -> Iterator[dg.AssetCheckResult]:
     """Count the rows that are not what the schema promises."""
     opened = warehouse.warehouse
-    as_of = opened.instant(State.AS_OF)
-    if as_of is None:
-        window = (datetime.min, datetime.min)
-    else:
-        window = (day_start(kept_from(warehouse.settings.config, as_of)), as_of)
+    window = quality.window(opened, opened.instant(State.AS_OF) or datetime.min)
     ids = quality.measure(opened, "duplicate_task_ids", window)
     rows = quality.measure(opened, "data_quality", window)
     rows["not_finite_values"] = quality.not_finite(opened, window[0])
