@@ -126,18 +126,21 @@ def _extraction_metadata(result: Extraction) -> dict[str, dg.MetadataValue | int
     }
 
 
-def _column_schema(rollup: Rollup) -> dg.TableSchema:
-    """The columns of a summary table, as DuckDB derives them from its SELECT."""
+def _summary_specs() -> list[dg.AssetSpec]:
+    """An asset for each summary table, with the columns that DuckDB derives from its SELECT."""
     with connect() as con:
         con.execute(f"CREATE TABLE executions ({EXECUTIONS_COLUMNS})")
-        moment = day_start(date(2023, 1, 1))
-        described = con.execute(
-            f"DESCRIBE {rollup.select}", {"window_start": moment, "window_end": moment}
-        ).fetchall()
-    return dg.TableSchema([dg.TableColumn(name, kind) for name, kind, *_ in described])
+        window = dict.fromkeys(("window_start", "window_end"), day_start(date(2023, 1, 1)))
+        described = [
+            con.execute(f"DESCRIBE {rollup.select}", window).fetchall() for rollup in ROLLUPS
+        ]
+    return [
+        _summary_spec(rollup, dg.TableSchema([dg.TableColumn(*column[:2]) for column in columns]))
+        for rollup, columns in zip(ROLLUPS, described, strict=True)
+    ]
 
 
-def _summary_spec(rollup: Rollup) -> dg.AssetSpec:
+def _summary_spec(rollup: Rollup, columns: dg.TableSchema) -> dg.AssetSpec:
     sql = shipped("sql", "rollups", f"{rollup.name}.sql")
     return dg.AssetSpec(
         rollup.name,
@@ -149,7 +152,7 @@ def _summary_spec(rollup: Rollup) -> dg.AssetSpec:
         skippable=True,
         metadata={
             "dagster/table_name": f"warehouse.{rollup.name}",
-            "dagster/column_schema": _column_schema(rollup),
+            "dagster/column_schema": columns,
             "dagster/code_references": dg.CodeReferencesMetadataValue(
                 code_references=[
                     dg.LocalFileCodeReference(file_path=str(sql), line_number=1, label="SELECT")
@@ -159,7 +162,7 @@ def _summary_spec(rollup: Rollup) -> dg.AssetSpec:
     )
 
 
-@dg.multi_asset(specs=[_summary_spec(rollup) for rollup in ROLLUPS], can_subset=True)
+@dg.multi_asset(specs=_summary_specs(), can_subset=True)
 def summary_tables(
     context: dg.AssetExecutionContext, warehouse: WarehouseResource
 ) -> Iterator[dg.MaterializeResult[Any]]:
