@@ -197,12 +197,7 @@ class Incoming:
                 bounds,
             )
             con.execute(f"DELETE FROM hour_ledger WHERE hour {replaced}", {"hours": hours})
-            restored = con.execute(
-                "DELETE FROM executions WHERE pruned"
-                " AND task_id IN (SELECT task_id FROM incoming_executions)"
-                " RETURNING CAST(timestamp AS DATE)"
-            ).fetchall()
-            touched |= {day for (day,) in restored}
+            touched |= {hour.date() for hour in self._forget_restored()}
             if con.execute("SELECT 1 FROM executions LIMIT 1").fetchone():
                 con.execute("INSERT INTO executions BY NAME FROM incoming_executions")
                 con.execute("DROP TABLE incoming_executions")
@@ -214,3 +209,23 @@ class Incoming:
             con.execute("DROP TABLE incoming_executions")
         con.execute("DROP TABLE incoming_ledger")
         return touched
+
+    def _forget_restored(self) -> set[datetime]:
+        """Remove pruned rows that are in the source again, perhaps at another time.
+
+        Returns:
+            The hours that they were in.
+        """
+        con = self._warehouse.con
+        removed = con.execute(
+            "DELETE FROM executions WHERE pruned"
+            " AND task_id IN (SELECT task_id FROM incoming_executions)"
+            " RETURNING date_trunc('hour', timestamp)"
+        ).fetchall()
+        hours = {hour for (hour,) in removed}
+        con.execute(
+            "DELETE FROM pruned_hours WHERE hour IN (SELECT unnest(CAST($hours AS TIMESTAMP[])))"
+            " AND hour NOT IN (SELECT date_trunc('hour', timestamp) FROM executions WHERE pruned)",
+            {"hours": list(hours)},
+        )
+        return hours

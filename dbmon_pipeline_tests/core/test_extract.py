@@ -236,6 +236,19 @@ def test_a_restored_backup_is_not_counted_twice(tmp_path: Path) -> None:
         assert con.execute("SELECT count(*) FROM executions WHERE pruned").fetchall() == [(0,)]
 
 
+def test_the_oldest_row_moves_away_and_back(tmp_path: Path) -> None:
+    """What looked like pruning was not: the same execution is there, at another time."""
+    settings = settings_for(tmp_path, keep=Keep(executions_days=3))
+    old, new = datetime(2026, 5, 17, 0, 30), datetime(2026, 5, 20, 9)
+    make_source(settings.source, [execution(old)])
+    refresh_core(settings, NOW)
+    for moved, now in ((new, NOW), (old + timedelta(hours=8), NOW + timedelta(days=1))):
+        change_source(settings.source, "UPDATE executions SET timestamp = $to", to=moved)
+        refresh_core(settings, now, Scope.FULL)
+        hours = [row["hour"] for row in published_rows(settings, "hourly_summary")]
+        assert hours == [moved.replace(minute=0)]
+
+
 def test_an_emptied_source_keeps_its_history(site: Settings) -> None:
     """Nothing left at all is pruning too; what comes next is added."""
     rows = total(site)
