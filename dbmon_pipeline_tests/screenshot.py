@@ -65,9 +65,6 @@ def _served(folder: Path) -> Iterator[str]:
     }
     subprocess.run([dbmon, "sample", str(source), "--rows", "20000"], check=True, env=environ)
     subprocess.run([dbmon, "refresh"], check=True, env=environ)
-    welcome = home / "dagster" / ".nux" / "nux.yaml"
-    welcome.parent.mkdir()
-    welcome.write_text("seen: 1\n")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]

@@ -95,13 +95,15 @@ def extract(
         as_of: Rows at or after it are not extracted.
 
     Raises:
-        RefreshError: ``as_of`` lies before the one that was read before.
+        RefreshError: ``as_of`` lies before the one that was read before, or the home was filled
+            from another source.
         SourceError: The source cannot be read.
         StorageError: The warehouse cannot be written.
     """
     refuse_going_back(warehouse, as_of)
     redactor.catch_up(warehouse)
     overview = source.overview(day_start(config.history_start), as_of)
+    refuse_another_source(warehouse, source)
     if overview.missing_columns:
         columns = ", ".join(overview.missing_columns)
         logger.warning("%s: executions lacks optional columns: %s", source.path, columns)
@@ -149,6 +151,21 @@ def extract(
         overview=overview,
         holds_ms=tuple(source.holds_ms),
     )
+
+
+def refuse_another_source(warehouse: Warehouse, source: Source) -> None:
+    """A home that was filled from one database must not get the rows of another one, too.
+
+    Raises:
+        RefreshError: It was filled from a file at another path.
+    """
+    known = warehouse.state(State.SOURCE)
+    path = json.loads(known)["path"] if known else str(source.path)
+    if path != str(source.path):
+        raise RefreshError(
+            f"the home {warehouse.path.parent} was filled from {path}, not from {source.path}",
+            remedy="name another home with --home; if the file moved, leave a link in its place",
+        )
 
 
 def refuse_going_back(warehouse: Warehouse, as_of: datetime) -> None:

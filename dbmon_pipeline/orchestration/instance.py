@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
 
@@ -65,12 +66,25 @@ def opened(home: Home) -> Iterator[dg.DagsterInstance]:
         ) from error
 
 
+@dataclass(frozen=True)
+class RefreshRun:
+    """What a run in this process did.
+
+    Attributes:
+        rows_extracted: How many rows were new or had changed.
+        warnings: The checks that warn, one line each.
+    """
+
+    rows_extracted: int
+    warnings: tuple[str, ...]
+
+
 def run_refresh(
     job: dg.JobDefinition,
     instance: dg.DagsterInstance,
     stretch: tuple[date, date],
     as_of: datetime,
-) -> None:
+) -> RefreshRun:
     """Run the refresh of a stretch of days in this process.
 
     Raises:
@@ -88,6 +102,18 @@ def run_refresh(
     )
     if not result.success:
         raise RefreshError(_why(result), remedy=f"see run {result.run_id} in dbmon dev")
+    copied = result.asset_materializations_for_node("executions")[0].metadata["rows_extracted"]
+    failed = (check for check in result.get_asset_check_evaluations() if not check.passed)
+    return RefreshRun(int(str(copied.value)), tuple(_warning(check) for check in failed))
+
+
+def _warning(check: dg.AssetCheckEvaluation) -> str:
+    counts = (
+        f"{name} {entry.value}"
+        for name, entry in check.metadata.items()
+        if isinstance(entry.value, int) and entry.value and name != "executions"
+    )
+    return f"{check.check_name} of {check.asset_key.to_user_string()}: {', '.join(counts)}"
 
 
 def _why(result: dg.ExecuteInProcessResult) -> str:

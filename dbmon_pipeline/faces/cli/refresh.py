@@ -2,12 +2,15 @@
 
 import logging
 import os
+import signal
+import socket
 import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from dbmon_pipeline.core.errors import ConfigError
 from dbmon_pipeline.core.files import shipped
 from dbmon_pipeline.core.instants import iso, parse_as_of
 from dbmon_pipeline.core.plan import Scope
@@ -40,10 +43,13 @@ def refresh(
     home: HomeOption = None,
     as_of: Annotated[
         str | None,
-        typer.Option(help="Speak for this ISO 8601 instant, which must have passed. [now]"),
+        typer.Option(help="Refresh as if it were this time: ISO 8601, in the past. [now]"),
     ] = None,
     full: Annotated[
-        bool, typer.Option("--full", help="Compare the whole history, not the last 48 hours alone.")
+        bool,
+        typer.Option(
+            "--full", help="Compare the whole history with the source, not only 48 hours."
+        ),
     ] = False,
 ) -> None:
     """Extract what changed, roll it up, check it and publish it.
@@ -67,15 +73,18 @@ def refresh(
             wait_seconds=settings.config.home.lock_wait_seconds,
         )
         job = defs.resolve_job_def("refresh")
+        rows = 0
         for first, last in plan.runs:
             say(f"refreshing {first}" if first == last else f"refreshing {first} to {last}")
-            run_refresh(job, instance, (first, last), instant)
+            done = run_refresh(job, instance, (first, last), instant)
+            rows += done.rows_extracted
+            for warning in done.warnings:
+                say(f"warning: {warning}")
     manifest = Published(settings.home).manifest
-    through = iso(manifest.data_through) if manifest.data_through else "not yet known"
+    through = iso(manifest.data_through) if manifest.data_through else "a part of it"
     say(
-        f"published generation {manifest.generation}:"
-        f" {manifest.rows('recent_executions'):,} executions in the last 48 hours,"
-        f" data through {through}"
+        f"published generation {manifest.generation}: {rows:,} new or changed rows;"
+        f" the source was read through {through}"
     )
 
 
@@ -86,9 +95,25 @@ def dev(
 ) -> None:
     """Open the Dagster UI, with the daemon that runs the schedules and the sensor."""
     settings = _settings(source, home)
+    _refuse_busy_port(port)
     from dbmon_pipeline.orchestration.instance import prepare
 
     os.environ["DAGSTER_HOME"] = str(prepare(settings.home))
-    dagster = Path(sys.executable).with_name("dagster")
-    workspace = shipped("workspace.yaml")
-    os.execv(dagster, [str(dagster), "dev", "-w", str(workspace), "-p", str(port)])  # noqa: S606
+    say(f"http://localhost:{port} on {settings.source}, home {settings.home.path}; Ctrl-C ends it")
+    # A shell that starts us in the background lets us ignore the interrupt, and Dagster with us.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    quiet = "ignore:Function `dev_command` is superseded"
+    dagster = [sys.executable, "-W", quiet, "-m", "dagster", "dev"]
+    where = ["-w", str(shipped("workspace.yaml")), "-p", str(port)]
+    os.execv(sys.executable, [*dagster, *where])  # noqa: S606
+
+
+def _refuse_busy_port(port: int) -> None:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError as error:
+            raise ConfigError(
+                f"port {port} cannot be used ({error.strerror})", remedy="name another with --port"
+            ) from None
