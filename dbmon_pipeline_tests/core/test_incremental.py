@@ -104,15 +104,15 @@ class World:
 
     def update(self, number: int, row: Row) -> None:
         """Change everything of a row but its id, its time too."""
-        if self.rows:
-            task_id = list(self.rows)[number % len(self.rows)]
+        candidates = self._not_the_oldest()
+        if candidates:
+            task_id = candidates[number % len(candidates)]["task_id"]
             self._remove(task_id)
             self.insert([row | {"task_id": task_id}])
 
     def delete(self, number: int) -> None:
-        """Delete a row that is not the oldest: for that one, deleting is pruning."""
-        newer = sorted(self.rows.values(), key=lambda row: row["timestamp"])[1:]
-        candidates = [row for row in newer if row["timestamp"] >= self.sealed]
+        """Delete a row."""
+        candidates = self._not_the_oldest()
         if candidates:
             self._remove(candidates[number % len(candidates)]["task_id"])
 
@@ -147,6 +147,11 @@ class World:
             if table == "solution_patterns":
                 continue  # over raw rows, of which this world keeps three days
             assert_same_rows(published_rows(self.settings, table), expected, where=table)
+
+    def _not_the_oldest(self) -> list[Row]:
+        """The rows that the owner changes: taking the oldest away is pruning."""
+        newer = sorted(self.rows.values(), key=lambda row: row["timestamp"])[1:]
+        return [row for row in newer if row["timestamp"] >= self.sealed]
 
     def _remove(self, task_id: str) -> None:
         del self.rows[task_id]

@@ -59,8 +59,8 @@ def first(tmp_path_factory: pytest.TempPathFactory) -> Settings:
     assert (ended.returncode, ended.stdout) == (0, "")
     assert ended.stderr.splitlines() == [
         "refreshing 2026-02-10",
-        "published generation 1: 5 executions in the last 48 hours,"
-        " data through 2026-02-10T12:00:00Z",
+        "published generation 1: 5 new or changed rows;"
+        " the source was read through 2026-02-10T12:00:00Z",
     ]
     return settings
 
