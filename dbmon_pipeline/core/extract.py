@@ -24,9 +24,6 @@ from dbmon_pipeline.core.warehouse import Stage, State, Warehouse
 
 logger = logging.getLogger(__name__)
 
-_COMPARED_HOURS = 100
-"""How many known hours tell whether a file at another path is the same one."""
-
 
 @dataclass(frozen=True)
 class Extraction:
@@ -98,15 +95,13 @@ def extract(
         as_of: Rows at or after it are not extracted.
 
     Raises:
-        RefreshError: ``as_of`` lies before the one that was read before, or the home was filled
-            from another source.
+        RefreshError: ``as_of`` lies before the one that was read before.
         SourceError: The source cannot be read.
         StorageError: The warehouse cannot be written.
     """
     refuse_going_back(warehouse, as_of)
     redactor.catch_up(warehouse)
     overview = source.overview(day_start(config.history_start), as_of)
-    refuse_another_source(warehouse, source, overview.oldest)
     if overview.missing_columns:
         columns = ", ".join(overview.missing_columns)
         logger.warning("%s: executions lacks optional columns: %s", source.path, columns)
@@ -154,34 +149,6 @@ def extract(
         overview=overview,
         holds_ms=tuple(source.holds_ms),
     )
-
-
-def refuse_another_source(warehouse: Warehouse, source: Source, oldest: datetime | None) -> None:
-    """A home that was filled from one database must not get the rows of another one, too.
-
-    A file at another path is taken for the same one, moved, if it holds any of the latest hours
-    just as they were read.
-
-    Raises:
-        RefreshError: It holds none of them.
-        SourceError: The source cannot be read.
-    """
-    known = warehouse.state(State.SOURCE)
-    path = json.loads(known)["path"] if known else str(source.path)
-    if path == str(source.path):
-        return
-    hours = warehouse.con.execute(
-        "SELECT hour FROM hour_ledger ORDER BY hour DESC LIMIT $most", {"most": _COMPARED_HOURS}
-    ).fetchall()
-    if not hours:
-        return
-    window = (hours[-1][0], hours[0][0] + HOUR)
-    changed = {hour.hour for hour in changed_hours(warehouse, source, [window], oldest)}
-    if changed >= {hour for (hour,) in hours if oldest is None or hour >= hour_floor(oldest)}:
-        raise RefreshError(
-            f"the home {warehouse.path.parent} was filled from {path}, not from {source.path}",
-            remedy="name another home with --home; if the file moved, leave a link in its place",
-        )
 
 
 def refuse_going_back(warehouse: Warehouse, as_of: datetime) -> None:

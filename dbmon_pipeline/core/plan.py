@@ -11,7 +11,6 @@ from dbmon_pipeline.core.config import MonitoringConfig
 from dbmon_pipeline.core.extract import (
     compare_since,
     kept_from,
-    refuse_another_source,
     refuse_going_back,
 )
 from dbmon_pipeline.core.instants import day_start, stretches
@@ -63,14 +62,12 @@ def plan(
     The first refresh of a home is one stretch from the source's first day on.
 
     Raises:
-        RefreshError: ``as_of`` lies before the one that was read before, or the home was filled
-            from another source.
+        RefreshError: ``as_of`` lies before the one that was read before.
         SourceError: The source cannot be read.
     """
     refuse_going_back(warehouse, as_of)
     history_start = day_start(config.history_start)
     oldest = source.overview(history_start, as_of).oldest
-    refuse_another_source(warehouse, source, oldest)
     is_first = warehouse.instant(State.DATA_THROUGH) is None
     start = compare_since(warehouse, config, as_of)
     if scope is Scope.KEPT:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import date, datetime, timedelta
 from pathlib import Path
 
@@ -147,15 +146,6 @@ def test_time_does_not_go_back(site: Settings) -> None:
     """An instant before the one that was read would have to forget rows."""
     with pytest.raises(RefreshError, match=r"12:29:00Z lies before 2026-05-20T12:30"):
         refresh_core(site, NOW - timedelta(minutes=1))
-
-
-def test_a_home_belongs_to_one_source(site: Settings, tmp_path: Path) -> None:
-    """The rows of two databases never mix, whichever way the second one comes."""
-    rows = total(site)
-    other = replace(site, source=make_source(tmp_path / "other.db", [execution(NOW)]))
-    with pytest.raises(RefreshError, match=r"was filled from .*learning\.db, not from .*other\.db"):
-        refresh_core(other, NOW + timedelta(hours=1), Scope.FULL)
-    assert total(site) == rows
 
 
 def test_rows_before_the_history_are_counted(tmp_path: Path) -> None:
