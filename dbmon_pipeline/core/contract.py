@@ -107,13 +107,13 @@ def inspect(con: duckdb.DuckDBPyConnection, path: Path) -> SourceSchema:
             f"SELECT lower(column_name), data_type FROM duckdb_columns() WHERE {where}"
         ).fetchall()
     )
+    if absent := [c.name for c in COLUMNS if c.required and c.name not in found]:
+        raise ContractError(
+            f"{path}: executions has no column {', '.join(map(repr, absent))}",
+            remedy=f"add {'it' if len(absent) == 1 else 'them'}; {_REMEDY}",
+        )
     for column in COLUMNS:
         if column.name not in found:
-            if column.required:
-                raise ContractError(
-                    f"{path}: executions has no column '{column.name}'",
-                    remedy=f"add it; {_REMEDY}",
-                )
             continue
         if not _is_readable(found[column.name], column.type):
             raise ContractError(

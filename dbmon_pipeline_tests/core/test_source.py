@@ -241,7 +241,7 @@ def test_a_file_of_the_newest_duckdb_is_read_or_refused(later: Settings) -> None
     ).stdout.strip()
     message = str(refusal(later))
     if newest == duckdb.__version__:
-        assert "has no column 'timestamp'" in message
+        assert "has no column 'timestamp', 'task_type'" in message
     else:
         assert f"was written by a newer DuckDB than {duckdb.__version__}" in message
 
@@ -296,6 +296,13 @@ def test_each_required_column_is_missed_by_name(settings: Settings, column: str)
     """Without it, no figure could be made."""
     make_odd_source(settings.source, [execution(AT)], **{column: None})
     with pytest.raises(ContractError, match=f"executions has no column '{column}': add it"):
+        look(settings.source)
+
+
+def test_all_missing_columns_are_named_at_once(settings: Settings) -> None:
+    """Nobody mends a table one error at a time."""
+    make_odd_source(settings.source, [execution(AT)], repo=None, success=None)
+    with pytest.raises(ContractError, match="has no column 'repo', 'success': add them"):
         look(settings.source)
 
 
