@@ -51,7 +51,7 @@ def test_the_contract_names_the_columns_that_are_read() -> None:
 def test_the_shipped_rules_are_the_defaults() -> None:
     """A limit that stands in two places stands there with one value."""
     shipped_rules = yaml.safe_load(shipped("config", "monitoring.yaml").read_text("utf-8"))
-    del shipped_rules["redaction"]
+    del shipped_rules["redaction"], shipped_rules["rules"]
     assert MonitoringConfig.model_validate(shipped_rules) == MonitoringConfig()
 
 

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from dbmon_pipeline.core.errors import ConfigError
 
 Positive = Annotated[int, Field(ge=1)]
+Measurement = Literal[
+    "success_rate", "error_rate", "recent_executions", "database_size", "source_freshness"
+]
+"""What a rule can be about: a file in ``sql/checks``, or a fact about the source."""
+Texts = Annotated[tuple[str, ...], Field(strict=False)]
+Number = Annotated[float, Field(allow_inf_nan=False, strict=False)]
 Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False, strict=False)]
 
 
@@ -69,6 +75,76 @@ class Redaction(_Section):
     patterns: dict[Annotated[str, Field(pattern=r"^[a-z0-9_]+$")], str] = {}
 
 
+class Limits(_Section):
+    """Where a value begins to be wrong.
+
+    Attributes:
+        warning: Beyond it there is a warning.
+        critical: Beyond it the verdict is critical.
+    """
+
+    warning: Number | None = None
+    critical: Number | None = None
+
+
+class Rule(_Section):
+    """An alert rule; its name is that of its measurement.
+
+    Attributes:
+        window: How far back it looks, for instance ``1h``.
+        below: The limits of a value that must not be lower.
+        above: The limits of a value that must not be higher.
+        min_samples: With fewer samples the verdict is ``insufficient_data``.
+        enabled: Whether it is evaluated at all.
+    """
+
+    window: Annotated[str, Field(pattern=r"^[1-9][0-9]{0,2}[hd]$")] = "1h"
+    below: Limits | None = None
+    above: Limits | None = None
+    min_samples: Annotated[int, Field(ge=0)] = 1
+    enabled: bool = True
+
+    @property
+    def limits(self) -> Limits:
+        """Those of the one side that it has."""
+        return self.below or self.above or Limits()
+
+    @property
+    def length(self) -> timedelta:
+        """How far back it looks."""
+        number, unit = int(self.window[:-1]), self.window[-1]
+        return timedelta(hours=number) if unit == "h" else timedelta(days=number)
+
+    @model_validator(mode="after")
+    def _has_one_side(self) -> Self:
+        if (self.below is None) == (self.above is None):
+            raise ValueError("a rule has limits either below or above")
+        warning, critical = self.limits.warning, self.limits.critical
+        if warning is None and critical is None:
+            raise ValueError("a rule has a warning limit, a critical one, or both")
+        if warning is not None and critical is not None:
+            is_wrong = critical > warning if self.below else critical < warning
+            if is_wrong:
+                raise ValueError("the critical limit must lie beyond the warning limit")
+        return self
+
+
+class Mcp(_Section):
+    """What the MCP server may do.
+
+    Attributes:
+        databases: Databases that a caller may name besides the configured source.
+        max_rows: Rows of an answer; more are cut, and that is told.
+        max_text: Characters of a text from the data.
+        allowed_hosts: Names under which the server may be called beyond this machine.
+    """
+
+    databases: Texts = ()
+    max_rows: Positive = 1000
+    max_text: Positive = 500
+    allowed_hosts: Texts = ()
+
+
 class MonitoringConfig(_Section):
     """The whole rules file.
 
@@ -78,6 +154,8 @@ class MonitoringConfig(_Section):
         source: How the source may be touched.
         home: How the home may be waited for.
         redaction: What free text loses on its way into the warehouse.
+        mcp: What the MCP server may do.
+        rules: The alert rules, by the name of their measurement.
     """
 
     history_start: date = date(2023, 1, 1)
@@ -85,6 +163,8 @@ class MonitoringConfig(_Section):
     source: SourceLimits = SourceLimits()
     home: HomeLimits = HomeLimits()
     redaction: Redaction = Redaction()
+    mcp: Mcp = Mcp()
+    rules: dict[Measurement, Rule] = {}
 
 
 def load_config(path: Path, *, defaults: Path) -> MonitoringConfig:
@@ -108,7 +188,7 @@ def load_config(path: Path, *, defaults: Path) -> MonitoringConfig:
     for section, values in given.items():
         fallback = base.get(section)
         if isinstance(values, dict) and isinstance(fallback, dict):
-            merged[section] = {**fallback, **values}
+            merged[section] = _merged(fallback, values) if section == "rules" else fallback | values
     try:
         return MonitoringConfig.model_validate(merged)
     except ValidationError as error:
@@ -118,6 +198,16 @@ def load_config(path: Path, *, defaults: Path) -> MonitoringConfig:
             f"{path}, line {_line_of(text, key)}, {'.'.join(key)}: {first['msg']}",
             remedy="correct that value",
         ) from None
+
+
+def _merged(base: dict[str, object], given: dict[str, object]) -> dict[str, object]:
+    """What is given over what it leaves out, at every depth."""
+    merged = base | given
+    for name, value in given.items():
+        fallback = base.get(name)
+        if isinstance(value, dict) and isinstance(fallback, dict):
+            merged[name] = _merged(fallback, value)
+    return merged
 
 
 def _read(path: Path) -> str:

@@ -117,15 +117,22 @@ def explain_source(path: Path, error: duckdb.Error) -> SourceError:
             f"{path} was written by a newer DuckDB than {duckdb.__version__} ({text})",
             remedy="upgrade duckdb in this environment",
         )
+    if problem := not_a_database(path):
+        return problem
+    return SourceError(
+        f"{path} is damaged or cut short ({text})",
+        remedy="restore it from a backup or copy it again; the last published data stays",
+    )
+
+
+def not_a_database(path: Path) -> SourceError | None:
+    """What a file is instead of a DuckDB database, by its head; None if it begins like one."""
     head = _head(path)
     if head.startswith(_SQLITE):
         return SourceError(f"{path} is a SQLite database", remedy="name a DuckDB learning.db")
     if head[_MAGIC_AT] != b"DUCK":
         return SourceError(f"{path} is not a DuckDB database", remedy="name a DuckDB learning.db")
-    return SourceError(
-        f"{path} is damaged or cut short ({text})",
-        remedy="restore it from a backup or copy it again; the last published data stays",
-    )
+    return None
 
 
 def unreadable_value(path: Path, error: duckdb.ConversionException) -> SourceError:

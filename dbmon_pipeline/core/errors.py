@@ -60,5 +60,9 @@ class NotPublishedError(DbmonError):
     """There is no published data, or not the table that was asked for."""
 
 
+class QuestionError(DbmonError):
+    """A question, a filter, a range or a metric that there is not."""
+
+
 class LoadError(DbmonError):
     """A file of executions cannot be loaded."""

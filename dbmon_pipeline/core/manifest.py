@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import json
-from datetime import datetime
+from datetime import date, datetime
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from dbmon_pipeline.core.errors import NotPublishedError
+from dbmon_pipeline.core.instants import DAY, day_start
 
 FILE_NAME = "manifest.json"
 FORMAT_VERSION = 1
+WINDOW_FILE = "window"
+"""The name of the only file of a table of the last so much time."""
+EMPTY_FILE = "empty"
+"""The name of the only file of a table without rows."""
 
 
 class PublishedFile(BaseModel):
@@ -27,6 +32,14 @@ class PublishedFile(BaseModel):
     name: str
     rows: int
 
+    def overlaps(self, start: datetime, end: datetime) -> bool:
+        """Whether it may hold rows of ``[start, end)``."""
+        period = Path(self.name).stem
+        if period in (WINDOW_FILE, EMPTY_FILE):
+            return True
+        first, last = bounds(period)
+        return first < end and start < last
+
 
 class Manifest(BaseModel):
     """What a generation holds and speaks for.
@@ -38,6 +51,8 @@ class Manifest(BaseModel):
         data_through: The instant up to which the source had been read, naive UTC; None before the
             first whole read.
         published_at: When it was published, naive UTC.
+        executions: How many executions the tables count in all.
+        schema_version: What the source said of itself, None if it did not.
         source: What identifies the source: path, inode and size.
         versions: The versions of dbmon and duckdb that wrote it.
         tables: The files of each table.
@@ -50,6 +65,8 @@ class Manifest(BaseModel):
     as_of: datetime
     data_through: datetime | None
     published_at: datetime
+    executions: int
+    schema_version: int | None
     source: dict[str, object]
     versions: dict[str, str]
     tables: dict[str, tuple[PublishedFile, ...]]
@@ -57,6 +74,13 @@ class Manifest(BaseModel):
     def rows(self, table: str) -> int:
         """How many rows a table has."""
         return sum(file.rows for file in self.tables[table])
+
+
+def bounds(period: str) -> tuple[datetime, datetime]:
+    """The window ``[start, end)`` of a file's period, ``YYYY-MM`` or ``YYYY-MM-DD``."""
+    is_day = len(period) == len("2026-02-10")
+    first = day_start(date.fromisoformat(period if is_day else f"{period}-01"))
+    return first, first + DAY if is_day else (first + 31 * DAY).replace(day=1)
 
 
 def read_manifest(generation: Path) -> Manifest:

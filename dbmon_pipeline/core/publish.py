@@ -22,15 +22,22 @@ import duckdb
 from dbmon_pipeline.core.duck import quoted, storage_errors
 from dbmon_pipeline.core.errors import NotPublishedError
 from dbmon_pipeline.core.files import write_whole
-from dbmon_pipeline.core.instants import DAY, day_start, utc_now
-from dbmon_pipeline.core.manifest import FILE_NAME, Manifest, PublishedFile, read_manifest
+from dbmon_pipeline.core.instants import utc_now
+from dbmon_pipeline.core.manifest import (
+    EMPTY_FILE,
+    FILE_NAME,
+    WINDOW_FILE,
+    Manifest,
+    PublishedFile,
+    bounds,
+    read_manifest,
+)
 from dbmon_pipeline.core.rollups import ROLLUPS, Rollup
 from dbmon_pipeline.core.settings import Home
 from dbmon_pipeline.core.warehouse import Stage, State, Warehouse
 
-_WINDOW_FILE = "window"
-"""The name of the only file of a table of the last so much time."""
-_EMPTY_FILE = "empty"
+_ROW_GROUP_ROWS = 20_480
+"""Rows that a reader skips or reads together; a question about some hours reads few of them."""
 
 
 @dataclass(frozen=True)
@@ -74,6 +81,10 @@ def publish(warehouse: Warehouse, home: Home, *, keep: int) -> Publication:
             as_of=as_of,
             data_through=warehouse.instant(State.DATA_THROUGH),
             published_at=utc_now(),
+            executions=_executions(warehouse),
+            schema_version=json.loads(warehouse.state(State.OVERVIEW) or "{}").get(
+                "schema_version"
+            ),
             source=json.loads(warehouse.state(State.SOURCE) or "{}"),
             versions={"dbmon": version("dbmon-pipeline"), "duckdb": duckdb.__version__},
             tables=tables,
@@ -85,6 +96,13 @@ def publish(warehouse: Warehouse, home: Home, *, keep: int) -> Publication:
                 warehouse.settle(name, days, Stage.PUBLISH)
         remove_old_generations(home, keep=keep)
     return Publication(manifest, writer.files_written, writer.files_carried, writer.bytes_written)
+
+
+def _executions(warehouse: Warehouse) -> int:
+    (rows,) = warehouse.con.execute(
+        "SELECT coalesce(CAST(sum(executions) AS BIGINT), 0) FROM daily_summary"
+    ).fetchall()[0]
+    return int(rows)
 
 
 def remove_old_generations(home: Home, *, keep: int) -> int:
@@ -121,27 +139,27 @@ class _Writer:
         """Write the files of a table whose days have changed; carry the others over."""
         (self._draft / rollup.name).mkdir()
         if rollup.window is not None:
-            return (self._write(rollup, _WINDOW_FILE, *rollup.window_at(self._as_of)),)
+            return (self._write(rollup, WINDOW_FILE, *rollup.window_at(self._as_of)),)
         days = self._all_days(rollup) if self._before is None else changed
         periods = {_period(day, self._as_of) for day in days}
         files = []
         for file in self._before.tables.get(rollup.name, ()) if self._before else ():
             period = Path(file.name).stem
-            if period == _EMPTY_FILE:
+            if period == EMPTY_FILE:
                 continue
-            now = _period(_first_day(period), self._as_of)
+            now = _period(bounds(period)[0].date(), self._as_of)
             if now == period and now not in periods and self._carry(rollup, file):
                 files.append(file)
             else:
                 periods.add(now)
         for period in sorted(periods):
-            file = self._write(rollup, period, *_bounds(period))
+            file = self._write(rollup, period, *bounds(period))
             if file.rows:
                 files.append(file)
             else:
                 (self._draft / rollup.name / file.name).unlink()
         if not files:
-            files.append(self._write(rollup, _EMPTY_FILE, datetime.min, datetime.min))
+            files.append(self._write(rollup, EMPTY_FILE, datetime.min, datetime.min))
         return tuple(sorted(files, key=lambda file: file.name))
 
     def _all_days(self, rollup: Rollup) -> set[date]:
@@ -169,8 +187,9 @@ class _Writer:
             else (f"WHERE {rollup.time_column} >= $start AND {rollup.time_column} < $end")
         )
         (rows,) = self._con.execute(
-            f"COPY (SELECT * FROM {rollup.name} {within} ORDER BY {', '.join(rollup.key)})"
-            f" TO {quoted(path)} (FORMAT parquet, COMPRESSION zstd)",
+            f"COPY (SELECT * FROM {rollup.name} {within} ORDER BY {rollup.file_order})"
+            f" TO {quoted(path)}"
+            f" (FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE {_ROW_GROUP_ROWS})",
             {"start": start, "end": end} if within else {},
         ).fetchall()[0]
         path.chmod(0o444)
@@ -183,17 +202,6 @@ def _period(day: date, as_of: datetime) -> str:
     """The file to which a day belongs: its month's once that has closed, else its own."""
     is_open = (day.year, day.month) >= (as_of.year, as_of.month)
     return day.isoformat() if is_open else f"{day:%Y-%m}"
-
-
-def _first_day(period: str) -> date:
-    return date.fromisoformat(period if len(period) == len("2026-02-10") else f"{period}-01")
-
-
-def _bounds(period: str) -> tuple[datetime, datetime]:
-    first = _first_day(period)
-    if len(period) == len("2026-02-10"):
-        return day_start(first), day_start(first) + DAY
-    return day_start(first), day_start((first + 31 * DAY).replace(day=1))
 
 
 def _generations_folder(home: Home) -> Path:

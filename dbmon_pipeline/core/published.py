@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import threading
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from datetime import datetime, timedelta
 from difflib import get_close_matches
 from pathlib import Path
 
@@ -10,22 +13,22 @@ import duckdb
 
 from dbmon_pipeline.core.duck import connect, quoted
 from dbmon_pipeline.core.errors import NotPublishedError
+from dbmon_pipeline.core.instants import DAY, hour_floor
 from dbmon_pipeline.core.manifest import Manifest, read_manifest
+from dbmon_pipeline.core.ranges import TimeRange, Window, full_hours
+from dbmon_pipeline.core.relations import Workspace, create_macros, roll_up_rows
 from dbmon_pipeline.core.rollups import BY_NAME
+from dbmon_pipeline.core.rows import Rows
 from dbmon_pipeline.core.settings import Home
 
+Part = tuple[datetime, datetime]
+"""A stretch of time ``[start, end)``."""
 
-@dataclass(frozen=True)
-class Rows:
-    """Rows of a published table.
-
-    Attributes:
-        columns: Their names.
-        rows: Their values, in the order of the table's key.
-    """
-
-    columns: tuple[str, ...]
-    rows: list[tuple[object, ...]]
+_RECENT = "recent_executions"
+_SHARED = TimeRange.QUARTER.length + DAY
+"""How far back the tables reach that all cursors of a long-lived reader share."""
+_MEMORY = "1GB"
+"""What a reader may use; a question about 90 days of ten million executions needs a tenth."""
 
 
 class Published:
@@ -37,16 +40,35 @@ class Published:
     Attributes:
         folder: Where it lies.
         manifest: What it holds.
+        con: An instance of its own that can open nothing but that folder.
     """
 
-    def __init__(self, home: Home) -> None:
+    def __init__(self, home: Home, *, keeps_tables: bool = False) -> None:
         """Resolve ``current``, once.
+
+        Args:
+            home: The home that was published in.
+            keeps_tables: Whether small tables are kept in memory from the first question on; worth
+                it for whoever asks many.
 
         Raises:
             NotPublishedError: Nothing is published.
         """
         self.folder = home.current.resolve()
         self.manifest: Manifest = read_manifest(self.folder)
+        self._keeps_tables = keeps_tables
+        self._shared: set[str] = set()
+        self._sharing = threading.Lock()
+        self.con = connect()
+        self.con.execute(f"SET memory_limit = '{_MEMORY}'")
+        self.con.execute(f"SET allowed_directories = [{quoted(f'{self.folder}/')}]")
+        self.con.execute("SET parquet_metadata_cache = true")
+        self.con.execute("SET enable_external_access = false")
+        self.con.execute("SET lock_configuration = true")
+
+    def close(self) -> None:
+        """Let go of what is in memory."""
+        self.con.close()
 
     def files(self, table: str) -> list[Path]:
         """The files of a table.
@@ -56,9 +78,9 @@ class Published:
         """
         if table not in self.manifest.tables:
             known = sorted(self.manifest.tables)
-            near = get_close_matches(table, known, n=1)
+            near = get_close_matches(table[:100], known, n=1)
             raise NotPublishedError(
-                f"no table {table!r} is published",
+                f"no table {table[:100]!r} is published",
                 remedy=(f"did you mean {near[0]}? " if near else "")
                 + f"the tables are {', '.join(known)}",
             )
@@ -76,19 +98,93 @@ class Published:
         newest = (
             "" if limit is None else f"ORDER BY {', '.join(f'{c} DESC' for c in key)} LIMIT $limit"
         )
-        with connect() as con:
-            con.execute(f"SET allowed_directories = [{quoted(f'{self.folder}/')}]")
-            con.execute("SET enable_external_access = false")
-            con.execute("SET lock_configuration = true")
-            try:
-                found = con.execute(
-                    f"SELECT * FROM (SELECT * FROM read_parquet($files) {newest})"
-                    f" ORDER BY {', '.join(key)}",
-                    {"files": files} | ({} if limit is None else {"limit": limit}),
-                )
-                return Rows(tuple(c[0] for c in found.description or ()), found.fetchall())
-            except duckdb.Error as error:
-                raise NotPublishedError(
-                    f"{self.folder / table} cannot be read ({str(error).splitlines()[0]})",
-                    remedy="run dbmon refresh; if it persists, remove that generation first",
-                ) from error
+        try:
+            found = self.con.cursor().execute(
+                f"SELECT * FROM (SELECT * FROM read_parquet($files) {newest})"
+                f" ORDER BY {', '.join(key)}",
+                {"files": files} | ({} if limit is None else {"limit": limit}),
+            )
+            return Rows(tuple(c[0] for c in found.description or ()), found.fetchall())
+        except duckdb.Error as error:
+            raise self.unreadable(error) from error
+
+    def window(self, length: timedelta, end: datetime, *, to_the_second: bool) -> Window:
+        """The window of a length that ends at an instant, as well as this generation can have it.
+
+        To the second where the executions themselves are published, else from full hours; and one
+        that ends before what is published ends, ends with a full hour.
+        """
+        start, as_of = end - length, self.manifest.as_of
+        if to_the_second and start >= as_of - (BY_NAME[_RECENT].window or timedelta()):
+            return Window(start, end, from_rows=True)
+        return full_hours(length, end if end >= as_of else hour_floor(end))
+
+    def workspace(self, window: Window) -> Workspace:
+        """A cursor in which summary tables hold the rows of a window.
+
+        Raises:
+            NotPublishedError: A file is damaged or gone.
+        """
+        cursor = self.con.cursor()
+        shared = self._share() if window.start >= self.manifest.as_of - _SHARED else set()
+
+        def relate(tables: frozenset[str]) -> None:
+            with self._told():
+                if window.from_rows:
+                    self._view(cursor, "executions", _RECENT, [(window.start, window.end)])
+                    roll_up_rows(cursor, tables, window)
+                    return
+                if "hourly_totals" in tables:  # Then hours are shown, be it of hourly_summary.
+                    tables = tables | {"hourly_summary"}
+                for table in tables - shared:
+                    is_edge = BY_NAME[table].time_column == "hour" and "hourly_totals" not in tables
+                    parts = window.edges if is_edge else [(window.start, window.end)]
+                    self._view(cursor, table, table, parts)
+
+        return Workspace(cursor, relate, has_macros=bool(shared))
+
+    def _share(self) -> set[str]:
+        """The tables that all cursors share: the small ones of the last 90 days, in memory.
+
+        The first call reads them, and makes the macros.
+        """
+        if not self._keeps_tables:
+            return set()
+        with self._sharing:
+            if not self._shared:
+                with self._told():
+                    since = (self.manifest.as_of - _SHARED, datetime.max)
+                    for name, rollup in BY_NAME.items():
+                        kind = "TABLE" if rollup.kept_in_memory else "VIEW"
+                        read = self._read(name, [since])
+                        self.con.execute(f"CREATE {kind} {name} AS SELECT * FROM {read}")
+                    create_macros(self.con)
+                self._shared = {r.name for r in BY_NAME.values() if r.kept_in_memory}
+        return self._shared
+
+    def unreadable(self, error: duckdb.Error) -> NotPublishedError:
+        """What to say of a file that is damaged or gone."""
+        return NotPublishedError(
+            f"{self.folder} cannot be read ({str(error).splitlines()[0]})",
+            remedy="repeat; if it persists, remove that generation and run dbmon refresh",
+        )
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        try:
+            yield
+        except (duckdb.IOException, duckdb.InvalidInputException) as error:
+            raise self.unreadable(error) from error
+
+    def _view(
+        self, cursor: duckdb.DuckDBPyConnection, name: str, table: str, parts: Iterable[Part]
+    ) -> None:
+        read = self._read(table, parts)
+        cursor.execute(f"CREATE OR REPLACE TEMP VIEW {name} AS SELECT * FROM {read}")
+
+    def _read(self, table: str, parts: Iterable[Part]) -> str:
+        """SQL that reads the files of a table that may hold rows of some stretches of time."""
+        parts, files = list(parts), self.files(table)
+        near = zip(self.manifest.tables[table], files, strict=True)
+        paths = [path for file, path in near if any(file.overlaps(*part) for part in parts)]
+        return f"read_parquet([{', '.join(map(quoted, paths or files[:1]))}])"

@@ -27,6 +27,8 @@ class Rollup:
         counted_in: The FROM clause of the latter, with ``{}`` for those executions.
         window: For a table of the last so much time: its length. None if rows belong to days.
         from_midnight: Whether that window begins at midnight rather than at that very instant.
+        kept_in_memory: Whether a long-lived reader keeps it there: it is small, and read often.
+        newest_first: Whether its file begins with the newest rows, because those are asked for.
     """
 
     name: str
@@ -36,6 +38,8 @@ class Rollup:
     counted_in: str = "{}"
     window: timedelta | None = None
     from_midnight: bool = False
+    kept_in_memory: bool = False
+    newest_first: bool = False
 
     @property
     def select(self) -> str:
@@ -43,9 +47,15 @@ class Rollup:
         return sql("rollups", self.name)
 
     @property
-    def time_column(self) -> str:
-        """The key column that says to which day a row belongs; tables by day only."""
-        return next(column for column in self.key if column in ("hour", "date"))
+    def file_order(self) -> str:
+        """SQL for the order of the rows in a file."""
+        first, *others = self.key
+        return ", ".join([f"{first} DESC" if self.newest_first else first, *others])
+
+    @property
+    def time_column(self) -> str | None:
+        """The key column that says to which day a row belongs; None in a window's table."""
+        return next((column for column in self.key if column in ("hour", "date")), None)
 
     def window_at(self, as_of: datetime) -> tuple[datetime, datetime]:
         """The window ``[start, end)`` of a table of the last so much time.
@@ -75,6 +85,14 @@ _BUCKET_TOTALS = {
     "sum(n) FILTER (WHERE metric = 'duration_seconds')": "count(duration_seconds)",
     "sum(n) FILTER (WHERE metric = 'peak_memory_mb')": "count(peak_memory_mb)",
 }
+_ERROR_TOTALS = {"sum(occurrences)": "count(error_type)"}
+_COMPLEXITY_TOTALS = {
+    "sum(executions)": "count(*)",
+    "sum(successes)": "count(*) FILTER (WHERE success)",
+    "sum(duration_sum)": "sum(duration_seconds)",
+    "sum(actual_cost_sum)": "sum(actual_cost)",
+}
+_WITH_COMPLEXITY = "(SELECT * FROM {} WHERE complexity_score IS NOT NULL)"
 
 ROLLUPS = (
     Rollup(
@@ -84,10 +102,18 @@ ROLLUPS = (
         _MEASURE_TOTALS,
     ),
     Rollup(
+        "hourly_totals",
+        "one hour of one model tier and pool type",
+        ("hour", "model_tier", "pool_type"),
+        _MEASURE_TOTALS,
+        kept_in_memory=True,
+    ),
+    Rollup(
         "daily_summary",
         "one day of one repo, task type, model tier and pool type",
         ("date", *_DIMENSIONS),
         _MEASURE_TOTALS,
+        kept_in_memory=True,
     ),
     Rollup(
         "hourly_distribution",
@@ -100,6 +126,7 @@ ROLLUPS = (
         "one day, model tier, pool type, metric and bucket of values",
         ("date", "model_tier", "pool_type", "metric", "bucket"),
         _BUCKET_TOTALS,
+        kept_in_memory=True,
     ),
     Rollup(
         "tier_performance",
@@ -124,7 +151,29 @@ ROLLUPS = (
         "error_summary",
         "one hour of one error type in one repo, task type, model tier and pool type",
         ("hour", "error_type", *_DIMENSIONS),
-        {"sum(occurrences)": "count(error_type)"},
+        _ERROR_TOTALS,
+    ),
+    Rollup(
+        "daily_error_summary",
+        "one day of one error type in one repo, task type, model tier and pool type",
+        ("date", "error_type", *_DIMENSIONS),
+        _ERROR_TOTALS,
+        kept_in_memory=True,
+    ),
+    Rollup(
+        "hourly_complexity",
+        "one hour of one repo and model tier, and one complexity score",
+        ("hour", "repo", "model_tier", "complexity"),
+        _COMPLEXITY_TOTALS,
+        counted_in=_WITH_COMPLEXITY,
+    ),
+    Rollup(
+        "daily_complexity",
+        "one day of one repo and model tier, and one complexity score",
+        ("date", "repo", "model_tier", "complexity"),
+        _COMPLEXITY_TOTALS,
+        counted_in=_WITH_COMPLEXITY,
+        kept_in_memory=True,
     ),
     Rollup(
         "solution_patterns",
@@ -149,6 +198,7 @@ ROLLUPS = (
             "count(*) FILTER (WHERE success)": "count(*) FILTER (WHERE success)",
         },
         window=timedelta(hours=48),
+        newest_first=True,
     ),
 )
 """Every published table but ``check_history``, in the order of the flow."""

@@ -34,6 +34,8 @@ class Overview:
     """What a glance at the source says.
 
     Attributes:
+        schema_version: What the source says of itself in its table ``metadata``, if it does.
+        rows: How many rows are monitored: from the start of the history up to as_of.
         oldest: The timestamp of its oldest monitored row, None if there is none.
         future_rows: Rows at or after as_of: not extracted yet.
         far_future_rows: Those of them more than five minutes after it.
@@ -42,6 +44,8 @@ class Overview:
         missing_columns: Optional columns that the source does not have.
     """
 
+    schema_version: int | None
+    rows: int
     oldest: datetime | None
     future_rows: int
     far_future_rows: int
@@ -93,7 +97,7 @@ class Source:
             SourceLockedError: Its owner holds it for longer than the configured wait.
             SourceError: It is not there, not readable, damaged, or not a learning database.
         """
-        self._check_file()
+        check_file(self.path)
         started = self._attach()
         try:
             if self._schema is None:
@@ -138,12 +142,17 @@ class Source:
                 {"start": history_start, "as_of": as_of},
             ).fetchone()
             later = schema.at_or_after("instant")
+            future = count(later, instant=as_of)
+            too_old = count(f"NOT {later}", instant=history_start)
+            timeless = count(f"{schema.expression('timestamp')} IS NULL")
             return Overview(
+                schema_version=_schema_version(con),
+                rows=count("true") - future - too_old - timeless,
                 oldest=first[0] if first else None,
-                future_rows=count(later, instant=as_of),
+                future_rows=future,
                 far_future_rows=count(later, instant=as_of + FUTURE_TOLERANCE),
-                too_old_rows=count(f"NOT {later}", instant=history_start),
-                rows_without_timestamp=count(f"{schema.expression('timestamp')} IS NULL"),
+                too_old_rows=too_old,
+                rows_without_timestamp=timeless,
                 missing_columns=schema.missing,
             )
 
@@ -157,20 +166,6 @@ class Source:
         if self._schema is None:
             raise RuntimeError("the source was not attached yet")
         return self._schema
-
-    def _check_file(self) -> None:
-        try:
-            if self.path.is_dir():
-                raise SourceError(
-                    f"{self.path} is a folder", remedy="name the learning.db inside it"
-                )
-            with self.path.open("rb") as file:
-                if not file.read(1):
-                    raise SourceError(
-                        f"{self.path} is an empty file", remedy="name a DuckDB learning.db"
-                    )
-        except OSError as error:
-            raise _unreachable(self.path, error) from None
 
     def _attach(self) -> float:
         """Attach within the configured wait, and tell when."""
@@ -188,6 +183,34 @@ class Source:
                 time.sleep(random.uniform(0.005, 0.05))  # noqa: S311 - jitter, not cryptography
             else:
                 return started
+
+
+def check_file(path: Path) -> None:
+    """See that a source is a readable file with something in it.
+
+    Raises:
+        SourceError: It is not.
+    """
+    try:
+        if path.is_dir():
+            raise SourceError(f"{path} is a folder", remedy="name the learning.db inside it")
+        with path.open("rb") as file:
+            if not file.read(1):
+                raise SourceError(f"{path} is an empty file", remedy="name a DuckDB learning.db")
+    except OSError as error:
+        raise _unreachable(path, error) from None
+
+
+def _schema_version(con: duckdb.DuckDBPyConnection) -> int | None:
+    """What the attached source's ``metadata`` says; None where there is no such table or entry."""
+    where = "database_name = 'source' AND schema_name = 'main' AND table_name = 'metadata'"
+    names = con.execute(f"SELECT column_name FROM duckdb_columns() WHERE {where}").fetchall()
+    if not {("key",), ("value",)} <= set(names):
+        return None
+    found = con.execute(
+        "SELECT TRY_CAST(value AS BIGINT) FROM source.main.metadata WHERE key = 'schema_version'"
+    ).fetchone()
+    return found[0] if found else None
 
 
 def signature(path: Path) -> str:

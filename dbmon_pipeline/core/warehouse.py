@@ -261,15 +261,14 @@ class Warehouse:
             f"CREATE TABLE {table} AS SELECT * FROM ({rollup.select}) LIMIT 0",
             {"window_start": start, "window_end": start},
         )
-        if not exists:
-            return
-        old, new = (
-            [row[0] for row in self.con.execute(f"DESCRIBE {t}").fetchall()]
-            for t in (before, table)
-        )
-        common = ", ".join(column for column in new if column in old)
-        self.con.execute(f"INSERT INTO {table} BY NAME SELECT {common} FROM {before}")
-        self.con.execute(f"DROP TABLE {before}")
+        if exists:
+            old, new = (
+                [row[0] for row in self.con.execute(f"DESCRIBE {t}").fetchall()]
+                for t in (before, table)
+            )
+            common = ", ".join(column for column in new if column in old)
+            self.con.execute(f"INSERT INTO {table} BY NAME SELECT {common} FROM {before}")
+            self.con.execute(f"DROP TABLE {before}")
         if rollup.window is None:
             for stage, days_of in (
                 (Stage.ROLL_UP, "SELECT CAST(timestamp AS DATE) FROM executions"),

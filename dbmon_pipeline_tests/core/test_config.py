@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from dbmon_pipeline.core.config import MonitoringConfig, load_config
+from dbmon_pipeline.core.config import Limits, MonitoringConfig, load_config
 from dbmon_pipeline.core.errors import ConfigError
 from dbmon_pipeline.core.files import shipped
 from dbmon_pipeline.core.settings import Settings
@@ -33,12 +33,12 @@ def refusal(tmp_path: Path, text: str | bytes) -> str:
 
 
 def test_the_shipped_file_says_what_the_code_defaults_to() -> None:
-    """So that no limit has two values; the patterns live in the file alone."""
+    """So that no limit has two values; the patterns and the rules live in the file alone."""
     config = load_config(DEFAULTS, defaults=DEFAULTS)
     assert config.redaction.patterns
-    assert config.model_copy(update={"redaction": MonitoringConfig().redaction}) == (
-        MonitoringConfig()
-    )
+    assert config.rules
+    in_the_file = {"redaction": MonitoringConfig().redaction, "rules": {}}
+    assert config.model_copy(update=in_the_file) == MonitoringConfig()
 
 
 @pytest.mark.parametrize("text", ["", "# nothing\n", "keep:\n  # generations: 7\n", "keep: {}\n"])
@@ -54,6 +54,15 @@ def test_a_value_changes_nothing_beside_it(tmp_path: Path) -> None:
     assert config.history_start == date(2025, 6, 1)
     assert config.keep.executions_days == 90
     assert config.redaction == load_config(DEFAULTS, defaults=DEFAULTS).redaction
+
+
+def test_one_limit_changes_nothing_beside_it(tmp_path: Path) -> None:
+    """A thresholds file may hold a single number."""
+    shipped_rules = load_config(DEFAULTS, defaults=DEFAULTS).rules
+    rules = load(tmp_path, "rules: {success_rate: {below: {warning: 0.9}}}").rules
+    assert rules.keys() == shipped_rules.keys()
+    assert rules["success_rate"].limits == Limits(warning=0.9, critical=0.7)
+    assert rules["error_rate"] == shipped_rules["error_rate"]
 
 
 def test_waits_may_be_whole_or_broken_numbers(tmp_path: Path) -> None:
@@ -78,6 +87,21 @@ def test_waits_may_be_whole_or_broken_numbers(tmp_path: Path) -> None:
         ("home:\n  lock_wait_seconds: -1\n", "FILE, line 2, home.lock_wait_seconds: "),
         ("home:\n  lock_wait_seconds: .nan\n", "FILE, line 2, home.lock_wait_seconds: "),
         ("home:\n  lock_wait_seconds: .inf\n", "FILE, line 2, home.lock_wait_seconds: "),
+        (
+            "rules:\n  success_rate:\n    below: {warning: 0.6}\n",
+            "FILE, line 2, rules.success_rate: ",
+        ),
+        ("rules:\n  error_rate:\n    above: {warning: 0.3}\n", "FILE, line 2, rules.error_rate: "),
+        ("rules:\n  error_rate:\n    below: {warning: 1}\n", "FILE, line 2, rules.error_rate: "),
+        (
+            "rules:\n  error_rate:\n    window: -1h\n",
+            "FILE, line 3, rules.error_rate.window: ",
+        ),
+        (
+            "rules:\n  error_rate:\n    above:\n      warning: high\n",
+            "FILE, line 4, rules.error_rate.above.warning: ",
+        ),
+        ("rules:\n  no_such_rule:\n    below: {warning: 1}\n", "FILE, line 2, rules.no_such_rule"),
         ("redaction:\n  patterns:\n    Bad Name: x\n", "FILE, line 3, redaction.patterns.Bad Name"),
         ("redaction:\n  patterns:\n    seven: 7\n", "FILE, line 3, redaction.patterns.seven: "),
     ],

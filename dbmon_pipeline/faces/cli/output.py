@@ -5,17 +5,14 @@ from __future__ import annotations
 import csv
 import json
 import logging
-import math
 import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import date, datetime
+from datetime import datetime
 from enum import IntEnum, StrEnum
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from dbmon_pipeline.core.published import Rows
+from dbmon_pipeline.core.rows import Rows, plain
 
 _WIDEST_CELL = 40
 
@@ -58,28 +55,13 @@ def put_rows(rows: Rows, form: Format) -> None:
 def _put_rows(rows: Rows, form: Format) -> None:
     match form:
         case Format.JSON:
-            records = [
-                {name: _plain(value) for name, value in zip(rows.columns, row, strict=True)}
-                for row in rows.rows
-            ]
-            put(json.dumps(records, indent=1, ensure_ascii=False, allow_nan=False))
+            put(json.dumps(rows.records, indent=1, ensure_ascii=False, allow_nan=False))
         case Format.CSV:
             writer = csv.writer(sys.stdout, lineterminator="\n")
             writer.writerow(rows.columns)
-            writer.writerows([[_plain(value) for value in row] for row in rows.rows])
+            writer.writerows([[plain(value) for value in row] for row in rows.rows])
         case Format.TABLE:
             _put_table(rows)
-
-
-def _plain(value: object) -> object:
-    """A value as JSON and CSV have it: instants with a Z, no NaN."""
-    if isinstance(value, datetime):
-        return value.isoformat() + "Z"
-    if isinstance(value, date):
-        return value.isoformat()
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value
 
 
 def _put_table(rows: Rows) -> None:

@@ -6,7 +6,8 @@ from typing import Annotated
 import typer
 
 from dbmon_pipeline.core.instants import iso
-from dbmon_pipeline.core.published import Published, Rows
+from dbmon_pipeline.core.published import Published
+from dbmon_pipeline.core.rows import Rows
 from dbmon_pipeline.core.settings import Settings
 from dbmon_pipeline.faces.cli.output import Format, put_rows
 

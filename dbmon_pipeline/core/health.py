@@ -1,0 +1,65 @@
+"""Health of the source file, looked at without opening it as a database.
+
+Nobody who merely asks how things are may keep the orchestrator from writing: the file's head is
+read, and the system is asked who holds its lock. Asking takes no lock.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import struct
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from dbmon_pipeline.core.duck import not_a_database
+from dbmon_pipeline.core.errors import SourceError
+from dbmon_pipeline.core.source import check_file
+
+_LOCK_LAYOUT = "hhqqi4x" if sys.platform == "linux" else "qqihh"
+"""The C structure ``flock`` of fcntl(2): type, whence, start, length, process; on macOS start,
+length, process, type, whence."""
+
+
+@dataclass(frozen=True)
+class SourceHealth:
+    """What can be seen of a source from outside.
+
+    Attributes:
+        problem: Why it cannot be read, None if nothing speaks against it.
+        writer: The process that holds it open for writing, None if none does.
+    """
+
+    problem: SourceError | None
+    writer: str | None
+
+
+def look_at(path: Path) -> SourceHealth:
+    """Look at a source from outside."""
+    try:
+        check_file(path)
+        if problem := not_a_database(path):
+            raise problem
+        return SourceHealth(None, _writer(path))
+    except SourceError as error:
+        return SourceHealth(error, None)
+
+
+def _writer(path: Path) -> str | None:
+    """Who holds the write lock of a file; this process must not have it open."""
+    read_lock = (
+        struct.pack(_LOCK_LAYOUT, fcntl.F_RDLCK, os.SEEK_SET, 0, 0, 0)
+        if sys.platform == "linux"
+        else struct.pack(_LOCK_LAYOUT, 0, 0, 0, fcntl.F_RDLCK, os.SEEK_SET)
+    )
+    with path.open("rb") as file:
+        told = struct.unpack(_LOCK_LAYOUT, fcntl.fcntl(file, fcntl.F_GETLK, read_lock))
+    kind, process = (told[0], told[4]) if sys.platform == "linux" else (told[3], told[2])
+    if kind == fcntl.F_UNLCK:
+        return None
+    try:
+        name = Path(f"/proc/{process}/exe").readlink().name
+    except OSError:
+        return f"process {process}"
+    return f"{name} (process {process})"

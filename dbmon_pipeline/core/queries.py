@@ -1,0 +1,251 @@
+"""The read layer: questions in, answers out, the same ones for every face.
+
+A reader speaks for one instant and one generation, or for one database that is looked into
+directly. No answer waits for a lock of the pipeline.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Protocol
+
+import duckdb
+
+from dbmon_pipeline.core.config import MonitoringConfig
+from dbmon_pipeline.core.direct import Direct
+from dbmon_pipeline.core.files import sql
+from dbmon_pipeline.core.published import Published
+from dbmon_pipeline.core.questions import FILTERS, question
+from dbmon_pipeline.core.ranges import TimeRange, Window
+from dbmon_pipeline.core.relations import Workspace, tables_read
+from dbmon_pipeline.core.rows import Rows
+from dbmon_pipeline.core.settings import Home
+
+_SAMPLES = """
+    SELECT coalesce(total(executions), 0)
+    FROM executions_between($since, $until, $model_tier, $pool_type, $repo, $task_type)
+"""
+_ROW_SAMPLES = """
+    SELECT count(*)
+    FROM recent_executions
+    WHERE
+        timestamp >= $since AND timestamp < $until
+        AND ($model_tier IS NULL OR model_tier = $model_tier)
+        AND ($pool_type IS NULL OR pool_type = $pool_type)
+        AND ($repo IS NULL OR repo = $repo)
+        AND ($task_type IS NULL OR task_type = $task_type)
+"""
+
+
+@dataclass(frozen=True)
+class Answer(Rows):
+    """The answer to a question.
+
+    Attributes:
+        question: Its name.
+        window_start: From when on executions were looked at, naive UTC.
+        window_end: Up to when, not included.
+        data_through: Up to when the source had been read; None before it was read whole.
+        samples: How many executions of the window passed the filters.
+    """
+
+    question: str
+    window_start: datetime
+    window_end: datetime
+    data_through: datetime | None
+    samples: int
+
+
+class _Data(Protocol):
+    """What a reader reads: a published generation, or a database."""
+
+    def window(self, length: timedelta, end: datetime, *, to_the_second: bool) -> Window: ...
+
+    def workspace(self, window: Window) -> Workspace: ...
+
+
+@dataclass(frozen=True)
+class About:
+    """What the figures are about.
+
+    Attributes:
+        path: The source database.
+        as_of: The instant the reader speaks for, naive UTC.
+        data_through: Up to when the source had been read; None before it was read whole.
+        published_at: When the figures were published; None if they come from the database itself.
+        executions: How many executions are monitored in all.
+        schema_version: What the source says of itself, None if it does not.
+        source_bytes: The size of the source now, or when it was last read if it is gone.
+    """
+
+    path: Path
+    as_of: datetime
+    data_through: datetime | None
+    published_at: datetime | None
+    executions: int
+    schema_version: int | None
+    source_bytes: int
+
+
+class Reader:
+    """Answers questions as of one instant. For one thread, and only inside of its context.
+
+    Attributes:
+        about: What the figures are about.
+    """
+
+    def __init__(self, data: _Data, about: About) -> None:
+        """Speak for some data; use :func:`published_reader` or :func:`database_reader`."""
+        self.about = about
+        self._data = data
+        self._workspaces: dict[Window, Workspace] = {}
+
+    def close(self) -> None:
+        """Let go of what was prepared for the windows that were asked about."""
+        for workspace in self._workspaces.values():
+            workspace.cursor.close()
+
+    def ask(
+        self, name: str, time_range: TimeRange = TimeRange.WEEK, **filters: str | None
+    ) -> Answer:
+        """Answer a question of the catalogue.
+
+        Args:
+            name: Its name.
+            time_range: How far back it looks, unless it always looks as far.
+            filters: Values that the columns ``model_tier``, ``pool_type``, ``repo`` and
+                ``task_type`` must have.
+
+        Raises:
+            QuestionError: There is no such question, or it lacks a filter.
+            NotPublishedError: A published file is damaged or gone.
+            SourceError: The database cannot be read.
+        """
+        asked = question(name)
+        asked.check_filters(filters)
+        window = self.window(
+            asked.fixed_range or time_range.length,
+            to_the_second=asked.fixed_range is not None or time_range.is_to_the_second,
+        )
+        given = dict.fromkeys(FILTERS) | filters
+        bounds = {"since": window.start, "until": window.end}
+        used = {column: given[column] for column in asked.filters}
+        found = self.run(asked.select, window, bounds | used)
+        of_rows = tables_read(asked.select) == {"recent_executions"}
+        samples = self.run(_ROW_SAMPLES if of_rows else _SAMPLES, window, bounds | given)
+        return Answer(
+            question=name,
+            columns=found.columns,
+            rows=found.rows,
+            window_start=window.start,
+            window_end=window.end,
+            data_through=self.about.data_through,
+            samples=int(str(samples.rows[0][0])),
+        )
+
+    def measure(self, name: str, length: timedelta, end: datetime) -> Rows:
+        """Take a measurement of ``sql/checks`` over the window of a length that ends at an instant.
+
+        Raises:
+            NotPublishedError: A published file is damaged or gone.
+            SourceError: The database cannot be read.
+        """
+        window = self._data.window(length, end, to_the_second=length <= TimeRange.DAY.length)
+        bounds = {"window_start": window.start, "window_end": window.end}
+        return self.run(sql("checks", name), window, bounds)
+
+    def window(self, length: timedelta, *, to_the_second: bool) -> Window:
+        """The window of a length that ends as of now, as well as the data can have it."""
+        return self._data.window(length, self.about.as_of, to_the_second=to_the_second)
+
+    def run(self, select: str, window: Window, values: Mapping[str, object]) -> Rows:
+        """Run one of our SELECTs over a window.
+
+        Raises:
+            NotPublishedError: A published file is damaged or gone.
+            SourceError: The database cannot be read.
+        """
+        workspace = self._workspaces.get(window)
+        if workspace is None:
+            workspace = self._workspaces[window] = self._data.workspace(window)
+        try:
+            found = workspace.run(select, values)
+            return Rows(tuple(c[0] for c in found.description or ()), found.fetchall())
+        except (duckdb.IOException, duckdb.InvalidInputException) as error:
+            if isinstance(self._data, Published):
+                raise self._data.unreadable(error) from error
+            raise
+
+
+@contextmanager
+def reading(published: Published, as_of: datetime) -> Iterator[Reader]:
+    """A reader of one published generation.
+
+    Args:
+        published: The generation.
+        as_of: The instant to speak for.
+    """
+    manifest = published.manifest
+    path = Path(str(manifest.source.get("path", "")))
+    try:
+        source_bytes = path.stat().st_size
+    except OSError:
+        source_bytes = int(str(manifest.source.get("size_bytes", 0)))
+    about = About(
+        path=path,
+        as_of=as_of,
+        data_through=manifest.data_through,
+        published_at=manifest.published_at,
+        executions=manifest.executions,
+        schema_version=manifest.schema_version,
+        source_bytes=source_bytes,
+    )
+    reader = Reader(published, about)
+    try:
+        yield reader
+    finally:
+        reader.close()
+
+
+@contextmanager
+def published_reader(home: Home, as_of: datetime) -> Iterator[Reader]:
+    """A reader of what is published now.
+
+    Raises:
+        NotPublishedError: Nothing is.
+    """
+    published = Published(home)
+    try:
+        with reading(published, as_of) as reader:
+            yield reader
+    finally:
+        published.close()
+
+
+@contextmanager
+def database_reader(path: Path, config: MonitoringConfig, as_of: datetime) -> Iterator[Reader]:
+    """A reader of a database, which is looked into directly.
+
+    Raises:
+        SourceError: It cannot be read.
+    """
+    data = Direct(path, config, as_of)
+    about = About(
+        path=path,
+        as_of=as_of,
+        data_through=as_of,
+        published_at=None,
+        executions=data.overview.rows,
+        schema_version=data.overview.schema_version,
+        source_bytes=int(str(data.source.identity["size_bytes"])),
+    )
+    reader = Reader(data, about)
+    try:
+        yield reader
+    finally:
+        reader.close()
+        data.close()

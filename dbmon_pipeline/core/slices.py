@@ -1,0 +1,137 @@
+"""Slices: rows copied out of the source under its lock, and cleaned once it is given back.
+
+They wait in ``memory.main``, each slice in a table of its own, because DuckDB inserts into an
+existing one at a third of the speed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+
+import duckdb
+
+from dbmon_pipeline.core.instants import HOUR
+from dbmon_pipeline.core.model import COLUMNS
+from dbmon_pipeline.core.redaction import TEXT_COLUMNS, Redactor
+from dbmon_pipeline.core.source import Source
+
+_SMALLEST_SLICE_ROWS = 60_000
+"""A smaller slice takes hardly less time: DuckDB unpacks a row group of 122,880 rows as a whole."""
+_LONGEST_TEXT = 2_000
+"""Characters of free text that are kept."""
+
+
+class Slices:
+    """Slices of a source that wait in memory.
+
+    Attributes:
+        rows: How many rows wait.
+    """
+
+    def __init__(self, con: duckdb.DuckDBPyConnection, source: Source, redactor: Redactor) -> None:
+        """Nothing is copied yet.
+
+        Args:
+            con: A connection to the instance into whose memory the rows go.
+            source: Where they come from.
+            redactor: What free text loses.
+        """
+        self.rows = 0
+        self._con = con
+        self._source = source
+        self._redactor = redactor
+        self._tables: list[str] = []
+
+    def cut(self, hours: list[tuple[datetime, int]]) -> Iterator[tuple[datetime, datetime]]:
+        """Cut hours into runs of adjacent ones, sized by how long the last hold was.
+
+        Args:
+            hours: When each hour begins, in ascending order, and how many rows it has.
+
+        Yields:
+            The window ``[start, end)`` of a slice; it is to be taken before the next one is.
+        """
+        size = _SMALLEST_SLICE_ROWS
+        first = 0
+        while first < len(hours):
+            last, (start, rows) = first, hours[first]
+            while (
+                last + 1 < len(hours)
+                and hours[last + 1][0] - hours[last][0] == HOUR
+                and rows + hours[last + 1][1] <= size
+            ):
+                last += 1
+                rows += hours[last][1]
+            yield start, hours[last][0] + HOUR
+            if rows > size // 2:
+                size = max(_SMALLEST_SLICE_ROWS, int(size * self._source.fit()))
+            first = last + 1
+            self._source.pause()
+
+    @contextmanager
+    def taking(self, start: datetime, end: datetime) -> Iterator[duckdb.DuckDBPyConnection]:
+        """Copy the rows of ``[start, end)`` into memory.
+
+        Yields:
+            A cursor that still has the source attached, to take something else of the same moment.
+
+        Raises:
+            SourceError: The source cannot be read.
+        """
+        table = f"memory.main.slice_{len(self._tables)}"
+        with self._source.attached() as con:
+            schema = self._source.schema
+            copied = con.execute(
+                f"CREATE OR REPLACE TABLE {table} AS SELECT {schema.columns}"
+                f" FROM source.main.executions WHERE {schema.between('start', 'until')}",
+                {"start": start, "until": end},
+            ).fetchall()
+            self._tables.append(table)
+            self.rows += int(copied[0][0])
+            yield con
+
+    def __bool__(self) -> bool:
+        """Whether any slice waits, be it without a row."""
+        return bool(self._tables)
+
+    def cleaned(self) -> str:
+        """SQL for the rows that wait, in our columns, without secrets; ``memory.main.slice``.
+
+        The texts that must change are found in a statement of their own, because the optimizer
+        would match every row instead of every text.
+        """
+        con, schema = self._con.cursor(), self._source.schema
+        slices = " UNION ALL ".join(f"SELECT * FROM {table}" for table in self._tables)
+        con.execute(f"CREATE OR REPLACE VIEW memory.main.slice AS {slices}")
+        texts = " UNION ".join(
+            f"SELECT {schema.expression(name)} AS text FROM memory.main.slice"
+            for name in TEXT_COLUMNS
+        )
+        clean = f"substring({self._redactor.expression('text')}, 1, {_LONGEST_TEXT})"
+        con.execute(f"CREATE OR REPLACE TABLE memory.main.texts AS {texts}")
+        con.execute(
+            "CREATE OR REPLACE TABLE memory.main.cleaned AS"
+            f" SELECT text, {clean} AS clean FROM memory.main.texts WHERE {clean} <> text"
+        )
+        changing = TEXT_COLUMNS if con.execute("FROM memory.main.cleaned").fetchone() else ()
+        columns = ", ".join(
+            f"coalesce({c.name}_cleaned.clean, {schema.expression(c.name)}) AS {c.name}"
+            if c.name in changing
+            else f"{schema.expression(c.name)} AS {c.name}"
+            for c in COLUMNS
+        )
+        joins = " ".join(
+            f"LEFT JOIN memory.main.cleaned AS {name}_cleaned"
+            f" ON {schema.expression(name)} = {name}_cleaned.text"
+            for name in changing
+        )
+        return f"SELECT {columns} FROM memory.main.slice {joins}"
+
+    def forget(self) -> None:
+        """Let the rows that wait go."""
+        for table in self._tables:
+            self._con.execute(f"DROP TABLE {table}")
+        self._tables.clear()
+        self.rows = 0

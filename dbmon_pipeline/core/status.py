@@ -1,0 +1,314 @@
+"""The status of a database, and the two reports about it, in the shapes that programs rely on.
+
+Counts are executions, durations seconds, costs USD, memory MB, rates 0 to 1; instants are ISO 8601
+in UTC. A rate or a mean of nothing is null.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+from typing import TypedDict
+
+from pydantic import BaseModel
+
+from dbmon_pipeline.core.config import MonitoringConfig
+from dbmon_pipeline.core.health import SourceHealth, look_at
+from dbmon_pipeline.core.instants import iso
+from dbmon_pipeline.core.queries import Answer, Reader
+from dbmon_pipeline.core.ranges import TimeRange
+from dbmon_pipeline.core.rows import Records
+from dbmon_pipeline.core.rules import Alert, Verdict, evaluate
+
+
+class _Span(TypedDict):
+    window_start: str
+    window_end: str
+    data_through: str | None
+
+
+_P95_MEMORY = "SELECT p95 FROM percentiles_between($since, $until, 'peak_memory_mb', NULL)"
+
+
+class Level(StrEnum):
+    """How bad things are."""
+
+    OK = "OK"
+    WARNING = "WARNING"
+    ERROR = "ERROR"
+    CRITICAL = "CRITICAL"
+
+
+class Database(BaseModel):
+    """The source; ``writer`` is the process that holds it open for writing, which is normal."""
+
+    path: str
+    size_mb: float
+    schema_version: int | None
+    writer: str | None
+
+
+class ExecutionCounts(BaseModel):
+    """How many executions there are: in all, and in the last hour, day and week."""
+
+    total: int
+    recent_1h: int
+    daily: int
+    weekly: int
+
+
+class DailyPerformance(BaseModel):
+    """How the executions of the last day went."""
+
+    daily_success_rate: float | None
+    avg_duration_seconds: float | None
+    avg_quality_score: float | None
+
+
+class JudgedRule(BaseModel):
+    """What a rule says."""
+
+    rule: str
+    scope: str
+    verdict: Verdict
+    value: float | None
+    samples: int
+    warning: float | None
+    critical: float | None
+
+
+class DatabaseStatus(BaseModel):
+    """The health of a database, as of ``timestamp``; the window is the last day."""
+
+    status: Level
+    timestamp: str
+    database: Database
+    executions: ExecutionCounts
+    performance: DailyPerformance
+    warnings: list[str]
+    errors: list[str]
+    window_start: str
+    window_end: str
+    data_through: str | None
+    published_at: str | None
+    alerts: list[JudgedRule]
+
+
+class _Report(BaseModel):
+    """What every report says of itself."""
+
+    time_range: TimeRange
+    window_start: str
+    window_end: str
+    data_through: str | None
+    samples: int
+
+
+class KeyFigures(BaseModel):
+    """All executions of a range."""
+
+    executions: int
+    successes: int
+    success_rate: float | None
+    errors: int
+    error_rate: float | None
+    avg_duration_seconds: float | None
+    avg_quality: float | None
+    total_cost: float | None
+    avg_cost: float | None
+    avg_savings: float | None
+    avg_memory_mb: float | None
+
+
+class ExecutionStatistics(_Report):
+    """Who did how much, and how well. A point of the series is a day, or an hour up to 24 h."""
+
+    time_series: Records
+    by_model_tier: Records
+    by_pool_type: Records
+    top_repositories: Records
+    by_task_type: Records
+    performance: KeyFigures
+
+
+class Duration(BaseModel):
+    """How long executions took; percentiles within 1 %."""
+
+    avg_seconds: float | None
+    p50_seconds: float | None
+    p95_seconds: float | None
+    p99_seconds: float | None
+
+
+class Cost(BaseModel):
+    """What executions cost; savings are estimate minus actual, where both are known."""
+
+    total_cost: float | None
+    avg_cost: float | None
+    avg_savings: float | None
+
+
+class Resources(BaseModel):
+    """What memory executions took; the percentile within 1 %."""
+
+    avg_memory_mb: float | None
+    p95_memory_mb: float | None
+
+
+class PerformanceMetrics(_Report):
+    """How long work takes, what it costs and what it uses."""
+
+    duration: Duration
+    cost: Cost
+    resources: Resources
+    by_model_tier: Records
+
+
+def database_status(
+    reader: Reader, config: MonitoringConfig, *, refreshed_by: str = "run dbmon refresh"
+) -> DatabaseStatus:
+    """The health of what a reader reads.
+
+    Args:
+        reader: Of published data, or of a database.
+        config: The rules.
+        refreshed_by: What to do when the figures are old.
+
+    Raises:
+        NotPublishedError: A published file is damaged or gone.
+        SourceError: The database cannot be read.
+    """
+    about = reader.about
+    day = reader.ask("key_figures", TimeRange.DAY)
+    figures = day.records[0]
+    alerts = evaluate(reader, config)
+    is_published = about.published_at is not None
+    health = look_at(about.path) if is_published else SourceHealth(None, None)
+    errors = [str(health.problem)] if health.problem else []
+    warnings = []
+    if not about.executions:
+        warnings.append("No execution records found")
+    for alert in alerts:
+        if alert.verdict is Verdict.CRITICAL:
+            errors.append(alert.sentence)
+        elif alert.verdict is Verdict.WARNING:
+            is_age = alert.rule == "source_freshness"
+            warnings.append(f"{alert.sentence}; {refreshed_by}" if is_age else alert.sentence)
+    return DatabaseStatus(
+        status=_level(health, alerts, warnings),
+        timestamp=iso(about.as_of),
+        database=Database(
+            path=str(about.path),
+            size_mb=round(about.source_bytes / 1e6, 2),
+            schema_version=about.schema_version,
+            writer=health.writer,
+        ),
+        executions=ExecutionCounts(
+            total=about.executions,
+            recent_1h=_executions(reader, TimeRange.HOUR),
+            daily=day.samples,
+            weekly=_executions(reader, TimeRange.WEEK),
+        ),
+        performance=DailyPerformance.model_validate(
+            {
+                "daily_success_rate": figures["success_rate"],
+                "avg_duration_seconds": figures["avg_duration_seconds"],
+                "avg_quality_score": figures["avg_quality"],
+            }
+        ),
+        warnings=warnings,
+        errors=errors,
+        **_window(day),
+        published_at=_iso(about.published_at),
+        alerts=[_judged(alert) for alert in alerts],
+    )
+
+
+def execution_statistics(reader: Reader, time_range: TimeRange) -> ExecutionStatistics:
+    """Who did how much, and how well.
+
+    Raises:
+        NotPublishedError: A published file is damaged or gone.
+        SourceError: The database cannot be read.
+    """
+    figures = reader.ask("key_figures", time_range)
+    series = "executions_per_hour" if time_range.is_to_the_second else "executions_per_day"
+
+    def asked(name: str) -> Records:
+        return reader.ask(name, time_range).records
+
+    return ExecutionStatistics(
+        time_range=time_range,
+        samples=figures.samples,
+        time_series=asked(series),
+        by_model_tier=asked("success_rate_by_model_tier"),
+        by_pool_type=asked("success_rate_by_pool_type"),
+        top_repositories=asked("top_repositories"),
+        by_task_type=asked("task_type_distribution"),
+        performance=KeyFigures.model_validate(figures.records[0]),
+        **_window(figures),
+    )
+
+
+def performance_metrics(reader: Reader, time_range: TimeRange) -> PerformanceMetrics:
+    """How long work takes, what it costs and what it uses.
+
+    Raises:
+        NotPublishedError: A published file is damaged or gone.
+        SourceError: The database cannot be read.
+    """
+    figures = reader.ask("key_figures", time_range)
+    totals = figures.records[0]
+    window = reader.window(time_range.length, to_the_second=time_range.is_to_the_second)
+    memory = reader.run(_P95_MEMORY, window, {"since": window.start, "until": window.end})
+    percentiles = reader.ask("duration_percentiles", time_range).records[0]
+    return PerformanceMetrics(
+        time_range=time_range,
+        samples=figures.samples,
+        duration=Duration.model_validate(percentiles),
+        cost=Cost.model_validate(totals),
+        resources=Resources.model_validate(
+            {
+                "avg_memory_mb": totals["avg_memory_mb"],
+                "p95_memory_mb": memory.rows[0][0] if memory.rows else None,
+            }
+        ),
+        by_model_tier=reader.ask("duration_by_model_tier", time_range).records,
+        **_window(figures),
+    )
+
+
+def _level(health: SourceHealth, alerts: list[Alert], warnings: list[str]) -> Level:
+    if any(alert.verdict is Verdict.CRITICAL for alert in alerts):
+        return Level.CRITICAL
+    if health.problem:
+        return Level.ERROR
+    return Level.WARNING if warnings else Level.OK
+
+
+def _executions(reader: Reader, time_range: TimeRange) -> int:
+    return reader.ask("key_figures", time_range).samples
+
+
+def _judged(alert: Alert) -> JudgedRule:
+    return JudgedRule(
+        rule=alert.rule,
+        scope=alert.scope,
+        verdict=alert.verdict,
+        value=alert.value,
+        samples=alert.samples,
+        warning=alert.warning,
+        critical=alert.critical,
+    )
+
+
+def _window(answer: Answer) -> _Span:
+    return {
+        "window_start": iso(answer.window_start),
+        "window_end": iso(answer.window_end),
+        "data_through": _iso(answer.data_through),
+    }
+
+
+def _iso(instant: datetime | None) -> str | None:
+    return iso(instant) if instant else None
