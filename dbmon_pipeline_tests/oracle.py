@@ -33,18 +33,24 @@ def expected_tables(executions: Iterable[Row], as_of: datetime) -> dict[str, lis
         as_of: Naive UTC.
     """
     rows = [_clean(row) for row in executions if row["timestamp"] < as_of]
+    failed = [row for row in rows if row["error_type"] is not None]
+    scored = [row for row in rows if row["complexity_score"] is not None]
     midnight = as_of.replace(hour=0, minute=0, second=0, microsecond=0)
     return {
         "hourly_summary": _grouped(rows, (_hour, *DIMENSIONS), _measures),
+        "hourly_totals": _grouped(rows, (_hour, "model_tier", "pool_type"), _measures),
         "daily_summary": _grouped(rows, (_date, *DIMENSIONS), _measures),
         "hourly_distribution": _distribution(rows, _hour),
         "daily_distribution": _distribution(rows, _date),
         "tier_performance": _grouped(rows, (_date, "repo", "model_tier", "task_type"), _tier),
         "pool_performance": _grouped(rows, (_hour, "pool_type", "repo"), _pool),
-        "error_summary": _grouped(
-            [row for row in rows if row["error_type"] is not None],
-            (_hour, "error_type", *DIMENSIONS),
-            _errors,
+        "error_summary": _grouped(failed, (_hour, "error_type", *DIMENSIONS), _errors),
+        "daily_error_summary": _grouped(failed, (_date, "error_type", *DIMENSIONS), _errors),
+        "hourly_complexity": _grouped(
+            scored, (_hour, "repo", "model_tier", _complexity), _complexity_measures
+        ),
+        "daily_complexity": _grouped(
+            scored, (_date, "repo", "model_tier", _complexity), _complexity_measures
         ),
         "solution_patterns": [
             pattern
@@ -114,6 +120,13 @@ def _hour(row: Row) -> tuple[str, object]:
 
 def _date(row: Row) -> tuple[str, object]:
     return "date", row["timestamp"].date()
+
+
+def _complexity(row: Row) -> tuple[str, object]:
+    score = row["complexity_score"]
+    if score < 0:
+        return "complexity", -1
+    return "complexity", score if score <= 100 else 101
 
 
 def _grouped(
@@ -236,6 +249,18 @@ def _errors(rows: list[Row]) -> Row:
         "occurrences": len(rows),
         "last_seen": max(row["timestamp"] for row in rows),
         "example_message": first[:500] if first is not None else None,
+    }
+
+
+def _complexity_measures(rows: list[Row]) -> Row:
+    durations, costs = _known(rows, "duration_seconds"), _known(rows, "actual_cost")
+    return {
+        "executions": len(rows),
+        "successes": sum(row["success"] is True for row in rows),
+        "duration_count": len(durations),
+        "duration_sum": _sum(durations),
+        "actual_cost_count": len(costs),
+        "actual_cost_sum": _sum(costs),
     }
 
 

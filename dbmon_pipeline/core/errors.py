@@ -64,5 +64,9 @@ class QuestionError(DbmonError):
     """A question, a filter, a range or a metric that there is not."""
 
 
+class TimeoutExceededError(DbmonError):
+    """An answer took longer than it was given."""
+
+
 class LoadError(DbmonError):
     """A file of executions cannot be loaded."""

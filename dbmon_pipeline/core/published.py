@@ -92,21 +92,28 @@ class Published:
         Raises:
             NotPublishedError: There is no such table, or a file of it is damaged or gone.
         """
+        found = self.query(table, limit=limit)
+        with self._told():
+            return Rows(tuple(c[0] for c in found.description or ()), found.fetchall())
+
+    def query(self, table: str, *, limit: int | None = None) -> duckdb.DuckDBPyConnection:
+        """As :meth:`rows`, for whoever fetches them in another form.
+
+        Raises:
+            NotPublishedError: There is no such table, or a file of it is damaged or gone.
+        """
         files = [str(file) for file in self.files(table)]
         # A later version may have published a table that this one does not know.
         key = BY_NAME[table].key if table in BY_NAME else ("ALL",)
         newest = (
             "" if limit is None else f"ORDER BY {', '.join(f'{c} DESC' for c in key)} LIMIT $limit"
         )
-        try:
-            found = self.con.cursor().execute(
+        with self._told():
+            return self.con.cursor().execute(
                 f"SELECT * FROM (SELECT * FROM read_parquet($files) {newest})"
                 f" ORDER BY {', '.join(key)}",
                 {"files": files} | ({} if limit is None else {"limit": limit}),
             )
-            return Rows(tuple(c[0] for c in found.description or ()), found.fetchall())
-        except duckdb.Error as error:
-            raise self.unreadable(error) from error
 
     def window(self, length: timedelta, end: datetime, *, to_the_second: bool) -> Window:
         """The window of a length that ends at an instant, as well as this generation can have it.

@@ -6,8 +6,9 @@ directly. No answer waits for a lock of the pipeline.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -17,12 +18,13 @@ import duckdb
 
 from dbmon_pipeline.core.config import MonitoringConfig
 from dbmon_pipeline.core.direct import Direct
+from dbmon_pipeline.core.errors import NotPublishedError, SourceLockedError
 from dbmon_pipeline.core.files import sql
 from dbmon_pipeline.core.published import Published
 from dbmon_pipeline.core.questions import FILTERS, question
 from dbmon_pipeline.core.ranges import TimeRange, Window
 from dbmon_pipeline.core.relations import Workspace, tables_read
-from dbmon_pipeline.core.rows import Rows
+from dbmon_pipeline.core.rows import Rows, Scalar, plain
 from dbmon_pipeline.core.settings import Home
 
 _SAMPLES = """
@@ -58,6 +60,16 @@ class Answer(Rows):
     window_end: datetime
     data_through: datetime | None
     samples: int
+
+    @property
+    def about(self) -> dict[str, Scalar]:
+        """What the answer speaks for, as JSON has it."""
+        return {
+            "window_start": plain(self.window_start),
+            "window_end": plain(self.window_end),
+            "data_through": plain(self.data_through),
+            "samples": self.samples,
+        }
 
 
 class _Data(Protocol):
@@ -249,3 +261,34 @@ def database_reader(path: Path, config: MonitoringConfig, as_of: datetime) -> It
     finally:
         reader.close()
         data.close()
+
+
+@contextmanager
+def opened_reader(
+    home: Home, config: MonitoringConfig, as_of: datetime, database: Path | None = None
+) -> Iterator[Reader]:
+    """A reader of what is published, or of a database that is named.
+
+    If its owner holds that database, what was published of it has to do.
+
+    Raises:
+        NotPublishedError: Nothing is published.
+        SourceLockedError: The owner holds the database, and nothing is published of it.
+        SourceError: The database cannot be read.
+    """
+    if database is None:
+        with published_reader(home, as_of) as reader:
+            yield reader
+        return
+    path = Path(os.path.abspath(database.expanduser()))  # noqa: PTH100 - keeps a symlink's name
+    with ExitStack() as stack:
+        try:
+            reader = stack.enter_context(database_reader(path, config, as_of))
+        except SourceLockedError as locked:
+            try:
+                reader = stack.enter_context(published_reader(home, as_of))
+            except NotPublishedError:
+                raise locked from None
+            if reader.about.path != path:
+                raise
+        yield reader

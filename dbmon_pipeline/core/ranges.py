@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
+from dbmon_pipeline.core.errors import QuestionError
 from dbmon_pipeline.core.instants import DAY, day_start, hour_floor
 
 _LONGEST_BY_HOUR = timedelta(hours=48)
@@ -31,6 +32,20 @@ class TimeRange(StrEnum):
     def is_to_the_second(self) -> bool:
         """Whether it is answered from rows; a longer one from full hours."""
         return self.length <= DAY
+
+
+def parse_range(text: str) -> TimeRange:
+    """The range that a text names.
+
+    Raises:
+        QuestionError: There is none; the message names those there are.
+    """
+    try:
+        return TimeRange(text)
+    except ValueError:
+        raise QuestionError(
+            f"there is no range {text[:100]!r}", remedy=f"the ranges are {', '.join(TimeRange)}"
+        ) from None
 
 
 @dataclass(frozen=True)

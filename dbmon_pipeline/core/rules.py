@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Literal
 
 from dbmon_pipeline.core.config import MonitoringConfig, Rule
 from dbmon_pipeline.core.queries import Reader
@@ -43,7 +44,7 @@ class Alert:
     samples: int
     warning: float | None
     critical: float | None
-    direction: str
+    direction: Literal["below", "above"]
 
     @property
     def sentence(self) -> str:

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from datetime import datetime
 from enum import StrEnum
-from typing import TypedDict
+from pathlib import Path
+from typing import Literal, TypedDict
 
 from pydantic import BaseModel
 
 from dbmon_pipeline.core.config import MonitoringConfig
+from dbmon_pipeline.core.errors import SourceError
 from dbmon_pipeline.core.health import SourceHealth, look_at
 from dbmon_pipeline.core.instants import iso
 from dbmon_pipeline.core.queries import Answer, Reader
@@ -43,7 +45,7 @@ class Database(BaseModel):
     """The source; ``writer`` is the process that holds it open for writing, which is normal."""
 
     path: str
-    size_mb: float
+    size_mb: float | None
     schema_version: int | None
     writer: str | None
 
@@ -75,20 +77,24 @@ class JudgedRule(BaseModel):
     samples: int
     warning: float | None
     critical: float | None
+    direction: Literal["below", "above"]
 
 
 class DatabaseStatus(BaseModel):
-    """The health of a database, as of ``timestamp``; the window is the last day."""
+    """The health of a database, as of ``timestamp``; the window is the last day.
+
+    Of a database that cannot be read there are no figures.
+    """
 
     status: Level
     timestamp: str
     database: Database
-    executions: ExecutionCounts
-    performance: DailyPerformance
+    executions: ExecutionCounts | None
+    performance: DailyPerformance | None
     warnings: list[str]
     errors: list[str]
-    window_start: str
-    window_end: str
+    window_start: str | None
+    window_end: str | None
     data_through: str | None
     published_at: str | None
     alerts: list[JudgedRule]
@@ -224,6 +230,24 @@ def database_status(
     )
 
 
+def unreadable_status(path: Path, as_of: datetime, error: SourceError) -> DatabaseStatus:
+    """The status of a database that cannot be read."""
+    return DatabaseStatus(
+        status=Level.ERROR,
+        timestamp=iso(as_of),
+        database=Database(path=str(path), size_mb=None, schema_version=None, writer=None),
+        executions=None,
+        performance=None,
+        warnings=[],
+        errors=[str(error)],
+        window_start=None,
+        window_end=None,
+        data_through=None,
+        published_at=None,
+        alerts=[],
+    )
+
+
 def execution_statistics(reader: Reader, time_range: TimeRange) -> ExecutionStatistics:
     """Who did how much, and how well.
 
@@ -299,6 +323,7 @@ def _judged(alert: Alert) -> JudgedRule:
         samples=alert.samples,
         warning=alert.warning,
         critical=alert.critical,
+        direction=alert.direction,
     )
 
 

@@ -279,3 +279,17 @@ class Warehouse:
                     for (day,) in self.con.execute(f"SELECT DISTINCT * FROM ({days_of})").fetchall()
                 }
                 self.add_pending([table], days, stage)
+
+
+def table_columns() -> dict[str, list[tuple[str, str]]]:
+    """The columns of each summary table and their types, as DuckDB derives them from its SELECT."""
+    window = dict.fromkeys(("window_start", "window_end"), datetime.min)
+    with connect() as con:
+        con.execute(f"CREATE TABLE executions ({EXECUTIONS_COLUMNS})")
+        return {
+            rollup.name: [
+                (row[0], row[1])
+                for row in con.execute(f"DESCRIBE {rollup.select}", window).fetchall()
+            ]
+            for rollup in ROLLUPS
+        }

@@ -6,17 +6,16 @@ from typing import Any
 
 import dagster as dg
 
-from dbmon_pipeline.core.duck import connect
 from dbmon_pipeline.core.errors import ContractError
 from dbmon_pipeline.core.extract import Extraction, extract, kept_from
 from dbmon_pipeline.core.files import shipped
-from dbmon_pipeline.core.instants import day_start, iso, parse_as_of
+from dbmon_pipeline.core.instants import iso, parse_as_of
 from dbmon_pipeline.core.model import COLUMNS
 from dbmon_pipeline.core.publish import publish
 from dbmon_pipeline.core.redaction import Redactor
 from dbmon_pipeline.core.rollups import BY_NAME, ROLLUPS, Rollup
 from dbmon_pipeline.core.summaries import roll_up
-from dbmon_pipeline.core.warehouse import EXECUTIONS_COLUMNS, Stage, State
+from dbmon_pipeline.core.warehouse import Stage, State, table_columns
 from dbmon_pipeline.orchestration.partitions import days
 from dbmon_pipeline.orchestration.resources import WarehouseResource, failures
 
@@ -128,15 +127,12 @@ def _extraction_metadata(result: Extraction) -> dict[str, dg.MetadataValue | int
 
 def _summary_specs() -> list[dg.AssetSpec]:
     """An asset for each summary table, with the columns that DuckDB derives from its SELECT."""
-    with connect() as con:
-        con.execute(f"CREATE TABLE executions ({EXECUTIONS_COLUMNS})")
-        window = dict.fromkeys(("window_start", "window_end"), day_start(date(2023, 1, 1)))
-        described = [
-            con.execute(f"DESCRIBE {rollup.select}", window).fetchall() for rollup in ROLLUPS
-        ]
+    columns = table_columns()
     return [
-        _summary_spec(rollup, dg.TableSchema([dg.TableColumn(*column[:2]) for column in columns]))
-        for rollup, columns in zip(ROLLUPS, described, strict=True)
+        _summary_spec(
+            rollup, dg.TableSchema([dg.TableColumn(*column) for column in columns[rollup.name]])
+        )
+        for rollup in ROLLUPS
     ]
 
 

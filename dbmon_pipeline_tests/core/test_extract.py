@@ -68,12 +68,16 @@ def test_one_late_row_touches_one_hour_one_day_and_its_files(site: Settings) -> 
     assert extraction.data_through == NOW
     assert {name: table.days for name, table in done.rolled_up.items()} == {
         "hourly_summary": 1,
+        "hourly_totals": 1,
         "daily_summary": 1,
         "hourly_distribution": 1,
         "daily_distribution": 1,
         "tier_performance": 1,
         "pool_performance": 1,
         "error_summary": 1,
+        "daily_error_summary": 1,
+        "hourly_complexity": 1,
+        "daily_complexity": 1,
         "solution_patterns": 0,
         "recent_executions": 0,
     }
@@ -82,11 +86,12 @@ def test_one_late_row_touches_one_hour_one_day_and_its_files(site: Settings) -> 
     changed = {name for name in after if after[name] != before[name]}
     file = f"{late.date()}.parquet"
     assert changed == {
-        *(f"{table}/{file}" for table in ("hourly_summary", "daily_summary")),
+        *(f"{table}/{file}" for table in ("hourly_summary", "hourly_totals", "daily_summary")),
         *(f"{table}/{file}" for table in ("hourly_distribution", "daily_distribution")),
         *(f"{table}/{file}" for table in ("tier_performance", "pool_performance")),
-        *("error_summary/empty.parquet", "solution_patterns/window.parquet"),
-        "recent_executions/window.parquet",
+        *("error_summary/empty.parquet", "daily_error_summary/empty.parquet"),
+        *("hourly_complexity/empty.parquet", "daily_complexity/empty.parquet"),
+        *("solution_patterns/window.parquet", "recent_executions/window.parquet"),
     }
     (row,) = [row for row in published_rows(site, "hourly_summary") if row["repo"] == "late/one"]
     assert (row["hour"], row["executions"], row["actual_cost_sum"]) == (

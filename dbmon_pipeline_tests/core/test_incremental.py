@@ -65,6 +65,7 @@ def executions(draw: st.DrawFn) -> Row:
         "user_rating": draw(st.none() | st.integers(1, 5)),
         "peak_memory_mb": draw(st.none() | st.sampled_from([1.0, 512.5])),
         "estimated_tokens": draw(st.none() | st.integers(0, 10_000)),
+        "complexity_score": draw(st.none() | st.sampled_from([-7, -1, 0, 55, 100, 101, 150])),
         "solution_summary": draw(st.none() | st.just("retry")),
     }
 
@@ -231,4 +232,5 @@ def _plain(number: int) -> Row:
         "success": number % 4 > 0,
         "error_type": None if number % 4 else "Timeout",
         "duration_seconds": float(number),
+        "complexity_score": number,
     }

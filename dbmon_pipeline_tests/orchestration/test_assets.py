@@ -72,7 +72,7 @@ def _storage_ids(site: Site) -> dict[str, int]:
 def test_first_run_materializes_the_stretch_and_nothing_else(
     shared_site: Site, first: dg.DagsterRun, before_second: dict[str, int]
 ) -> None:
-    """Four days, nine tables, the publication: once each."""
+    """Four days, every table, the publication: once each."""
     assert first.status is dg.DagsterRunStatus.SUCCESS
     assert set(before_second) == keys(FIRST_DAY, TODAY)
     assert len(before_second) == 4

@@ -9,7 +9,7 @@ from io import TextIOWrapper
 import typer
 
 from dbmon_pipeline.core.errors import DbmonError
-from dbmon_pipeline.faces.cli import make, refresh, tables
+from dbmon_pipeline.faces.cli import ask, make, refresh, serve, status, tables
 from dbmon_pipeline.faces.cli.output import ExitCode, say
 
 app = typer.Typer(
@@ -20,6 +20,11 @@ app = typer.Typer(
 )
 for command in (
     refresh.refresh,
+    status.status,
+    ask.queries,
+    ask.query,
+    ask.sql,
+    serve.mcp,
     tables.tables,
     tables.show,
     refresh.dev,

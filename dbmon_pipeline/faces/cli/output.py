@@ -6,6 +6,7 @@ import csv
 import json
 import logging
 import os
+import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,12 +16,15 @@ from enum import IntEnum, StrEnum
 from dbmon_pipeline.core.rows import Rows, plain
 
 _WIDEST_CELL = 40
+_NARROWEST_TEXT = 8
 
 
 class ExitCode(IntEnum):
     """The exit codes, as monitoring plugins have them."""
 
     OK = 0
+    WARNING = 1
+    CRITICAL = 2
     UNKNOWN = 3
     INTERRUPTED = 130
 
@@ -61,22 +65,47 @@ def _put_rows(rows: Rows, form: Format) -> None:
             writer.writerow(rows.columns)
             writer.writerows([[plain(value) for value in row] for row in rows.rows])
         case Format.TABLE:
-            _put_table(rows)
+            for line in table_lines(rows):
+                put(line)
 
 
-def _put_table(rows: Rows) -> None:
+def table_lines(rows: Rows, indent: int = 0) -> list[str]:
+    """A table for people; on a terminal its texts are cut until it fits.
+
+    Args:
+        rows: The rows.
+        indent: Columns of the terminal that it leaves free.
+    """
     cells = [rows.columns, *(tuple(_cell(value) for value in row) for row in rows.rows)]
     widths = [max(len(row[column]) for row in cells) for column in range(len(rows.columns))]
     numeric = [
         all(isinstance(row[column], int | float | None) for row in rows.rows)
         for column in range(len(rows.columns))
     ]
-    for row in cells:
-        line = "  ".join(
-            cell.rjust(width) if is_number else cell.ljust(width)
+    if sys.stdout.isatty():
+        room = shutil.get_terminal_size().columns - indent
+        _narrow(widths, numeric, room)
+    return [
+        "  ".join(
+            _cut(cell, width).rjust(width) if is_number else _cut(cell, width).ljust(width)
             for cell, width, is_number in zip(row, widths, numeric, strict=True)
-        )
-        put(line.rstrip())
+        ).rstrip()
+        for row in cells
+    ]
+
+
+def _narrow(widths: list[int], numeric: list[bool], room: int) -> None:
+    """Take from the widest texts until the columns fit into the room, or all are short."""
+    while sum(widths) + 2 * (len(widths) - 1) > room:
+        texts = [i for i, is_number in enumerate(numeric) if not is_number]
+        widest = max(texts, key=lambda i: widths[i], default=None)
+        if widest is None or widths[widest] <= _NARROWEST_TEXT:
+            return
+        widths[widest] -= 1
+
+
+def _cut(text: str, width: int) -> str:
+    return text if len(text) <= width else f"{text[: width - 1]}…"
 
 
 def _cell(value: object) -> str:
@@ -91,7 +120,7 @@ def _cell(value: object) -> str:
         case datetime():
             return value.isoformat(sep=" ", timespec="seconds")
     text = "".join(c if c.isprintable() else " " for c in str(value))
-    return text if len(text) <= _WIDEST_CELL else f"{text[: _WIDEST_CELL - 1]}…"
+    return _cut(text, _WIDEST_CELL)
 
 
 @contextmanager

@@ -16,18 +16,8 @@ from dbmon_pipeline.core.instants import iso, parse_as_of
 from dbmon_pipeline.core.plan import Scope
 from dbmon_pipeline.core.published import Published
 from dbmon_pipeline.core.settings import Settings
+from dbmon_pipeline.faces.cli.options import HomeOption, SourceOption
 from dbmon_pipeline.faces.cli.output import progress, say
-
-SourceOption = Annotated[
-    Path | None,
-    typer.Option(
-        "--source", readable=False, help="The learning.db. [DBMON_SOURCE, data/learning.db]"
-    ),
-]
-HomeOption = Annotated[
-    Path | None,
-    typer.Option("--home", readable=False, help="The working folder. [DBMON_HOME, .dbmon]"),
-]
 
 
 def _settings(source: Path | None, home: Path | None) -> Settings:

@@ -1,6 +1,5 @@
 """``dbmon tables`` and ``dbmon show``: what is published, row by row."""
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -9,13 +8,8 @@ from dbmon_pipeline.core.instants import iso
 from dbmon_pipeline.core.published import Published
 from dbmon_pipeline.core.rows import Rows
 from dbmon_pipeline.core.settings import Settings
+from dbmon_pipeline.faces.cli.options import FormatOption, HomeOption
 from dbmon_pipeline.faces.cli.output import Format, put_rows
-
-HomeOption = Annotated[
-    Path | None,
-    typer.Option("--home", readable=False, help="The working folder. [DBMON_HOME, .dbmon]"),
-]
-FormatOption = Annotated[Format, typer.Option("--format", help="How to print.")]
 
 
 def tables(home: HomeOption = None, format: FormatOption = Format.TABLE) -> None:  # noqa: A002

@@ -1,0 +1,31 @@
+"""Options that several commands share."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from dbmon_pipeline.core.ranges import TimeRange
+from dbmon_pipeline.faces.cli.output import Format
+
+HomeOption = Annotated[
+    Path | None,
+    typer.Option("--home", readable=False, help="The working folder. [DBMON_HOME, .dbmon]"),
+]
+SourceOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--source", readable=False, help="The learning.db. [DBMON_SOURCE, data/learning.db]"
+    ),
+]
+DatabaseOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--db", readable=False, help="Look into this learning.db directly; needs no home."
+    ),
+]
+RangeOption = Annotated[TimeRange, typer.Option("--time-range", help="How far back to look.")]
+AsOfOption = Annotated[
+    str | None, typer.Option("--as-of", help="Speak for this time: ISO 8601, in the past. [now]")
+]
+FormatOption = Annotated[Format, typer.Option("--format", help="How to print.")]

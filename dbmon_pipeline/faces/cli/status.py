@@ -1,0 +1,260 @@
+"""``dbmon status``: the health check, for people, cron, monitoring plugins and scrapers."""
+
+import json
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from enum import StrEnum
+from pathlib import Path
+from types import FrameType
+from typing import Annotated
+
+import typer
+
+from dbmon_pipeline.core.config import MonitoringConfig, load_config
+from dbmon_pipeline.core.errors import (
+    DbmonError,
+    NotPublishedError,
+    SourceError,
+    SourceLockedError,
+    TimeoutExceededError,
+)
+from dbmon_pipeline.core.files import shipped
+from dbmon_pipeline.core.health import look_at
+from dbmon_pipeline.core.instants import parse_as_of
+from dbmon_pipeline.core.queries import Reader, opened_reader
+from dbmon_pipeline.core.ranges import TimeRange
+from dbmon_pipeline.core.settings import Settings
+from dbmon_pipeline.core.status import (
+    DatabaseStatus,
+    Level,
+    database_status,
+    execution_statistics,
+    performance_metrics,
+    unreadable_status,
+)
+from dbmon_pipeline.faces.cli import status_text
+from dbmon_pipeline.faces.cli.options import AsOfOption, DatabaseOption, HomeOption, RangeOption
+from dbmon_pipeline.faces.cli.output import ExitCode, Format, put, put_rows, say
+
+_CLEAR = "\x1b[H\x1b[2J"
+
+
+class Metric(StrEnum):
+    """What ``--metric`` shows."""
+
+    EXECUTIONS = "executions"
+    PERFORMANCE = "performance"
+    QUALITY = "quality"
+    COST = "cost"
+    ERRORS = "errors"
+    POOLS = "pools"
+    REPOSITORIES = "repositories"
+
+
+QUESTIONS = {
+    Metric.EXECUTIONS: ("key_figures", "executions_per_day", "task_type_distribution"),
+    Metric.PERFORMANCE: (
+        *("duration_percentiles", "duration_by_model_tier", "duration_by_pool_type"),
+        "resource_usage",
+    ),
+    Metric.QUALITY: ("quality_distribution", "quality_by_model_tier", "user_feedback"),
+    Metric.COST: ("cost_by_model_tier", "cost_efficiency", "cost_over_time"),
+    Metric.ERRORS: ("top_error_types", "errors_by_model_tier", "error_rate_over_time"),
+    Metric.POOLS: ("pool_utilization", "success_rate_by_pool_type"),
+    Metric.REPOSITORIES: ("top_repositories", "success_rate_by_repository", "repository_activity"),
+}
+"""The questions that make up a metric."""
+
+
+class StatusFormat(StrEnum):
+    """How a status is printed."""
+
+    TEXT = "text"
+    JSON = "json"
+    NAGIOS = "nagios"
+    PROMETHEUS = "prometheus"
+
+
+_EXIT = {
+    Level.OK: ExitCode.OK,
+    Level.WARNING: ExitCode.WARNING,
+    Level.ERROR: ExitCode.CRITICAL,
+    Level.CRITICAL: ExitCode.CRITICAL,
+}
+
+
+def status(
+    stats: Annotated[
+        bool, typer.Option("--stats", help="Statistics and metrics; JSON unless on a terminal.")
+    ] = False,
+    metric: Annotated[
+        Metric | None, typer.Option(help="The questions about one thing instead.")
+    ] = None,
+    time_range: RangeOption = TimeRange.WEEK,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Again and again; a JSON line each off a terminal.")
+    ] = False,
+    interval: Annotated[float, typer.Option(min=1, help="Seconds from one look to the next.")] = 60,
+    alert: Annotated[
+        bool, typer.Option("--alert", help="Show what every alert rule says, with its limits.")
+    ] = False,
+    thresholds: Annotated[
+        Path | None,
+        typer.Option(readable=False, help="Another rules file; what it leaves out stays."),
+    ] = None,
+    db: DatabaseOption = None,
+    home: HomeOption = None,
+    format: Annotated[  # noqa: A002
+        StatusFormat | None, typer.Option("--format", help="How to print. [text]")
+    ] = None,
+    as_of: AsOfOption = None,
+    timeout: Annotated[
+        float | None, typer.Option(min=0.1, help="Give up after so many seconds, with exit code 3.")
+    ] = None,
+) -> int:
+    """Tell how the database and its executions are.
+
+    Exits with 0 if all is well, 1 on a warning, 2 on an error or what is critical, and 3 if it
+    cannot tell.
+    """
+    settings = Settings.load(home=home)
+    config = settings.config
+    if thresholds:
+        config = load_config(thresholds, defaults=shipped("config", "monitoring.yaml"))
+    if stats and metric:
+        raise typer.BadParameter("give either --stats or --metric")
+    if (stats or metric) and format in (StatusFormat.NAGIOS, StatusFormat.PROMETHEUS):
+        raise typer.BadParameter(f"--format {format} has the status only")
+    instant = parse_as_of(as_of)
+    is_terminal = sys.stdout.isatty()
+    if format is None:
+        wants_json = (stats or watch) and not is_terminal
+        format = StatusFormat.JSON if wants_json else StatusFormat.TEXT  # noqa: A001
+
+    def look(at: datetime, *, on_one_line: bool = False) -> int:
+        with _within(timeout):
+            if stats or metric:
+                with opened_reader(settings.home, config, at, db) as reader:
+                    _put_report(reader, metric, time_range, format, on_one_line=on_one_line)
+                return ExitCode.OK
+            found = _status(settings, config, at, db)
+        _put_status(found, format, alert=alert, on_one_line=on_one_line)
+        return _EXIT[found.status]
+
+    if not watch:
+        return look(instant)
+    return _watch(lambda: look(parse_as_of(as_of), on_one_line=not is_terminal), interval)
+
+
+def _status(
+    settings: Settings, config: MonitoringConfig, at: datetime, db: Path | None
+) -> DatabaseStatus:
+    """The status, also of a database that cannot be read."""
+    try:
+        with opened_reader(settings.home, config, at, db) as reader:
+            return database_status(reader, config)
+    except SourceLockedError:
+        raise
+    except SourceError as error:
+        return unreadable_status(db or settings.source, at, error)
+    except NotPublishedError:
+        if problem := look_at(settings.source).problem:
+            return unreadable_status(settings.source, at, problem)
+        raise
+
+
+def _put_status(
+    found: DatabaseStatus, form: StatusFormat, *, alert: bool, on_one_line: bool
+) -> None:
+    match form:
+        case StatusFormat.JSON:
+            left_out = set() if alert else {"alerts"}
+            indent = None if on_one_line else 1
+            put(found.model_dump_json(exclude=left_out, indent=indent))
+        case StatusFormat.NAGIOS:
+            put(status_text.nagios(found))
+        case StatusFormat.PROMETHEUS:
+            sys.stdout.write(status_text.prometheus(found))
+        case StatusFormat.TEXT:
+            put(status_text.text(found, alert=alert, colour=status_text.has_colour(sys.stdout)))
+
+
+def _put_report(
+    reader: Reader,
+    metric: Metric | None,
+    time_range: TimeRange,
+    form: StatusFormat,
+    *,
+    on_one_line: bool,
+) -> None:
+    """Statistics and metrics, or the questions of one metric."""
+    if metric:
+        answers = [reader.ask(name, time_range) for name in QUESTIONS[metric]]
+        first = answers[0]
+        if form is StatusFormat.TEXT:
+            put(status_text.window_line(first))
+            for answer in answers:
+                put(f"\n{answer.question.replace('_', ' ').capitalize()}")
+                put_rows(answer, Format.TABLE)
+            return
+        report: dict[str, object] = {
+            "metric": metric,
+            "time_range": time_range,
+            **first.about,
+            "questions": {answer.question: answer.records for answer in answers},
+        }
+    else:
+        statistics = execution_statistics(reader, time_range)
+        metrics = performance_metrics(reader, time_range)
+        if form is StatusFormat.TEXT:
+            status_text.put_statistics(statistics, metrics)
+            return
+        report = {
+            "execution_statistics": statistics.model_dump(mode="json"),
+            "performance_metrics": metrics.model_dump(mode="json"),
+        }
+    indent = None if on_one_line else 1
+    put(json.dumps(report, indent=indent, ensure_ascii=False, allow_nan=False))
+
+
+def _watch(look: Callable[[], int], interval: float) -> int:
+    """Look again and again, until somebody interrupts."""
+    try:
+        while True:
+            if sys.stdout.isatty():
+                sys.stdout.write(_CLEAR)
+            try:
+                look()
+            except DbmonError as error:
+                say(f"dbmon: {error}")
+            sys.stdout.flush()
+            time.sleep(interval)
+    except (KeyboardInterrupt, BrokenPipeError):
+        return ExitCode.OK
+
+
+@contextmanager
+def _within(seconds: float | None) -> Iterator[None]:
+    """Give up a block after some seconds.
+
+    Raises:
+        TimeoutExceededError: It took longer.
+    """
+
+    def give_up(signum: int, frame: FrameType | None) -> None:  # noqa: ARG001
+        raise TimeoutExceededError(
+            f"there is no answer after {seconds:g} seconds",
+            remedy="give more with --timeout, or look at dbmon tables",
+        )
+
+    before = signal.signal(signal.SIGALRM, give_up)
+    signal.setitimer(signal.ITIMER_REAL, seconds or 0)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)

@@ -1,0 +1,181 @@
+"""A status in words: for people, for monitoring plugins, and for scrapers."""
+
+import os
+from typing import TextIO
+
+from dbmon_pipeline.core.instants import iso
+from dbmon_pipeline.core.queries import Answer
+from dbmon_pipeline.core.rows import Rows
+from dbmon_pipeline.core.status import (
+    DatabaseStatus,
+    ExecutionStatistics,
+    JudgedRule,
+    Level,
+    PerformanceMetrics,
+)
+from dbmon_pipeline.faces.cli.output import Format, put, put_rows, table_lines
+
+_COLOURS = {Level.OK: "32", Level.WARNING: "33", Level.ERROR: "31", Level.CRITICAL: "1;31"}
+_UNKNOWN = "-"
+
+
+def has_colour(stream: TextIO) -> bool:
+    """Whether colours are wanted: on a terminal, unless NO_COLOR says otherwise."""
+    return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
+def text(status: DatabaseStatus, *, alert: bool, colour: bool) -> str:
+    """The status for a person.
+
+    Args:
+        status: The status.
+        alert: Whether to show what every rule says.
+        colour: Whether the level is coloured.
+    """
+    level = f"\x1b[{_COLOURS[status.status]}m{status.status}\x1b[0m" if colour else status.status
+    database, counts, performance = status.database, status.executions, status.performance
+    lines = [
+        f"Status: {level}",
+        f"Timestamp: {status.timestamp}",
+        f"Database: {database.path}",
+        f"Size: {_UNKNOWN if database.size_mb is None else f'{database.size_mb:,.2f} MB'}",
+        f"Schema Version: {database.schema_version or _UNKNOWN}",
+    ]
+    if status.data_through:
+        lines.append(f"Data Through: {status.data_through}")
+    if database.writer:
+        lines.append(f"Writer: {database.writer}, which is normal; figures as of Data Through")
+    if counts and performance:
+        lines += [
+            "",
+            "Executions:",
+            f"  Total: {counts.total:,}",
+            f"  Recent (1h): {counts.recent_1h:,}",
+            f"  Daily: {counts.daily:,}",
+            f"  Weekly: {counts.weekly:,}",
+            "",
+            "Performance:",
+            f"  Daily Success Rate: {_number(performance.daily_success_rate, '.1%')}",
+            f"  Daily Average Duration: {_number(performance.avg_duration_seconds, ',.1f')} s",
+            f"  Daily Average Quality: {_number(performance.avg_quality_score, '.1f')}",
+        ]
+    for title, sentences in (("Warnings", status.warnings), ("Errors", status.errors)):
+        if sentences:
+            lines += ["", f"{title}:", *(f"  - {sentence}" for sentence in sentences)]
+    if alert:
+        columns = ("rule", "scope", "verdict", "value", "samples", "warning", "critical")
+        rows = [tuple(getattr(rule, name) for name in columns) for rule in status.alerts]
+        lines += ["", "Alerts:", *(f"  {line}" for line in table_lines(Rows(columns, rows), 2))]
+    return "\n".join(lines)
+
+
+def nagios(status: DatabaseStatus) -> str:
+    """The status as a monitoring plugin says it: one line, and performance data behind a bar."""
+    counts = status.executions
+    sentences = status.errors + status.warnings
+    if not sentences and counts:
+        rate = status.performance.daily_success_rate if status.performance else None
+        sentences = [f"{counts.daily:,} executions in 24h, success rate {_number(rate, '.1%')}"]
+    figures = [_performance_data(rule) for rule in status.alerts if rule.value is not None]
+    if counts:
+        figures += [f"executions_1h={counts.recent_1h}", f"executions_24h={counts.daily}"]
+    said = "; ".join(sentences).replace("|", "/")
+    return f"DBMON {status.status} - {said} | {' '.join(figures)}".rstrip(" |")
+
+
+def _performance_data(rule: JudgedRule) -> str:
+    """``value;warn;crit`` with ranges of the Monitoring Plugins' development guidelines."""
+    is_low_bad = (
+        rule.warning is not None and rule.critical is not None and rule.critical < rule.warning
+    ) or rule.direction == "below"
+    limits = (
+        "" if limit is None else f"{limit:g}:" if is_low_bad else f"{limit:g}"
+        for limit in (rule.warning, rule.critical)
+    )
+    return f"{rule.rule}={rule.value:g};{';'.join(limits)}"
+
+
+def prometheus(status: DatabaseStatus) -> str:
+    """The status in Prometheus' text format."""
+    from prometheus_client import CollectorRegistry, Gauge, generate_latest
+
+    registry = CollectorRegistry()
+
+    def gauge(name: str, about: str, value: float | None) -> None:
+        if value is not None:
+            Gauge(f"dbmon_{name}", about, registry=registry).set(value)
+
+    levels = Gauge("dbmon_status", "1 for the present level.", ["level"], registry=registry)
+    for level in Level:
+        levels.labels(level).set(level is status.status)
+    gauge("database_size_bytes", "The size of the source.", _times(status.database.size_mb, 1e6))
+    if status.executions:
+        gauge("executions", "Executions in all.", status.executions.total)
+        recent = Gauge(
+            "dbmon_recent_executions", "Executions of a range.", ["range"], registry=registry
+        )
+        recent.labels("1h").set(status.executions.recent_1h)
+        recent.labels("24h").set(status.executions.daily)
+        recent.labels("7d").set(status.executions.weekly)
+    if status.performance:
+        rate, seconds = (
+            status.performance.daily_success_rate,
+            status.performance.avg_duration_seconds,
+        )
+        gauge("success_ratio_24h", "Which part of the executions succeeded.", rate)
+        gauge("duration_seconds_24h", "The average duration of an execution.", seconds)
+        gauge("quality_score_24h", "The average quality.", status.performance.avg_quality_score)
+    verdicts = Gauge(
+        "dbmon_verdict", "1 for what a rule says.", ["rule", "verdict"], registry=registry
+    )
+    values = Gauge(
+        "dbmon_measurement", "The value that a rule judges.", ["rule"], registry=registry
+    )
+    for rule in status.alerts:
+        verdicts.labels(rule.rule, rule.verdict).set(1)
+        if rule.value is not None:
+            values.labels(rule.rule).set(rule.value)
+    return generate_latest(registry).decode()
+
+
+def window_line(answer: Answer) -> str:
+    """What an answer speaks for."""
+    through = iso(answer.data_through) if answer.data_through else "not yet"
+    return (
+        f"{answer.samples:,} executions from {iso(answer.window_start)} to"
+        f" {iso(answer.window_end)}, data through {through}"
+    )
+
+
+def put_statistics(statistics: ExecutionStatistics, metrics: PerformanceMetrics) -> None:
+    """Both reports for a person."""
+    put(
+        f"{statistics.samples:,} executions from {statistics.window_start} to"
+        f" {statistics.window_end}, data through {statistics.data_through or 'not yet'}"
+    )
+    for title, records in (
+        ("Performance", [statistics.performance.model_dump()]),
+        ("Duration", [metrics.duration.model_dump()]),
+        ("Cost", [metrics.cost.model_dump()]),
+        ("Resources", [metrics.resources.model_dump()]),
+        ("Over time", statistics.time_series),
+        ("By model tier", statistics.by_model_tier),
+        ("Duration by model tier", metrics.by_model_tier),
+        ("By pool type", statistics.by_pool_type),
+        ("Top repositories", statistics.top_repositories),
+        ("By task type", statistics.by_task_type),
+    ):
+        put(f"\n{title}")
+        if not records:
+            put("-")
+            continue
+        columns = tuple(records[0])
+        put_rows(Rows(columns, [tuple(record.values()) for record in records]), Format.TABLE)
+
+
+def _number(value: float | None, form: str) -> str:
+    return _UNKNOWN if value is None else format(value, form)
+
+
+def _times(value: float | None, factor: float) -> float | None:
+    return None if value is None else value * factor
