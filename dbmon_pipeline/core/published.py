@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from difflib import get_close_matches
@@ -13,20 +12,16 @@ import duckdb
 
 from dbmon_pipeline.core.duck import connect, quoted
 from dbmon_pipeline.core.errors import NotPublishedError
-from dbmon_pipeline.core.instants import DAY, hour_floor
+from dbmon_pipeline.core.instants import hour_floor
+from dbmon_pipeline.core.kept import KeptTables
 from dbmon_pipeline.core.manifest import Manifest, read_manifest
-from dbmon_pipeline.core.ranges import TimeRange, Window, full_hours
-from dbmon_pipeline.core.relations import Workspace, create_macros, roll_up_rows
+from dbmon_pipeline.core.ranges import Part, Window, full_hours
+from dbmon_pipeline.core.relations import Workspace, roll_up_rows
 from dbmon_pipeline.core.rollups import BY_NAME
 from dbmon_pipeline.core.rows import Rows
 from dbmon_pipeline.core.settings import Home
 
-Part = tuple[datetime, datetime]
-"""A stretch of time ``[start, end)``."""
-
 _RECENT = "recent_executions"
-_SHARED = TimeRange.QUARTER.length + DAY
-"""How far back the tables reach that all cursors of a long-lived reader share."""
 _MEMORY = "1GB"
 """What a reader may use; a question about 90 days of ten million executions needs a tenth."""
 
@@ -56,15 +51,14 @@ class Published:
         """
         self.folder = home.current.resolve()
         self.manifest: Manifest = read_manifest(self.folder)
-        self._keeps_tables = keeps_tables
-        self._shared: set[str] = set()
-        self._sharing = threading.Lock()
         self.con = connect()
         self.con.execute(f"SET memory_limit = '{_MEMORY}'")
         self.con.execute(f"SET allowed_directories = [{quoted(f'{self.folder}/')}]")
         self.con.execute("SET parquet_metadata_cache = true")
         self.con.execute("SET enable_external_access = false")
         self.con.execute("SET lock_configuration = true")
+        as_of = self.manifest.as_of
+        self._kept = KeptTables(self.con, self._read, as_of) if keeps_tables else None
 
     def close(self) -> None:
         """Let go of what is in memory."""
@@ -133,41 +127,41 @@ class Published:
             NotPublishedError: A file is damaged or gone.
         """
         cursor = self.con.cursor()
-        shared = self._share() if window.start >= self.manifest.as_of - _SHARED else set()
+        with self._told():
+            is_kept = self._kept is not None and window.start >= self._kept.since
+            shared = self._kept.tables() if self._kept and is_kept else frozenset()
 
         def relate(tables: frozenset[str]) -> None:
             with self._told():
                 if window.from_rows:
-                    self._view(cursor, "executions", _RECENT, [(window.start, window.end)])
+                    whole = ((window.start, window.end),)
+                    self._view(cursor, "executions", self._read(_RECENT, whole))
                     roll_up_rows(cursor, tables, window)
                     return
-                if "hourly_totals" in tables:  # Then hours are shown, be it of hourly_summary.
+                if "hourly_totals" in tables:  # Then all hours are shown, not those at the edges.
+                    cursor.execute("DROP VIEW IF EXISTS temp.hourly_summary")
                     tables = tables | {"hourly_summary"}
-                for table in tables - shared:
-                    is_edge = BY_NAME[table].time_column == "hour" and "hourly_totals" not in tables
-                    parts = window.edges if is_edge else [(window.start, window.end)]
-                    self._view(cursor, table, table, parts)
+                in_full = {"hourly_summary"} if shared and "hourly_totals" in tables else set()
+                for table in tables - shared - in_full:
+                    self._view(cursor, table, self._select(table, tables, window))
 
         return Workspace(cursor, relate, has_macros=bool(shared))
 
-    def _share(self) -> set[str]:
-        """The tables that all cursors share: the small ones of the last 90 days, in memory.
+    def _select(self, table: str, tables: frozenset[str], window: Window) -> str:
+        """SQL that reads what a question about a window needs of a table.
 
-        The first call reads them, and makes the macros.
+        Args:
+            table: The table.
+            tables: All that the question reads: with the totals of hours it shows all hours,
+                otherwise those at the edges of the window.
+            window: The window.
         """
-        if not self._keeps_tables:
-            return set()
-        with self._sharing:
-            if not self._shared:
-                with self._told():
-                    since = (self.manifest.as_of - _SHARED, datetime.max)
-                    for name, rollup in BY_NAME.items():
-                        kind = "TABLE" if rollup.kept_in_memory else "VIEW"
-                        read = self._read(name, [since])
-                        self.con.execute(f"CREATE {kind} {name} AS SELECT * FROM {read}")
-                    create_macros(self.con)
-                self._shared = {r.name for r in BY_NAME.values() if r.kept_in_memory}
-        return self._shared
+        if BY_NAME[table].time_column != "hour" or "hourly_totals" in tables:
+            return self._read(table, ((window.start, window.end),))
+        kept = None
+        if self._kept and window.edges and window.start >= self._kept.since:
+            kept = self._kept.edges(table, window.edges)
+        return f"({kept})" if kept else self._read(table, window.edges)
 
     def unreadable(self, error: duckdb.Error) -> NotPublishedError:
         """What to say of a file that is damaged or gone."""
@@ -183,15 +177,13 @@ class Published:
         except (duckdb.IOException, duckdb.InvalidInputException) as error:
             raise self.unreadable(error) from error
 
-    def _view(
-        self, cursor: duckdb.DuckDBPyConnection, name: str, table: str, parts: Iterable[Part]
-    ) -> None:
-        read = self._read(table, parts)
-        cursor.execute(f"CREATE OR REPLACE TEMP VIEW {name} AS SELECT * FROM {read}")
+    @staticmethod
+    def _view(cursor: duckdb.DuckDBPyConnection, name: str, relation: str) -> None:
+        cursor.execute(f"CREATE OR REPLACE TEMP VIEW {name} AS SELECT * FROM {relation}")
 
-    def _read(self, table: str, parts: Iterable[Part]) -> str:
+    def _read(self, table: str, parts: tuple[Part, ...]) -> str:
         """SQL that reads the files of a table that may hold rows of some stretches of time."""
-        parts, files = list(parts), self.files(table)
+        files = self.files(table)
         near = zip(self.manifest.tables[table], files, strict=True)
         paths = [path for file, path in near if any(file.overlaps(*part) for part in parts)]
         return f"read_parquet([{', '.join(map(quoted, paths or files[:1]))}])"

@@ -9,6 +9,9 @@ from enum import StrEnum
 from dbmon_pipeline.core.errors import QuestionError
 from dbmon_pipeline.core.instants import DAY, day_start, hour_floor
 
+Part = tuple[datetime, datetime]
+"""A stretch of time ``[start, end)``, naive UTC."""
+
 _LONGEST_BY_HOUR = timedelta(hours=48)
 """A longer window has whole days; ``sql/macros/scalars.sql`` says the same."""
 
@@ -64,7 +67,7 @@ class Window:
     from_rows: bool = False
 
     @property
-    def whole_days(self) -> tuple[datetime, datetime]:
+    def whole_days(self) -> Part:
         """The days in it that are read from daily tables; empty at its end if it is short."""
         if self.end - self.start <= _LONGEST_BY_HOUR:
             return self.end, self.end
@@ -72,7 +75,7 @@ class Window:
         return first, day_start(self.end.date())
 
     @property
-    def edges(self) -> tuple[tuple[datetime, datetime], ...]:
+    def edges(self) -> tuple[Part, ...]:
         """What lies before and after its whole days, from full hours on; perhaps nothing."""
         first, last = self.whole_days
         sides = ((hour_floor(self.start), first), (last, self.end))

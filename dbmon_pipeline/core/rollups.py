@@ -28,7 +28,8 @@ class Rollup:
         window: For a table of the last so much time: its length. None if rows belong to days.
         from_midnight: Whether that window begins at midnight rather than at that very instant.
         kept_in_memory: Whether a long-lived reader keeps it there: it is small, and read often.
-        newest_first: Whether its file begins with the newest rows, because those are asked for.
+        file_sort: SQL for the order of rows in a file where that is not the key: what is asked for
+            together lies together.
     """
 
     name: str
@@ -39,7 +40,7 @@ class Rollup:
     window: timedelta | None = None
     from_midnight: bool = False
     kept_in_memory: bool = False
-    newest_first: bool = False
+    file_sort: str | None = None
 
     @property
     def select(self) -> str:
@@ -48,9 +49,8 @@ class Rollup:
 
     @property
     def file_order(self) -> str:
-        """SQL for the order of the rows in a file."""
-        first, *others = self.key
-        return ", ".join([f"{first} DESC" if self.newest_first else first, *others])
+        """SQL for the order of rows in a file."""
+        return self.file_sort or ", ".join(self.key)
 
     @property
     def time_column(self) -> str | None:
@@ -120,6 +120,7 @@ ROLLUPS = (
         "one hour, model tier, pool type, metric and bucket of values",
         ("hour", "model_tier", "pool_type", "metric", "bucket"),
         _BUCKET_TOTALS,
+        file_sort="metric, hour, model_tier, pool_type, bucket",
     ),
     Rollup(
         "daily_distribution",
@@ -127,6 +128,7 @@ ROLLUPS = (
         ("date", "model_tier", "pool_type", "metric", "bucket"),
         _BUCKET_TOTALS,
         kept_in_memory=True,
+        file_sort="metric, date, model_tier, pool_type, bucket",
     ),
     Rollup(
         "tier_performance",
@@ -198,7 +200,7 @@ ROLLUPS = (
             "count(*) FILTER (WHERE success)": "count(*) FILTER (WHERE success)",
         },
         window=timedelta(hours=48),
-        newest_first=True,
+        file_sort="timestamp DESC, task_id",
     ),
 )
 """Every published table but ``check_history``, in the order of the flow."""

@@ -50,11 +50,23 @@ class Alert:
     def sentence(self) -> str:
         """What a person is told of it."""
         limit = self.critical if self.verdict is Verdict.CRITICAL else self.warning
-        value = "unknown" if self.value is None else f"{self.value:,.4g}"
-        return (
-            f"{self.rule.replace('_', ' ')} is {value}, {self.direction} {limit:g}"
-            f" ({self.samples:,} samples)"
-        )
+        said = f"{self.rule.replace('_', ' ')} is {_spoken(self.rule, self.value)}"
+        of = f" of {self.samples:,} executions" if self.rule.endswith("_rate") else ""
+        return f"{said}{of}, {self.direction} the limit of {_spoken(self.rule, limit)}"
+
+
+def _spoken(rule: str, value: float | None) -> str:
+    """A value of a rule with its unit."""
+    if value is None:
+        return "unknown"
+    match rule:
+        case "success_rate" | "error_rate":
+            return f"{value:.1%}"
+        case "database_size":
+            return f"{value:,.0f} MB"
+        case "source_freshness":
+            return f"{value / 3600:,.1f} hours"
+    return f"{value:,g}"
 
 
 def judge(rule: Rule, value: float | None, samples: int) -> Verdict:

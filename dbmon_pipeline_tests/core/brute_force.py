@@ -380,9 +380,7 @@ def quality_by_model_tier(span: Span) -> list[tuple[object, ...]]:
 def quality_distribution(span: Span) -> list[tuple[object, ...]]:
     """The four bands, which are always there."""
     scores = _known(span.rows, "quality_score")
-    counts = Counter(
-        next((band for band in (90, 75, 60) if score >= band), 0) for score in scores
-    )
+    counts = Counter(next((band for band in (90, 75, 60) if score >= band), 0) for score in scores)
     return [
         (name, lowest, counts[lowest], _ratio(counts[lowest], len(scores)))
         for name, lowest in (("excellent", 90), ("good", 75), ("fair", 60), ("poor", 0))

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from dbmon_pipeline.core.published import Published, Rows
+from dbmon_pipeline.core.published import Published
 from dbmon_pipeline.core.rollups import ROLLUPS
+from dbmon_pipeline.core.rows import Rows
 from dbmon_pipeline.core.settings import Settings
 from dbmon_pipeline.faces.cli import main as cli
 from dbmon_pipeline.faces.cli.output import Format, put_rows
