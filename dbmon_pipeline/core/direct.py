@@ -72,7 +72,7 @@ class Direct:
         """
         self._copy_from(max(window.start, self._history_start))
         cursor = self.con.cursor()
-        return Workspace(cursor, lambda tables: roll_up_rows(cursor, tables, window))
+        return Workspace(cursor, lambda tables, _: roll_up_rows(cursor, tables, window))
 
     def _copy_from(self, start: datetime) -> None:
         """Copy the rows from an instant on, as far as they are not here yet."""

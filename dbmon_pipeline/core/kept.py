@@ -12,6 +12,7 @@ from datetime import date, datetime
 
 import duckdb
 
+from dbmon_pipeline.core.duck import quoted
 from dbmon_pipeline.core.instants import DAY, day_start
 from dbmon_pipeline.core.ranges import Part, TimeRange
 from dbmon_pipeline.core.relations import create_macros
@@ -49,13 +50,39 @@ class KeptTables:
         """The small tables, which all cursors see since :attr:`since`, as they see the macros."""
         with self._reading:
             if not self._tables:
-                for name, rollup in BY_NAME.items():
-                    kind = "TABLE" if rollup.kept_in_memory else "VIEW"
-                    read = self._read(name, ((self.since, datetime.max),))
-                    self._con.execute(f"CREATE {kind} {name} AS SELECT * FROM {read}")
+                for name in BY_NAME:
+                    self._keep(name)
                 create_macros(self._con)
                 self._tables = frozenset(r.name for r in BY_NAME.values() if r.kept_in_memory)
         return self._tables
+
+    def _keep(self, name: str) -> None:
+        """Read a table if it is small; show its files if it is not.
+
+        Each metric of a distribution has a table of its own: to compare the name of the metric for
+        every row would take longer than to count.
+        """
+        rows = f"SELECT * FROM {self._read(name, ((self.since, datetime.max),))}"
+        if not BY_NAME[name].kept_in_memory:
+            self._con.execute(f"CREATE VIEW {name} AS {rows}")
+        elif "metric" not in BY_NAME[name].key:
+            self._con.execute(f"CREATE TABLE {name} AS {rows}")
+        else:
+            metrics = [
+                row[0]
+                for row in self._con.execute(f"SELECT DISTINCT metric FROM ({rows})").fetchall()
+            ]
+            for number, metric in enumerate(metrics):
+                self._con.execute(
+                    f"CREATE TABLE {name}_{number} AS"
+                    f" SELECT * EXCLUDE (metric) FROM ({rows}) WHERE metric = $metric",
+                    {"metric": metric},
+                )
+            parts = [
+                f"SELECT *, {quoted(metric)} AS metric FROM {name}_{number}"
+                for number, metric in enumerate(metrics)
+            ]
+            self._con.execute(f"CREATE VIEW {name} AS {' UNION ALL '.join(parts) or rows}")
 
     def edges(self, table: str, parts: tuple[Part, ...]) -> str | None:
         """SQL for what an hourly table holds of some stretches, each within one day.

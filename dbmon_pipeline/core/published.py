@@ -131,32 +131,26 @@ class Published:
             is_kept = self._kept is not None and window.start >= self._kept.since
             shared = self._kept.tables() if self._kept and is_kept else frozenset()
 
-        def relate(tables: frozenset[str]) -> None:
+        def relate(tables: frozenset[str], all_hours: bool) -> None:
             with self._told():
                 if window.from_rows:
                     whole = ((window.start, window.end),)
                     self._view(cursor, "executions", self._read(_RECENT, whole))
                     roll_up_rows(cursor, tables, window)
                     return
-                if "hourly_totals" in tables:  # Then all hours are shown, not those at the edges.
-                    cursor.execute("DROP VIEW IF EXISTS temp.hourly_summary")
-                    tables = tables | {"hourly_summary"}
-                in_full = {"hourly_summary"} if shared and "hourly_totals" in tables else set()
-                for table in tables - shared - in_full:
-                    self._view(cursor, table, self._select(table, tables, window))
+                for table in tables - shared:
+                    if all_hours and shared:
+                        cursor.execute(
+                            f"DROP VIEW IF EXISTS temp.{table}"
+                        )  # The shared one has all.
+                    else:
+                        self._view(cursor, table, self._select(table, window, all_hours=all_hours))
 
         return Workspace(cursor, relate, has_macros=bool(shared))
 
-    def _select(self, table: str, tables: frozenset[str], window: Window) -> str:
-        """SQL that reads what a question about a window needs of a table.
-
-        Args:
-            table: The table.
-            tables: All that the question reads: with the totals of hours it shows all hours,
-                otherwise those at the edges of the window.
-            window: The window.
-        """
-        if BY_NAME[table].time_column != "hour" or "hourly_totals" in tables:
+    def _select(self, table: str, window: Window, *, all_hours: bool) -> str:
+        """SQL that reads what a question about a window needs of a table."""
+        if BY_NAME[table].days_in is None or all_hours:
             return self._read(table, ((window.start, window.end),))
         kept = None
         if self._kept and window.edges and window.start >= self._kept.since:

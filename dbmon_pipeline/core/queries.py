@@ -23,21 +23,28 @@ from dbmon_pipeline.core.files import sql
 from dbmon_pipeline.core.published import Published
 from dbmon_pipeline.core.questions import FILTERS, question
 from dbmon_pipeline.core.ranges import TimeRange, Window
-from dbmon_pipeline.core.relations import Workspace, tables_read
+from dbmon_pipeline.core.relations import Workspace
 from dbmon_pipeline.core.rows import Rows, Scalar, plain
 from dbmon_pipeline.core.settings import Home
 
+_FILTERED = """
+    ($model_tier IS NULL OR model_tier = $model_tier)
+    AND ($pool_type IS NULL OR pool_type = $pool_type)
+"""
 _SAMPLES = """
     SELECT coalesce(total(executions), 0)
     FROM executions_between($since, $until, $model_tier, $pool_type, $repo, $task_type)
 """
-_ROW_SAMPLES = """
+_SAMPLES_OF_HOURS = f"""
+    SELECT coalesce(total(executions), 0)
+    FROM hourly_totals
+    WHERE hour >= date_trunc('hour', $since) AND hour < $until AND {_FILTERED}
+"""
+_SAMPLES_OF_ROWS = f"""
     SELECT count(*)
     FROM recent_executions
     WHERE
-        timestamp >= $since AND timestamp < $until
-        AND ($model_tier IS NULL OR model_tier = $model_tier)
-        AND ($pool_type IS NULL OR pool_type = $pool_type)
+        timestamp >= $since AND timestamp < $until AND {_FILTERED}
         AND ($repo IS NULL OR repo = $repo)
         AND ($task_type IS NULL OR task_type = $task_type)
 """
@@ -147,8 +154,7 @@ class Reader:
         bounds = {"since": window.start, "until": window.end}
         used = {column: given[column] for column in asked.filters}
         found = self.run(asked.select, window, bounds | used)
-        of_rows = tables_read(asked.select) == {"recent_executions"}
-        samples = self.run(_ROW_SAMPLES if of_rows else _SAMPLES, window, bounds | given)
+        samples = self._samples(window, bounds | given)
         return Answer(
             question=name,
             columns=found.columns,
@@ -156,8 +162,18 @@ class Reader:
             window_start=window.start,
             window_end=window.end,
             data_through=self.about.data_through,
-            samples=int(str(samples.rows[0][0])),
+            samples=samples,
         )
+
+    def _samples(self, window: Window, values: Mapping[str, object]) -> int:
+        """How many executions pass the filters, from the coarsest table that has the answer."""
+        select = _SAMPLES
+        if window.from_rows:
+            select = _SAMPLES_OF_ROWS
+        elif values["repo"] is None and values["task_type"] is None:
+            select = _SAMPLES_OF_HOURS
+            values = {n: v for n, v in values.items() if n not in ("repo", "task_type")}
+        return int(str(self.run(select, window, values).rows[0][0]))
 
     def measure(self, name: str, length: timedelta, end: datetime) -> Rows:
         """Take a measurement of ``sql/checks`` over the window of a length that ends at an instant.

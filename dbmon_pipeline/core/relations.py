@@ -19,6 +19,10 @@ from dbmon_pipeline.core.rollups import BY_NAME
 _MACRO_FILES = ("scalars", "between")
 
 
+Relate = Callable[[frozenset[str], bool], None]
+"""Gives summary tables their rows; hourly ones all hours if asked for, else at least the edges."""
+
+
 class Workspace:
     """A cursor in which statements find the tables and macros that they read.
 
@@ -27,11 +31,7 @@ class Workspace:
     """
 
     def __init__(
-        self,
-        cursor: duckdb.DuckDBPyConnection,
-        relate: Callable[[frozenset[str]], None],
-        *,
-        has_macros: bool = False,
+        self, cursor: duckdb.DuckDBPyConnection, relate: Relate, *, has_macros: bool = False
     ) -> None:
         """Nothing is made yet.
 
@@ -42,14 +42,16 @@ class Workspace:
         """
         self.cursor = cursor
         self._relate = relate
-        self._tables: set[str] = set()
+        self._tables: dict[bool, frozenset[str]] = {False: frozenset(), True: frozenset()}
         self._macros = set(_macros()) if has_macros else set()
 
     def run(self, select: str, values: Mapping[str, object]) -> duckdb.DuckDBPyConnection:
         """Run a SELECT over what it reads, which is made first."""
-        if tables := tables_read(select) - self._tables:
-            self._relate(tables)
-            self._tables |= tables
+        all_hours = "hours_between" in macros_used(select)
+        have = self._tables[True] if all_hours else self._tables[True] | self._tables[False]
+        if tables := tables_read(select) - have:
+            self._relate(tables, all_hours)
+            self._tables[all_hours] |= tables
         for name, statement in macros_used(select).items():
             if name not in self._macros:
                 self.cursor.execute(f"CREATE TEMP MACRO {statement}")
@@ -92,12 +94,14 @@ def roll_up_rows(cursor: duckdb.DuckDBPyConnection, tables: frozenset[str], wind
     for name in sorted(tables):
         rollup = BY_NAME[name]
         if name == "recent_executions":
-            cursor.execute("CREATE TEMP VIEW recent_executions AS SELECT * FROM executions")
+            cursor.execute(
+                "CREATE OR REPLACE TEMP VIEW recent_executions AS SELECT * FROM executions"
+            )
             continue
         is_daily = rollup.time_column == "date"
         start, end = window.whole_days if is_daily else (window.start, window.end)
         cursor.execute(
-            f"CREATE TEMP TABLE {name} AS {rollup.select}",
+            f"CREATE OR REPLACE TEMP TABLE {name} AS {rollup.select}",
             {"window_start": start, "window_end": end},
         )
 

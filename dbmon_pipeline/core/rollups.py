@@ -27,6 +27,7 @@ class Rollup:
         counted_in: The FROM clause of the latter, with ``{}`` for those executions.
         window: For a table of the last so much time: its length. None if rows belong to days.
         from_midnight: Whether that window begins at midnight rather than at that very instant.
+        days_in: The table that has the whole days of this hourly one, if there is one.
         kept_in_memory: Whether a long-lived reader keeps it there: it is small, and read often.
         file_sort: SQL for the order of rows in a file where that is not the key: what is asked for
             together lies together.
@@ -39,6 +40,7 @@ class Rollup:
     counted_in: str = "{}"
     window: timedelta | None = None
     from_midnight: bool = False
+    days_in: str | None = None
     kept_in_memory: bool = False
     file_sort: str | None = None
 
@@ -100,6 +102,7 @@ ROLLUPS = (
         "one hour of one repo, task type, model tier and pool type",
         ("hour", *_DIMENSIONS),
         _MEASURE_TOTALS,
+        days_in="daily_summary",
     ),
     Rollup(
         "hourly_totals",
@@ -121,6 +124,7 @@ ROLLUPS = (
         ("hour", "model_tier", "pool_type", "metric", "bucket"),
         _BUCKET_TOTALS,
         file_sort="metric, hour, model_tier, pool_type, bucket",
+        days_in="daily_distribution",
     ),
     Rollup(
         "daily_distribution",
@@ -154,6 +158,7 @@ ROLLUPS = (
         "one hour of one error type in one repo, task type, model tier and pool type",
         ("hour", "error_type", *_DIMENSIONS),
         _ERROR_TOTALS,
+        days_in="daily_error_summary",
     ),
     Rollup(
         "daily_error_summary",
@@ -168,6 +173,7 @@ ROLLUPS = (
         ("hour", "repo", "model_tier", "complexity"),
         _COMPLEXITY_TOTALS,
         counted_in=_WITH_COMPLEXITY,
+        days_in="daily_complexity",
     ),
     Rollup(
         "daily_complexity",

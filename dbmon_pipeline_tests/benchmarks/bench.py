@@ -18,6 +18,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from dbmon_pipeline.core.duck import connect
+from dbmon_pipeline_tests.benchmarks import questions
 from dbmon_pipeline_tests.helpers import refresh_core, settings_for
 
 _END = datetime(2026, 11, 20)
@@ -50,7 +51,7 @@ def main() -> None:
         _print(json.dumps(_work(what, Path(folder), datetime.fromisoformat(as_of))))
         return
     with tempfile.TemporaryDirectory() as folder:
-        figures = _measure(Path(folder), arguments.rows)
+        figures, answers = _measure(Path(folder), arguments.rows)
     floor = figures["one bare GROUP BY"]["seconds"]
     _print(f"{arguments.rows:,} rows over {_DAYS} days, {os.cpu_count()} cores")
     _print(f"{'':44}{'seconds':>9}{'ratio':>8}{'peak MB':>9}{'longest lock ms':>17}")
@@ -61,17 +62,22 @@ def main() -> None:
             f"{name:44}{row['seconds']:9.2f}{row['ratio']:8.1f}"
             f"{f'{memory:,.0f}' if memory else '-':>9}{f'{lock:.0f}' if lock else '-':>17}"
         )
+    for line in ("", *questions.table(answers)):
+        _print(line)
     if arguments.json:
-        arguments.json.write_text(json.dumps(figures, indent=1))
+        arguments.json.write_text(json.dumps({"refresh": figures, "questions": answers}, indent=1))
 
 
-def _measure(folder: Path, rows: int) -> dict[str, dict[str, float]]:
+Figures = dict[str, dict[str, float]]
+
+
+def _measure(folder: Path, rows: int) -> tuple[Figures, Figures]:
     settings = settings_for(folder)
     dbmon = str(Path(sys.executable).with_name("dbmon"))
     _tell("making the source")
     size = ("--rows", str(rows), "--days", str(_DAYS), "--end", _END.isoformat())
     _process(dbmon, "sample", str(settings.source), *size)
-    figures: dict[str, dict[str, float]] = {}
+    figures: Figures = {}
     _tell("bare DuckDB")
     figures["one bare GROUP BY"] = _child("group-by", folder, _END)
     figures["import dagster"] = _process("-c", "import dagster")
@@ -80,15 +86,25 @@ def _measure(folder: Path, rows: int) -> dict[str, dict[str, float]]:
     _tell("whole processes")
     environ = {"DBMON_SOURCE": str(settings.source), "DBMON_HOME": str(folder / "whole")}
     figures["refresh from nothing, whole process"] = _process(
-        dbmon, "refresh", "--as-of", _END.isoformat(), **environ
+        dbmon, "refresh", "--as-of", _END.isoformat(), environ=environ
     )
     later = _END + timedelta(hours=1)
     _child("next-hour", folder, _END)
     figures["next hour, the work inside"] = _child("refresh", folder, later)
     figures["next hour, whole process"] = _process(
-        dbmon, "refresh", "--as-of", later.isoformat(), **environ
+        dbmon, "refresh", "--as-of", later.isoformat(), environ=environ
     )
-    return figures
+    figures["import duckdb, pydantic, typer"] = _process("-c", "import duckdb, pydantic, typer")
+    figures["dbmon status, whole process"] = _process(
+        *(dbmon, "status", "--as-of", later.isoformat()), environ=environ, fails=True
+    )
+    _tell("questions")
+    asked = subprocess.run(
+        [sys.executable, "-m", questions.__name__, str(folder / "whole"), later.isoformat()],
+        check=True,
+        stdout=subprocess.PIPE,
+    )
+    return figures, json.loads(asked.stdout)
 
 
 def _work(what: str, folder: Path, as_of: datetime) -> dict[str, float]:
@@ -125,18 +141,26 @@ def _child(what: str, folder: Path, as_of: datetime) -> dict[str, float]:
     return figures
 
 
-def _process(*command: str, **environ: str) -> dict[str, float]:
-    """Run a command; its wall time, and its peak memory as the system counts it."""
+def _process(
+    *command: str, environ: dict[str, str] | None = None, fails: bool = False
+) -> dict[str, float]:
+    """Run a command; its wall time, and its peak memory as the system counts it.
+
+    Args:
+        command: The command, or the arguments of Python.
+        environ: What its environment has besides.
+        fails: Whether it may exit with something else than 0.
+    """
     started = time.perf_counter()
     program = [sys.executable] if command[0].startswith("-") else []
     process = subprocess.Popen(
         [*program, *command],
-        env=os.environ | environ,
+        env=os.environ | (environ or {}),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
     _, status, usage = os.wait4(process.pid, 0)
-    if status:
+    if status and not fails:
         sys.exit(f"{' '.join(command)} failed with {os.waitstatus_to_exitcode(status)}")
     return {"seconds": time.perf_counter() - started, "peak_mb": usage.ru_maxrss / 1024}
 

@@ -1,0 +1,83 @@
+"""The bench of the questions: each over 90 days, beside its raw form, in one process.
+
+``make bench`` runs it over the home that it has just refreshed. Raw is the warehouse's own slim
+copy, so that the ratio says what the summary tables gain, not what a leaner row does.
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+
+from dbmon_pipeline.core.duck import connect, quoted
+from dbmon_pipeline.core.published import Published
+from dbmon_pipeline.core.queries import reading
+from dbmon_pipeline.core.questions import questions
+from dbmon_pipeline.core.ranges import TimeRange
+from dbmon_pipeline.core.settings import Home
+from dbmon_pipeline_tests.benchmarks.raw_questions import RAW
+
+_ASKED = 9
+_ASKED_RAW = 3
+
+
+def measure(home: Home, as_of: datetime) -> dict[str, dict[str, float]]:
+    """Milliseconds per question: the first answer, the median of warm ones, and of the raw form."""
+    figures = {}
+    published = Published(home, keeps_tables=True)
+    with connect() as con:
+        con.execute(f"ATTACH {quoted(home.warehouse)} AS warehouse (READ_ONLY)")
+        con.execute("CREATE VIEW raw AS FROM warehouse.main.executions")
+        for name in questions():
+
+            def ask(name: str = name) -> None:
+                with reading(published, as_of) as reader:
+                    reader.ask(name, TimeRange.QUARTER)
+
+            with reading(published, as_of) as reader:
+                window = reader.window(TimeRange.QUARTER.length, to_the_second=False)
+            bounds = {"since": window.start, "until": window.end}
+
+            def ask_raw(name: str = name, bounds: dict[str, datetime] = bounds) -> None:
+                con.execute(RAW[name], bounds).fetchall()
+
+            first = _milliseconds(ask)
+            warm = statistics.median(_milliseconds(ask) for _ in range(_ASKED))
+            ask_raw()
+            raw = statistics.median(_milliseconds(ask_raw) for _ in range(_ASKED_RAW))
+            figures[name] = {"first_ms": first, "warm_ms": warm, "raw_ms": raw, "ratio": raw / warm}
+    return figures
+
+
+def table(figures: dict[str, dict[str, float]]) -> list[str]:
+    """The figures in lines, and their medians."""
+    lines = [
+        f"{'question over 90d':32}{'first ms':>10}{'warm ms':>10}{'raw ms':>10}{'raw/warm':>10}"
+    ]
+    middle = {
+        key: statistics.median(row[key] for row in figures.values())
+        for key in next(iter(figures.values()))
+    }
+    for name, row in {**figures, "median": middle}.items():
+        lines.append(
+            f"{name:32}{row['first_ms']:10.1f}{row['warm_ms']:10.1f}{row['raw_ms']:10.1f}"
+            f"{row['ratio']:10.1f}"
+        )
+    return lines
+
+
+def _milliseconds(work: Callable[[], None]) -> float:
+    started = time.perf_counter()
+    work()
+    return (time.perf_counter() - started) * 1000
+
+
+if __name__ == "__main__":
+    sys.stdout.write(
+        json.dumps(measure(Home(Path(sys.argv[1])), datetime.fromisoformat(sys.argv[2])))
+    )
