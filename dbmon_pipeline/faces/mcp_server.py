@@ -110,10 +110,17 @@ def _info(question: Question) -> QuestionInfo:
 
 
 class _Data:
-    """Gives each call a reader of one generation; the newest one is kept open between calls."""
+    """Gives each call a reader of one generation; the newest one is kept open between calls.
+
+    Attributes:
+        settings: Whose published data it is, and what a caller may name.
+        touching: Held while a database file is open. A process that closes a file loses every
+            lock that it has on it, so two calls must not look at the same one at once.
+    """
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
+        self.touching = threading.RLock()
         self._opening = threading.Lock()
         self._published: Published | None = None
 
@@ -126,7 +133,10 @@ class _Data:
         """
         if db_path is not None:
             path = self.allowed(db_path)
-            with database_reader(path, self.settings.config, utc_now()) as reader:
+            with (
+                self.touching,
+                database_reader(path, self.settings.config, utc_now()) as reader,
+            ):
                 return ask(reader)
         published = self._current()
         while True:
@@ -212,7 +222,7 @@ def make_server(settings: Settings) -> MCPServer:
     @tool
     def database_status(db_path: DatabasePath = None) -> DatabaseStatus:
         """The health of the database: level, size, counts, rates of the last day, alerts."""
-        with _tool_errors():
+        with _tool_errors(), data.touching:
             try:
                 return data.answer(db_path, lambda reader: status.database_status(reader, config))
             except SourceLockedError:
