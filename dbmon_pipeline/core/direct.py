@@ -6,6 +6,7 @@ by the SELECTs that make the published tables. So the figures are those a refres
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -64,6 +65,10 @@ class Direct:
         window = full_hours(length, end)
         return Window(end - length if to_the_second else window.start, end, from_rows=True)
 
+    def rows_window(self, length: timedelta, end: datetime) -> Window:
+        """The window of a length that ends at an instant: all of its executions can be had."""
+        return self.window(length, end, to_the_second=True)
+
     def workspace(self, window: Window) -> Workspace:
         """A cursor in which summary tables hold the rows of a window.
 
@@ -73,6 +78,10 @@ class Direct:
         self._copy_from(max(window.start, self._history_start))
         cursor = self.con.cursor()
         return Workspace(cursor, lambda tables, _: roll_up_rows(cursor, tables, window))
+
+    def told(self) -> AbstractContextManager[None]:
+        """Nothing to tell: the rows are in memory."""
+        return nullcontext()
 
     def _copy_from(self, start: datetime) -> None:
         """Copy the rows from an instant on, as far as they are not here yet."""
@@ -90,7 +99,7 @@ class Direct:
                 bounds,
             ).fetchall()
         slices = Slices(self.con, self.source, self._redactor)
-        for first, end in slices.cut(hours):
+        for first, end in slices.cut(hours, over_gaps=True):
             with slices.taking(max(first, start), min(end, self._copied_from)):
                 pass
         if slices:

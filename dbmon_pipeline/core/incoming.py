@@ -58,7 +58,10 @@ class Incoming:
         con.execute(f"CREATE OR REPLACE TABLE incoming_ledger ({LEDGER_COLUMNS})")
         expected = sum(hour.source_rows for hour in hours)
         started = told = time.monotonic()
-        for start, end in self._slices.cut([(hour.hour, hour.source_rows) for hour in hours]):
+        sized = [(hour.hour, hour.source_rows) for hour in hours]
+        # At first every hour with rows is among them; later those between have rows that stay.
+        is_first = not con.execute("SELECT 1 FROM hour_ledger LIMIT 1").fetchone()
+        for start, end in self._slices.cut(sized, over_gaps=is_first):
             self._hold(start, min(end, self._as_of))
             if self._slices.rows >= _STORE_ROWS:
                 self._store()
@@ -129,7 +132,9 @@ class Incoming:
             The days that have changed.
         """
         con = self._warehouse.con
-        touched = {hour.date() for hour in hours}
+        # A row may have come into a gap while hours were copied across it.
+        came = con.execute("SELECT DISTINCT CAST(hour AS DATE) FROM incoming_ledger").fetchall()
+        touched = {hour.date() for hour in hours} | {day for (day,) in came}
         if hours:
             bounds = {"hours": hours, "first": hours[0], "end": hours[-1] + HOUR}
             replaced = "IN (SELECT unnest(CAST($hours AS TIMESTAMP[])))"

@@ -87,7 +87,7 @@ class Published:
             NotPublishedError: There is no such table, or a file of it is damaged or gone.
         """
         found = self.query(table, limit=limit)
-        with self._told():
+        with self.told(table):
             return Rows(tuple(c[0] for c in found.description or ()), found.fetchall())
 
     def query(self, table: str, *, limit: int | None = None) -> duckdb.DuckDBPyConnection:
@@ -102,7 +102,7 @@ class Published:
         newest = (
             "" if limit is None else f"ORDER BY {', '.join(f'{c} DESC' for c in key)} LIMIT $limit"
         )
-        with self._told():
+        with self.told(table):
             return self.con.cursor().execute(
                 f"SELECT * FROM (SELECT * FROM read_parquet($files) {newest})"
                 f" ORDER BY {', '.join(key)}",
@@ -120,6 +120,11 @@ class Published:
             return Window(start, end, from_rows=True)
         return full_hours(length, end if end >= as_of else hour_floor(end))
 
+    def rows_window(self, length: timedelta, end: datetime) -> Window:
+        """As much of the window of a length as the published executions reach back."""
+        oldest = self.manifest.as_of - (BY_NAME[_RECENT].window or timedelta())
+        return Window(min(max(end - length, oldest), end), end, from_rows=True)
+
     def workspace(self, window: Window) -> Workspace:
         """A cursor in which summary tables hold the rows of a window.
 
@@ -127,12 +132,12 @@ class Published:
             NotPublishedError: A file is damaged or gone.
         """
         cursor = self.con.cursor()
-        with self._told():
+        with self.told():
             is_kept = self._kept is not None and window.start >= self._kept.since
             shared = self._kept.tables() if self._kept and is_kept else frozenset()
 
         def relate(tables: frozenset[str], all_hours: bool) -> None:
-            with self._told():
+            with self.told():
                 if window.from_rows:
                     whole = ((window.start, window.end),)
                     self._view(cursor, "executions", self._read(_RECENT, whole))
@@ -157,19 +162,25 @@ class Published:
             kept = self._kept.edges(table, window.edges)
         return f"({kept})" if kept else self._read(table, window.edges)
 
-    def unreadable(self, error: duckdb.Error) -> NotPublishedError:
-        """What to say of a file that is damaged or gone."""
-        return NotPublishedError(
-            f"{self.folder} cannot be read ({str(error).splitlines()[0]})",
-            remedy="repeat; if it persists, remove that generation and run dbmon refresh",
-        )
-
     @contextmanager
-    def _told(self) -> Iterator[None]:
+    def told(self, table: str = "") -> Iterator[None]:
+        """Tell what DuckDB says of a file, but not what it says of our SQL.
+
+        Args:
+            table: The table whose files are read, if it is one.
+
+        Raises:
+            NotPublishedError: A file is damaged or gone.
+        """
         try:
             yield
-        except (duckdb.IOException, duckdb.InvalidInputException) as error:
-            raise self.unreadable(error) from error
+        except (duckdb.BinderException, duckdb.CatalogException, duckdb.ParserException):
+            raise
+        except duckdb.Error as error:
+            raise NotPublishedError(
+                f"{self.folder / table} cannot be read ({str(error).splitlines()[0]})",
+                remedy="run dbmon refresh; if it persists, remove that generation first",
+            ) from error
 
     @staticmethod
     def _view(cursor: duckdb.DuckDBPyConnection, name: str, relation: str) -> None:

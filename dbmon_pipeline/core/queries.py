@@ -8,13 +8,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Protocol
-
-import duckdb
 
 from dbmon_pipeline.core.config import MonitoringConfig
 from dbmon_pipeline.core.direct import Direct
@@ -84,7 +82,11 @@ class _Data(Protocol):
 
     def window(self, length: timedelta, end: datetime, *, to_the_second: bool) -> Window: ...
 
+    def rows_window(self, length: timedelta, end: datetime) -> Window: ...
+
     def workspace(self, window: Window) -> Workspace: ...
+
+    def told(self) -> AbstractContextManager[None]: ...
 
 
 @dataclass(frozen=True)
@@ -146,9 +148,10 @@ class Reader:
         """
         asked = question(name)
         asked.check_filters(filters)
-        window = self.window(
-            asked.fixed_range or time_range.length,
-            to_the_second=asked.fixed_range is not None or time_range.is_to_the_second,
+        window = (
+            self._data.rows_window(asked.fixed_range, self.about.as_of)
+            if asked.fixed_range
+            else self.window(time_range.length, to_the_second=time_range.is_to_the_second)
         )
         given = dict.fromkeys(FILTERS) | filters
         bounds = {"since": window.start, "until": window.end}
@@ -200,13 +203,9 @@ class Reader:
         workspace = self._workspaces.get(window)
         if workspace is None:
             workspace = self._workspaces[window] = self._data.workspace(window)
-        try:
+        with self._data.told():
             found = workspace.run(select, values)
             return Rows(tuple(c[0] for c in found.description or ()), found.fetchall())
-        except (duckdb.IOException, duckdb.InvalidInputException) as error:
-            if isinstance(self._data, Published):
-                raise self._data.unreadable(error) from error
-            raise
 
 
 @contextmanager

@@ -14,6 +14,7 @@ import duckdb
 
 from dbmon_pipeline.core.instants import HOUR
 from dbmon_pipeline.core.model import COLUMNS
+from dbmon_pipeline.core.ranges import Part
 from dbmon_pipeline.core.redaction import TEXT_COLUMNS, Redactor
 from dbmon_pipeline.core.source import Source
 
@@ -44,11 +45,13 @@ class Slices:
         self._redactor = redactor
         self._tables: list[str] = []
 
-    def cut(self, hours: list[tuple[datetime, int]]) -> Iterator[tuple[datetime, datetime]]:
-        """Cut hours into runs of adjacent ones, sized by how long the last hold was.
+    def cut(self, hours: list[tuple[datetime, int]], *, over_gaps: bool) -> Iterator[Part]:
+        """Cut hours into runs, sized by how long the last hold was.
 
         Args:
             hours: When each hour begins, in ascending order, and how many rows it has.
+            over_gaps: Whether a run may go on over hours that are not among them, because those
+                have no rows; otherwise it is of adjacent hours.
 
         Yields:
             The window ``[start, end)`` of a slice; it is to be taken before the next one is.
@@ -59,7 +62,7 @@ class Slices:
             last, (start, rows) = first, hours[first]
             while (
                 last + 1 < len(hours)
-                and hours[last + 1][0] - hours[last][0] == HOUR
+                and (over_gaps or hours[last + 1][0] - hours[last][0] == HOUR)
                 and rows + hours[last + 1][1] <= size
             ):
                 last += 1

@@ -1,4 +1,4 @@
-"""Every question answered again in plain Python, straight from the executions of a source.
+"""Made-up executions, and every question about executions answered again in plain Python.
 
 It shares nothing with the product but the names of the columns: no macro, no summary table.
 """
@@ -6,6 +6,7 @@ It shares nothing with the product but the names of the columns: no macro, no su
 from __future__ import annotations
 
 import math
+import random
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
@@ -17,6 +18,8 @@ import numpy as np
 
 Row = dict[str, Any]
 """One execution, by column."""
+
+_TICK = timedelta(microseconds=1)
 
 DIMENSIONS = ("model_tier", "pool_type", "repo", "task_type")
 
@@ -43,6 +46,67 @@ class Span:
 Answering = Callable[[Span], list[tuple[object, ...]]]
 BRUTE_FORCE: dict[str, Answering] = {}
 """What answers a question, by its name: the rows in their order."""
+
+
+def made_up(as_of: datetime, count: int, seed: int) -> list[Row]:
+    """Executions of 100 days, half of them in the last two, and on both sides of every edge."""
+    chance = random.Random(seed)  # noqa: S311
+
+    def some(values: list[object], *, none: float) -> object:
+        return None if chance.random() < none else chance.choice(values)
+
+    busy_hours = [timedelta(hours=chance.randrange(2400)) for _ in range(30)]
+    ages = [
+        timedelta(seconds=chance.uniform(-7200, 3600 * 48))
+        if n % 2
+        else chance.choice(busy_hours) + timedelta(seconds=chance.uniform(0, 3600))
+        for n in range(count)
+    ]
+    for hours in (0, 1, 24, 48, 7 * 24, 30 * 24, 90 * 24):
+        start = as_of - timedelta(hours=hours)
+        edges = (
+            start,
+            start.replace(minute=0, second=0),
+            start.replace(hour=0, minute=0, second=0),
+        )
+        ages += [as_of - edge + tick for edge in edges for tick in (_TICK, timedelta(0), -_TICK)]
+    repos: list[object] = ["a", "a", "a", "b", "b", "c", *(f"org/{n}" for n in range(12))]
+    return [
+        {
+            "task_id": f"{chance.getrandbits(64):x}-{n}",
+            "timestamp": as_of - age,
+            "task_type": some(["fix", "fix", "test", "o'brien \N{SNOWMAN}"], none=0.05),
+            "repo": some(repos, none=0.05),
+            "model_tier": some(["small", "small", "large", "Large"], none=0.05),
+            "pool_type": some(["main", "main", "burst"], none=0.1),
+            "file_count": some([0, 1, 2, 17], none=0.3),
+            "complexity_score": some([*range(-5, 151)], none=0.3),
+            "success": some([True, True, False], none=0.05),
+            "duration_seconds": some(
+                [0.0, -3.5, math.nan, *(chance.lognormvariate(3, 2) for _ in range(20))], none=0.1
+            ),
+            "quality_score": some([*range(40, 101)], none=0.3),
+            "cost_estimate": some([chance.uniform(0, 2)], none=0.4),
+            "actual_cost": some([chance.uniform(0, 2), math.inf, 0.0], none=0.4),
+            "error_type": some([f"Error{n * n // 12}" for n in range(13)], none=0.6),
+            "error_message": some(["late", "x" * 600, "\N{SNOWMAN}" * 700], none=0.4),
+            "user_accepted": some([True, True, False], none=0.5),
+            "user_rating": some([1, 2, 3, 4, 5], none=0.5),
+            "peak_memory_mb": some([0.0, chance.uniform(1, 9000)], none=0.4),
+            "cpu_time_seconds": some([0.0, chance.uniform(0, 99)], none=0.4),
+        }
+        for n, age in enumerate(ages)
+    ]
+
+
+def is_same(have: object, want: object) -> bool:
+    """Whether a value is the expected one, and of its type; a float to 1e-9."""
+    if isinstance(want, float):
+        precision = 0.01 + 1e-9 if isinstance(want, Estimate) else 1e-9
+        return isinstance(have, float) and math.isclose(
+            have, want, rel_tol=precision, abs_tol=1e-12
+        )
+    return type(have) is type(want) and have == want
 
 
 def executions_in(path: Path) -> list[Row]:

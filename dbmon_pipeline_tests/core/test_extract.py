@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from datetime import date, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from dbmon_pipeline.core import extract as extraction_module
+from dbmon_pipeline.core.changes import ChangedHour, changed_hours
 from dbmon_pipeline.core.config import Keep
 from dbmon_pipeline.core.duck import connect
 from dbmon_pipeline.core.errors import RefreshError
@@ -274,3 +277,35 @@ def raw_days(settings: Settings) -> set[date]:
 
 def _without_time() -> dict[str, object]:
     return execution(NOW) | {"timestamp": None}
+
+
+def test_a_sparse_history_is_first_read_in_few_holds(tmp_path: Path) -> None:
+    """Hours without executions do not cut a slice."""
+    settings = settings_for(tmp_path)
+    make_source(settings.source, [execution(NOW - n * timedelta(hours=53)) for n in range(1, 150)])
+    (extraction,) = refresh_core(settings, NOW).extractions
+    assert extraction.rows == 149
+    assert len(extraction.hours) == 149
+    assert len(extraction.holds_ms) < 60
+    assert total(settings) == 149
+
+
+def test_a_row_that_comes_into_a_gap_during_the_first_read_is_rolled_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is copied with the hours around it, though it was not there when they were compared."""
+    settings = settings_for(tmp_path)
+    gap = NOW - timedelta(days=3)
+    around = [NOW - timedelta(days=days) for days in (2, 4)]
+    make_source(settings.source, [execution(moment) for moment in (gap, *around)])
+
+    def compared_before_it_came(*arguments: Any) -> list[ChangedHour]:
+        return [hour for hour in changed_hours(*arguments) if hour.hour.date() != gap.date()]
+
+    monkeypatch.setattr(extraction_module, "changed_hours", compared_before_it_came)
+    (extraction,) = refresh_core(settings, NOW).extractions
+    assert gap.date() in extraction.days
+    monkeypatch.undo()
+    assert total(settings) == 3
+    refresh_core(settings, NOW, Scope.FULL)
+    assert total(settings) == 3
