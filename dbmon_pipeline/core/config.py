@@ -167,37 +167,41 @@ class MonitoringConfig(_Section):
     rules: dict[Measurement, Rule] = {}
 
 
-def load_config(path: Path, *, defaults: Path) -> MonitoringConfig:
-    """Read a rules file over the shipped one, which supplies what it leaves out.
+def load_config(*files: Path) -> MonitoringConfig:
+    """Read rules files, each over those before it, which supply what it leaves out.
 
     Args:
-        path: The rules file.
-        defaults: The shipped rules file.
+        files: The shipped rules file first.
 
     Raises:
-        ConfigError: The file is missing or unreadable, is not YAML, or a value is wrong; the
+        ConfigError: A file is missing or unreadable, is not YAML, or a value is wrong; the
             message names the file, the line and the key.
     """
-    text = _read(path)
-    given = _parse(path, text)
-    base = given if path == defaults else _parse(defaults, _read(defaults))
-    merged = {
-        **base,
-        **{section: values for section, values in given.items() if values is not None},
-    }
+    merged: dict[str, object] = {}
+    config = MonitoringConfig()
+    for path in files:
+        text = _read(path)
+        merged = _over(merged, _parse(path, text))
+        try:
+            config = MonitoringConfig.model_validate(merged)
+        except ValidationError as error:
+            first = error.errors()[0]
+            key = [str(part) for part in first["loc"]]
+            raise ConfigError(
+                f"{path}, line {_line_of(text, key)}, {'.'.join(key)}: {first['msg']}",
+                remedy="correct that value",
+            ) from None
+    return config
+
+
+def _over(base: dict[str, object], given: dict[str, object]) -> dict[str, object]:
+    """The sections of one file over those of another; rules are merged limit by limit."""
+    merged = base | {section: values for section, values in given.items() if values is not None}
     for section, values in given.items():
         fallback = base.get(section)
         if isinstance(values, dict) and isinstance(fallback, dict):
             merged[section] = _merged(fallback, values) if section == "rules" else fallback | values
-    try:
-        return MonitoringConfig.model_validate(merged)
-    except ValidationError as error:
-        first = error.errors()[0]
-        key = [str(part) for part in first["loc"]]
-        raise ConfigError(
-            f"{path}, line {_line_of(text, key)}, {'.'.join(key)}: {first['msg']}",
-            remedy="correct that value",
-        ) from None
+    return merged
 
 
 def _merged(base: dict[str, object], given: dict[str, object]) -> dict[str, object]:
@@ -216,7 +220,8 @@ def _read(path: Path) -> str:
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(
             f"the rules file {path} cannot be read ({error})",
-            remedy="name a readable YAML file in DBMON_CONFIG, or unset it for the shipped one",
+            remedy="name a readable YAML file with --thresholds or in DBMON_CONFIG, or none for the"
+            " shipped one",
         ) from None
 
 

@@ -37,7 +37,7 @@ def pasteable(
             f"CREATE OR REPLACE TEMP VIEW {table} AS FROM read_parquet({quoted(pattern)});"
         )
     macros = macros_used(question.select).values()
-    lines += [f"CREATE OR REPLACE TEMP MACRO {macro.rstrip(';')};" for macro in macros]
+    lines += [f"CREATE OR REPLACE TEMP MACRO {macro};" for macro in macros]
     values = {
         "since": f"TIMESTAMP '{window.start}'",
         "until": f"TIMESTAMP '{window.end}'",

@@ -114,7 +114,7 @@ def _macros() -> dict[str, str]:
         for statement in duckdb.extract_statements(sql("macros", file)):
             name = re.search(r"CREATE MACRO (\w+)", statement.query)
             if name:
-                found[name[1]] = statement.query[name.start(1) :]
+                found[name[1]] = statement.query[name.start(1) :].partition(";")[0]
     return found
 
 

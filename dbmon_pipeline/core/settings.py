@@ -72,18 +72,29 @@ class Settings:
         source: Path | None = None,
         home: Path | None = None,
         environ: Mapping[str, str] = os.environ,
+        *,
+        rules: Path | None = None,
     ) -> Settings:
         """Settings from arguments, then ``DBMON_SOURCE/HOME/CONFIG``, then the defaults.
+
+        Args:
+            source: The learning database.
+            home: The working folder.
+            environ: Where the variables are.
+            rules: A rules file over all others.
 
         Raises:
             ConfigError: The rules file is missing or wrong.
         """
-        defaults = shipped("config", "monitoring.yaml")
-        config = environ.get("DBMON_CONFIG")
+        files = [shipped("config", "monitoring.yaml")]
+        if named := environ.get("DBMON_CONFIG"):
+            files.append(Path(named))
+        if rules:
+            files.append(rules)
         return cls(
             source=_absolute(source or Path(environ.get("DBMON_SOURCE") or "data/learning.db")),
             home=Home(_absolute(home or Path(environ.get("DBMON_HOME") or ".dbmon"))),
-            config=load_config(Path(config) if config else defaults, defaults=defaults),
+            config=load_config(*files),
         )
 
 

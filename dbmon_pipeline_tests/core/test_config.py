@@ -19,7 +19,7 @@ def load(tmp_path: Path, text: str | bytes) -> MonitoringConfig:
     """Read a rules file of this text."""
     path = tmp_path / "rules.yaml"
     path.write_bytes(text if isinstance(text, bytes) else text.encode())
-    return load_config(path, defaults=DEFAULTS)
+    return load_config(DEFAULTS, path)
 
 
 def refusal(tmp_path: Path, text: str | bytes) -> str:
@@ -34,7 +34,7 @@ def refusal(tmp_path: Path, text: str | bytes) -> str:
 
 def test_the_shipped_file_says_what_the_code_defaults_to() -> None:
     """So that no limit has two values; the patterns and the rules live in the file alone."""
-    config = load_config(DEFAULTS, defaults=DEFAULTS)
+    config = load_config(DEFAULTS)
     assert config.redaction.patterns
     assert config.rules
     in_the_file = {"redaction": MonitoringConfig().redaction, "rules": {}}
@@ -44,7 +44,7 @@ def test_the_shipped_file_says_what_the_code_defaults_to() -> None:
 @pytest.mark.parametrize("text", ["", "# nothing\n", "keep:\n  # generations: 7\n", "keep: {}\n"])
 def test_what_is_left_out_has_the_shipped_value(tmp_path: Path, text: str) -> None:
     """Down to nothing at all."""
-    assert load(tmp_path, text) == load_config(DEFAULTS, defaults=DEFAULTS)
+    assert load(tmp_path, text) == load_config(DEFAULTS)
 
 
 def test_a_value_changes_nothing_beside_it(tmp_path: Path) -> None:
@@ -53,12 +53,12 @@ def test_a_value_changes_nothing_beside_it(tmp_path: Path) -> None:
     assert config.keep.generations == 7
     assert config.history_start == date(2025, 6, 1)
     assert config.keep.executions_days == 90
-    assert config.redaction == load_config(DEFAULTS, defaults=DEFAULTS).redaction
+    assert config.redaction == load_config(DEFAULTS).redaction
 
 
 def test_one_limit_changes_nothing_beside_it(tmp_path: Path) -> None:
     """A thresholds file may hold a single number."""
-    shipped_rules = load_config(DEFAULTS, defaults=DEFAULTS).rules
+    shipped_rules = load_config(DEFAULTS).rules
     rules = load(tmp_path, "rules: {success_rate: {below: {warning: 0.9}}}").rules
     assert rules.keys() == shipped_rules.keys()
     assert rules["success_rate"].limits == Limits(warning=0.9, critical=0.7)
@@ -140,6 +140,17 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
     path = tmp_path / "missing.yaml"
     with pytest.raises(ConfigError, match=r"missing\.yaml cannot be read .* in DBMON_CONFIG, or"):
         Settings.load(environ={"DBMON_CONFIG": str(path)})
+
+
+def test_a_thresholds_file_lies_over_the_rules_file(tmp_path: Path) -> None:
+    """And that over the shipped one."""
+    rules, thresholds = tmp_path / "rules.yaml", tmp_path / "thresholds.yaml"
+    rules.write_text("rules: {database_size: {above: {warning: 1}}}\nkeep: {generations: 5}\n")
+    thresholds.write_text("rules: {error_rate: {above: {warning: 0.2}}}\n")
+    config = Settings.load(environ={"DBMON_CONFIG": str(rules)}, rules=thresholds).config
+    assert config.keep.generations == 5
+    assert config.rules["database_size"].limits == Limits(warning=1, critical=1000)
+    assert config.rules["error_rate"].limits == Limits(warning=0.2, critical=0.25)
 
 
 def test_settings_come_from_arguments_then_the_environment(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import typer
 
 from dbmon_pipeline.core.errors import DbmonError
 from dbmon_pipeline.faces.cli import ask, make, refresh, serve, status, tables
-from dbmon_pipeline.faces.cli.output import ExitCode, say
+from dbmon_pipeline.faces.cli.output import ExitCode, is_interrupt, say
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -43,7 +43,8 @@ def main() -> None:
     try:
         result = app(standalone_mode=False)
     except typer.TyperException as error:
-        if text := " ".join(error.format_message().split()).rstrip("."):  # else the help is shown
+        text = " ".join(error.format_message().replace("Value error, ", "").split()).rstrip(".")
+        if text:  # else the help is shown
             say(f"dbmon: {text}: see 'dbmon --help'")
         sys.exit(ExitCode.UNKNOWN)
     except DbmonError as error:
@@ -52,6 +53,9 @@ def main() -> None:
     except (KeyboardInterrupt, typer.Abort):
         result = ExitCode.INTERRUPTED
     except Exception as error:
+        if isinstance(error, RuntimeError) and is_interrupt(error):
+            say("dbmon: interrupted; what was published stays")
+            sys.exit(ExitCode.INTERRUPTED)
         if os.environ.get("DBMON_DEBUG"):
             raise
         text = " ".join(f"{type(error).__name__} {error}".split())[:300]

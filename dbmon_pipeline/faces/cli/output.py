@@ -10,7 +10,7 @@ import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import date, datetime
 from enum import IntEnum, StrEnum
 
 from dbmon_pipeline.core.rows import Rows, plain
@@ -42,17 +42,31 @@ def say(line: str) -> None:
     sys.stderr.write(f"{line}\n")
 
 
-def put(line: str) -> None:
-    """Print a line of what was asked for, on stdout."""
-    sys.stdout.write(f"{line}\n")
+def put(text: str) -> None:
+    """Print what was asked for, one line or several, on stdout."""
+    with _as_far_as_read():
+        sys.stdout.write(f"{text}\n")
+        sys.stdout.flush()
 
 
 def put_rows(rows: Rows, form: Format) -> None:
     """Print rows: a table for people, JSON or CSV for programs."""
-    try:
+    with _as_far_as_read():
         _put_rows(rows, form)
         sys.stdout.flush()
-    except BrokenPipeError:  # the reader has seen enough, as in `dbmon show ... | head`
+
+
+def is_interrupt(error: RuntimeError) -> bool:
+    """Whether DuckDB says in its own words that a signal has interrupted a query."""
+    return str(error) == "Query interrupted"
+
+
+@contextmanager
+def _as_far_as_read() -> Iterator[None]:
+    """Let the reader have seen enough, as in ``dbmon show ... | head``."""
+    try:
+        yield
+    except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
@@ -65,8 +79,7 @@ def _put_rows(rows: Rows, form: Format) -> None:
             writer.writerow(rows.columns)
             writer.writerows([[plain(value) for value in row] for row in rows.rows])
         case Format.TABLE:
-            for line in table_lines(rows):
-                put(line)
+            put("\n".join(table_lines(rows)))
 
 
 def table_lines(rows: Rows, indent: int = 0) -> list[str]:
@@ -84,7 +97,14 @@ def table_lines(rows: Rows, indent: int = 0) -> list[str]:
     ]
     if sys.stdout.isatty():
         room = shutil.get_terminal_size().columns - indent
-        _narrow(widths, numeric, room)
+        if len(rows.rows) == 1 and sum(widths) + 2 * len(widths) > room:
+            name_width = max(map(len, rows.columns))
+            return [f"{name.ljust(name_width)}  {cell}" for name, cell in zip(*cells, strict=True)]
+        _narrow(
+            widths,
+            [is_number or _has_instants(rows, i) for i, is_number in enumerate(numeric)],
+            room,
+        )
     return [
         "  ".join(
             _cut(cell, width).rjust(width) if is_number else _cut(cell, width).ljust(width)
@@ -94,10 +114,14 @@ def table_lines(rows: Rows, indent: int = 0) -> list[str]:
     ]
 
 
-def _narrow(widths: list[int], numeric: list[bool], room: int) -> None:
+def _has_instants(rows: Rows, column: int) -> bool:
+    return any(isinstance(row[column], date) for row in rows.rows)
+
+
+def _narrow(widths: list[int], fixed: list[bool], room: int) -> None:
     """Take from the widest texts until the columns fit into the room, or all are short."""
     while sum(widths) + 2 * (len(widths) - 1) > room:
-        texts = [i for i, is_number in enumerate(numeric) if not is_number]
+        texts = [i for i, is_fixed in enumerate(fixed) if not is_fixed]
         widest = max(texts, key=lambda i: widths[i], default=None)
         if widest is None or widths[widest] <= _NARROWEST_TEXT:
             return

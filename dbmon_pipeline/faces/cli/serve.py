@@ -23,11 +23,14 @@ def mcp(
 ) -> None:
     """Serve the status, the reports and the questions to agents (MCP)."""
     settings = Settings.load(source, home)
-    from dbmon_pipeline.faces.mcp_server import make_server, serve_http
+    from dbmon_pipeline.faces.mcp_server import check_address, make_server, serve_http
 
     server = make_server(settings)
     if not http:
         server.run("stdio")
         return
-    say(f"http://{host}:{port}/mcp on home {settings.home.path}; Ctrl-C ends it")
-    serve_http(server, settings, host, port, os.environ.get("DBMON_MCP_TOKEN", ""))
+    token = os.environ.get("DBMON_MCP_TOKEN", "")
+    check_address(host, port, token)
+    shown = f"[{host}]" if ":" in host else host
+    say(f"http://{shown}:{port}/mcp on home {settings.home.path}; Ctrl-C ends it")
+    serve_http(server, settings, host, port, token)

@@ -1,8 +1,10 @@
 """``dbmon status``: the health check, for people, cron, monitoring plugins and scrapers."""
 
 import json
+import os
 import signal
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,7 +16,6 @@ from typing import Annotated
 
 import typer
 
-from dbmon_pipeline.core.config import MonitoringConfig, load_config
 from dbmon_pipeline.core.errors import (
     DbmonError,
     NotPublishedError,
@@ -22,7 +23,6 @@ from dbmon_pipeline.core.errors import (
     SourceLockedError,
     TimeoutExceededError,
 )
-from dbmon_pipeline.core.files import shipped
 from dbmon_pipeline.core.health import look_at
 from dbmon_pipeline.core.instants import parse_as_of
 from dbmon_pipeline.core.queries import Reader, opened_reader
@@ -38,8 +38,9 @@ from dbmon_pipeline.core.status import (
 )
 from dbmon_pipeline.faces.cli import status_text
 from dbmon_pipeline.faces.cli.options import AsOfOption, DatabaseOption, HomeOption, RangeOption
-from dbmon_pipeline.faces.cli.output import ExitCode, Format, put, put_rows, say
+from dbmon_pipeline.faces.cli.output import ExitCode, Format, is_interrupt, put, put_rows, say
 
+_GRACE_SECONDS = 1.0
 _CLEAR = "\x1b[H\x1b[2J"
 
 
@@ -121,10 +122,7 @@ def status(
     Exits with 0 if all is well, 1 on a warning, 2 on an error or what is critical, and 3 if it
     cannot tell.
     """
-    settings = Settings.load(home=home)
-    config = settings.config
-    if thresholds:
-        config = load_config(thresholds, defaults=shipped("config", "monitoring.yaml"))
+    settings = Settings.load(home=home, rules=thresholds)
     if stats and metric:
         raise typer.BadParameter("give either --stats or --metric")
     if (stats or metric) and format in (StatusFormat.NAGIOS, StatusFormat.PROMETHEUS):
@@ -138,29 +136,33 @@ def status(
     def look(at: datetime, *, on_one_line: bool = False) -> int:
         with _within(timeout):
             if stats or metric:
-                with opened_reader(settings.home, config, at, db) as reader:
+                with opened_reader(settings.home, settings.config, at, db) as reader:
                     _put_report(reader, metric, time_range, format, on_one_line=on_one_line)
                 return ExitCode.OK
-            found = _status(settings, config, at, db)
+            found = _status(settings, at, db)
         _put_status(found, format, alert=alert, on_one_line=on_one_line)
         return _EXIT[found.status]
 
     if not watch:
-        return look(instant)
+        try:
+            return look(instant)
+        except DbmonError as error:
+            if format is not StatusFormat.NAGIOS:
+                raise
+            put(f"DBMON UNKNOWN - {error}".replace("|", "/"))
+            return ExitCode.UNKNOWN
     return _watch(lambda: look(parse_as_of(as_of), on_one_line=not is_terminal), interval)
 
 
-def _status(
-    settings: Settings, config: MonitoringConfig, at: datetime, db: Path | None
-) -> DatabaseStatus:
+def _status(settings: Settings, at: datetime, db: Path | None) -> DatabaseStatus:
     """The status, also of a database that cannot be read."""
     try:
-        with opened_reader(settings.home, config, at, db) as reader:
-            return database_status(reader, config)
+        with opened_reader(settings.home, settings.config, at, db) as reader:
+            return database_status(reader, settings.config)
     except SourceLockedError:
         raise
     except SourceError as error:
-        return unreadable_status(db or settings.source, at, error)
+        return unreadable_status(db.absolute() if db else settings.source, at, error)
     except NotPublishedError:
         if problem := look_at(settings.source).problem:
             return unreadable_status(settings.source, at, problem)
@@ -178,7 +180,7 @@ def _put_status(
         case StatusFormat.NAGIOS:
             put(status_text.nagios(found))
         case StatusFormat.PROMETHEUS:
-            sys.stdout.write(status_text.prometheus(found))
+            put(status_text.prometheus(found).rstrip("\n"))
         case StatusFormat.TEXT:
             put(status_text.text(found, alert=alert, colour=status_text.has_colour(sys.stdout)))
 
@@ -231,30 +233,50 @@ def _watch(look: Callable[[], int], interval: float) -> int:
                 look()
             except DbmonError as error:
                 say(f"dbmon: {error}")
-            sys.stdout.flush()
             time.sleep(interval)
-    except (KeyboardInterrupt, BrokenPipeError):
+    except KeyboardInterrupt:
         return ExitCode.OK
+    except RuntimeError as error:
+        if is_interrupt(error):
+            return ExitCode.OK
+        raise
 
 
 @contextmanager
 def _within(seconds: float | None) -> Iterator[None]:
     """Give up a block after some seconds.
 
+    A long query may not notice the alarm; then the process ends, a moment later.
+
     Raises:
         TimeoutExceededError: It took longer.
     """
+    if seconds is None:
+        yield
+        return
+    late = TimeoutExceededError(
+        f"there is no answer after {seconds:g} seconds",
+        remedy="give more with --timeout, or look at dbmon tables",
+    )
 
     def give_up(signum: int, frame: FrameType | None) -> None:  # noqa: ARG001
-        raise TimeoutExceededError(
-            f"there is no answer after {seconds:g} seconds",
-            remedy="give more with --timeout, or look at dbmon tables",
-        )
+        raise late
 
+    def end() -> None:
+        say(f"dbmon: {late}")
+        sys.stderr.flush()
+        os._exit(ExitCode.UNKNOWN)
+
+    last_resort = threading.Timer(seconds + _GRACE_SECONDS, end)
+    last_resort.daemon = True
     before = signal.signal(signal.SIGALRM, give_up)
-    signal.setitimer(signal.ITIMER_REAL, seconds or 0)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    last_resort.start()
     try:
         yield
+    except RuntimeError as error:
+        raise (late if is_interrupt(error) else error) from None
     finally:
+        last_resort.cancel()
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)

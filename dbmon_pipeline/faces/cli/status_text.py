@@ -17,6 +17,8 @@ from dbmon_pipeline.faces.cli.output import Format, put, put_rows, table_lines
 
 _COLOURS = {Level.OK: "32", Level.WARNING: "33", Level.ERROR: "31", Level.CRITICAL: "1;31"}
 _UNKNOWN = "-"
+_UNITS = {"source_freshness": "s", "database_size": "MB"}
+"""Units of performance data, where they are not counts or rates."""
 
 
 def has_colour(stream: TextIO) -> bool:
@@ -89,10 +91,16 @@ def _performance_data(rule: JudgedRule) -> str:
         rule.warning is not None and rule.critical is not None and rule.critical < rule.warning
     ) or rule.direction == "below"
     limits = (
-        "" if limit is None else f"{limit:g}:" if is_low_bad else f"{limit:g}"
+        "" if limit is None else f"{_decimal(limit)}:" if is_low_bad else _decimal(limit)
         for limit in (rule.warning, rule.critical)
     )
-    return f"{rule.rule}={rule.value:g};{';'.join(limits)}"
+    unit = _UNITS.get(rule.rule, "")
+    return f"{rule.rule}={_decimal(rule.value or 0)}{unit};{';'.join(limits)}"
+
+
+def _decimal(value: float) -> str:
+    """A number without an exponent, which monitoring plugins do not know."""
+    return f"{value:.6f}".rstrip("0").rstrip(".")
 
 
 def prometheus(status: DatabaseStatus) -> str:
