@@ -6,17 +6,13 @@ import csv
 import json
 import logging
 import os
-import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import date, datetime
 from enum import IntEnum, StrEnum
 
 from dbmon_pipeline.core.rows import Rows, plain
-
-_WIDEST_CELL = 40
-_NARROWEST_TEXT = 8
+from dbmon_pipeline.faces.cli.tabular import table_lines
 
 
 class ExitCode(IntEnum):
@@ -80,71 +76,6 @@ def _put_rows(rows: Rows, form: Format) -> None:
             writer.writerows([[plain(value) for value in row] for row in rows.rows])
         case Format.TABLE:
             put("\n".join(table_lines(rows)))
-
-
-def table_lines(rows: Rows, indent: int = 0) -> list[str]:
-    """A table for people; on a terminal its texts are cut until it fits.
-
-    Args:
-        rows: The rows.
-        indent: Columns of the terminal that it leaves free.
-    """
-    cells = [rows.columns, *(tuple(_cell(value) for value in row) for row in rows.rows)]
-    widths = [max(len(row[column]) for row in cells) for column in range(len(rows.columns))]
-    numeric = [
-        all(isinstance(row[column], int | float | None) for row in rows.rows)
-        for column in range(len(rows.columns))
-    ]
-    if sys.stdout.isatty():
-        room = shutil.get_terminal_size().columns - indent
-        if len(rows.rows) == 1 and sum(widths) + 2 * len(widths) > room:
-            name_width = max(map(len, rows.columns))
-            return [f"{name.ljust(name_width)}  {cell}" for name, cell in zip(*cells, strict=True)]
-        _narrow(
-            widths,
-            [is_number or _has_instants(rows, i) for i, is_number in enumerate(numeric)],
-            room,
-        )
-    return [
-        "  ".join(
-            _cut(cell, width).rjust(width) if is_number else _cut(cell, width).ljust(width)
-            for cell, width, is_number in zip(row, widths, numeric, strict=True)
-        ).rstrip()
-        for row in cells
-    ]
-
-
-def _has_instants(rows: Rows, column: int) -> bool:
-    return any(isinstance(row[column], date) for row in rows.rows)
-
-
-def _narrow(widths: list[int], fixed: list[bool], room: int) -> None:
-    """Take from the widest texts until the columns fit into the room, or all are short."""
-    while sum(widths) + 2 * (len(widths) - 1) > room:
-        texts = [i for i, is_fixed in enumerate(fixed) if not is_fixed]
-        widest = max(texts, key=lambda i: widths[i], default=None)
-        if widest is None or widths[widest] <= _NARROWEST_TEXT:
-            return
-        widths[widest] -= 1
-
-
-def _cut(text: str, width: int) -> str:
-    return text if len(text) <= width else f"{text[: width - 1]}…"
-
-
-def _cell(value: object) -> str:
-    """A value for a person: short, on one line, and without control characters."""
-    match value:
-        case None:
-            return "-"
-        case bool():
-            return "yes" if value else "no"
-        case float():
-            return f"{value:,.4g}" if abs(value) < 1 else f"{value:,.2f}"
-        case datetime():
-            return value.isoformat(sep=" ", timespec="seconds")
-    text = "".join(c if c.isprintable() else " " for c in str(value))
-    return _cut(text, _WIDEST_CELL)
 
 
 @contextmanager

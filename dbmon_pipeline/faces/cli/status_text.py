@@ -13,7 +13,8 @@ from dbmon_pipeline.core.status import (
     Level,
     PerformanceMetrics,
 )
-from dbmon_pipeline.faces.cli.output import Format, put, put_rows, table_lines
+from dbmon_pipeline.faces.cli.output import Format, put, put_rows
+from dbmon_pipeline.faces.cli.tabular import table_lines
 
 _COLOURS = {Level.OK: "32", Level.WARNING: "33", Level.ERROR: "31", Level.CRITICAL: "1;31"}
 _UNKNOWN = "-"
