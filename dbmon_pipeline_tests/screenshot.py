@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-_SIZE = "1800,1650"
+_SIZE = "1800,2250"
 _GROUPS = ",".join(
     f"global@global:{group}" for group in ("source", "warehouse", "summaries", "published")
 )

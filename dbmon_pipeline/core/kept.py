@@ -64,9 +64,9 @@ class KeptTables:
         """
         rows = f"SELECT * FROM {self._read(name, ((self.since, datetime.max),))}"
         if not BY_NAME[name].kept_in_memory:
-            self._con.execute(f"CREATE VIEW {name} AS {rows}")
+            self._con.execute(f"CREATE OR REPLACE VIEW {name} AS {rows}")
         elif "metric" not in BY_NAME[name].key:
-            self._con.execute(f"CREATE TABLE {name} AS {rows}")
+            self._con.execute(f"CREATE OR REPLACE TABLE {name} AS {rows}")
         else:
             metrics = [
                 row[0]
@@ -74,7 +74,7 @@ class KeptTables:
             ]
             for number, metric in enumerate(metrics):
                 self._con.execute(
-                    f"CREATE TABLE {name}_{number} AS"
+                    f"CREATE OR REPLACE TABLE {name}_{number} AS"
                     f" SELECT * EXCLUDE (metric) FROM ({rows}) WHERE metric = $metric",
                     {"metric": metric},
                 )
@@ -82,7 +82,9 @@ class KeptTables:
                 f"SELECT *, {quoted(metric)} AS metric FROM {name}_{number}"
                 for number, metric in enumerate(metrics)
             ]
-            self._con.execute(f"CREATE VIEW {name} AS {' UNION ALL '.join(parts) or rows}")
+            self._con.execute(
+                f"CREATE OR REPLACE VIEW {name} AS {' UNION ALL '.join(parts) or rows}"
+            )
 
     def edges(self, table: str, parts: tuple[Part, ...]) -> str | None:
         """SQL for what an hourly table holds of some stretches, each within one day.

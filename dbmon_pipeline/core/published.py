@@ -144,10 +144,8 @@ class Published:
                     roll_up_rows(cursor, tables, window)
                     return
                 for table in tables - shared:
-                    if all_hours and shared:
-                        cursor.execute(
-                            f"DROP VIEW IF EXISTS temp.{table}"
-                        )  # The shared one has all.
+                    if all_hours and shared:  # Then the table that all cursors see has them.
+                        cursor.execute(f"DROP VIEW IF EXISTS temp.{table}")
                     else:
                         self._view(cursor, table, self._select(table, window, all_hours=all_hours))
 

@@ -62,7 +62,7 @@ class Workspace:
 def create_macros(con: duckdb.DuckDBPyConnection) -> None:
     """Make all macros, for every cursor; all summary tables must be there."""
     for statement in _macros().values():
-        con.execute(f"CREATE MACRO {statement}")
+        con.execute(f"CREATE OR REPLACE MACRO {statement}")
 
 
 @cache

@@ -23,7 +23,8 @@ def mcp(
 ) -> None:
     """Serve the status, the reports and the questions to agents (MCP)."""
     settings = Settings.load(source, home)
-    from dbmon_pipeline.faces.mcp_server import check_address, make_server, serve_http
+    from dbmon_pipeline.faces.mcp_http import check_address, serve_http
+    from dbmon_pipeline.faces.mcp_server import make_server
 
     server = make_server(settings)
     if not http:
