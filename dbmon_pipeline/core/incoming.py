@@ -123,6 +123,9 @@ class Incoming:
                 """
             )
         self.rows += self._slices.rows
+        if self._slices.rows >= _STORE_ROWS:
+            # Else all that was stored waits in memory for the checkpoint at the end.
+            con.execute("CHECKPOINT")
         self._slices.forget()
 
     def take_effect(self, hours: list[datetime]) -> set[date]:
