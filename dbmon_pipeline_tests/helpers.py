@@ -13,6 +13,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
+import msgspec
+
 from dbmon_pipeline.core.duck import connect
 from dbmon_pipeline.core.extract import Extraction, extract, kept_from
 from dbmon_pipeline.core.files import sql
@@ -113,7 +115,7 @@ wait()
 def settings_for(folder: Path, **config: object) -> Settings:
     """Settings with the source ``learning.db`` and the home ``home`` in a folder."""
     shipped = Settings.load(folder / "learning.db", folder / "home", environ={})
-    return replace(shipped, config=shipped.config.model_copy(update=config))
+    return replace(shipped, config=msgspec.structs.replace(shipped.config, **config))
 
 
 @dataclass(frozen=True)

@@ -70,3 +70,11 @@ class TimeoutExceededError(DbmonError):
 
 class LoadError(DbmonError):
     """A file of executions cannot be loaded."""
+
+
+class IncidentError(DbmonError):
+    """The incident store cannot be used, or has no such incident or silence."""
+
+
+class NotificationError(DbmonError):
+    """A target could not be told; it will be tried again."""

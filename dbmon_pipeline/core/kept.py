@@ -1,112 +1,103 @@
-"""Tables of a generation that a long-lived reader keeps in memory, for answers in milliseconds.
+"""What a long-lived reader keeps in memory of its generation, for answers in milliseconds.
 
-The small ones are kept for all ranges; of the hourly ones the days at the edges of the ranges that
-were asked about. Everything is read once; a generation does not change.
+The cells of each window that was asked about are read once; after that a question costs neither a
+file nor the planning of how to read it. A generation does not change.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
-from datetime import date, datetime
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
 
 import duckdb
 
-from dbmon_pipeline.core.duck import quoted
-from dbmon_pipeline.core.instants import DAY, day_start
-from dbmon_pipeline.core.ranges import Part, TimeRange
-from dbmon_pipeline.core.relations import create_macros
-from dbmon_pipeline.core.rollups import BY_NAME
+from dbmon_pipeline.core.questions import FILTERS
+from dbmon_pipeline.core.ranges import Window
+from dbmon_pipeline.core.relations import Workspace
 
-_REACH = TimeRange.QUARTER.length + DAY
-_MOST_DAYS = 100
-"""Days at edges that are kept of all tables together; there are eight for each hour of asking."""
+_MOST_WINDOWS = 24
+"""Windows of long ranges change with the hour; three of them are asked about at any time."""
 
 
-class KeptTables:
-    """The tables in memory."""
+_ROWS = "memory.main.kept_executions"
 
-    def __init__(
-        self,
-        con: duckdb.DuckDBPyConnection,
-        read: Callable[[str, tuple[Part, ...]], str],
-        as_of: datetime,
-    ) -> None:
+Prepare = Callable[[Window, Callable[[str], str] | None], Workspace]
+"""Makes a workspace for a window; its macros over cells read the tables that the function names."""
+
+
+class Kept:
+    """Tables that all cursors of an instance see: the cells of windows, and the latest rows."""
+
+    def __init__(self, con: duckdb.DuckDBPyConnection, rows: str, prepare: Prepare) -> None:
         """Nothing is read yet.
 
         Args:
-            con: The instance whose memory they are kept in.
-            read: SQL that reads a table's rows of some stretches of time, and perhaps more.
-            as_of: The generation's instant.
+            con: The instance.
+            rows: SQL that reads the published executions.
+            prepare: Makes a workspace of the instance.
         """
-        self.since = as_of - _REACH
         self._con = con
-        self._read = read
-        self._tables: frozenset[str] = frozenset()
-        self._days: dict[tuple[str, date], str] = {}
+        self._rows = rows
+        self._has_rows = False
+        self._prepare = prepare
+        self._numbers: dict[Window, int] = {}
+        self._tables: dict[tuple[Window, str], str] = {}
+        self._idle: dict[Window, list[Workspace]] = {}
         self._reading = threading.Lock()
 
-    def tables(self) -> frozenset[str]:
-        """The small tables, which all cursors see since :attr:`since`, as they see the macros."""
+    def has_room(self, window: Window) -> bool:
+        """Whether a window is kept, or may be: a reader that outlives its data keeps no more."""
         with self._reading:
-            if not self._tables:
-                for name in BY_NAME:
-                    self._keep(name)
-                create_macros(self._con)
-                self._tables = frozenset(r.name for r in BY_NAME.values() if r.kept_in_memory)
-        return self._tables
+            if len(self._numbers) < _MOST_WINDOWS:
+                self._numbers.setdefault(window, len(self._numbers))
+            return window in self._numbers
 
-    def _keep(self, name: str) -> None:
-        """Read a table if it is small; show its files if it is not.
+    @contextmanager
+    def workspace(self, window: Window) -> Iterator[Workspace]:
+        """A workspace for a window that is kept, for one caller at a time."""
+        idle = self._idle.setdefault(window, [])
+        try:
+            workspace = idle.pop()
+        except IndexError:
+            workspace = self._prepare(window, partial(self._cells, window))
+        try:
+            yield workspace
+        finally:
+            idle.append(workspace)
 
-        Each metric of a distribution has a table of its own: to compare the name of the metric for
-        every row would take longer than to count.
-        """
-        rows = f"SELECT * FROM {self._read(name, ((self.since, datetime.max),))}"
-        if not BY_NAME[name].kept_in_memory:
-            self._con.execute(f"CREATE OR REPLACE VIEW {name} AS {rows}")
-        elif "metric" not in BY_NAME[name].key:
-            self._con.execute(f"CREATE OR REPLACE TABLE {name} AS {rows}")
-        else:
-            metrics = [
-                row[0]
-                for row in self._con.execute(f"SELECT DISTINCT metric FROM ({rows})").fetchall()
-            ]
-            for number, metric in enumerate(metrics):
-                self._con.execute(
-                    f"CREATE OR REPLACE TABLE {name}_{number} AS"
-                    f" SELECT * EXCLUDE (metric) FROM ({rows}) WHERE metric = $metric",
-                    {"metric": metric},
-                )
-            parts = [
-                f"SELECT *, {quoted(metric)} AS metric FROM {name}_{number}"
-                for number, metric in enumerate(metrics)
-            ]
-            self._con.execute(
-                f"CREATE OR REPLACE VIEW {name} AS {' UNION ALL '.join(parts) or rows}"
-            )
-
-    def edges(self, table: str, parts: tuple[Part, ...]) -> str | None:
-        """SQL for what an hourly table holds of some stretches, each within one day.
-
-        Returns:
-            None if too much is kept already.
-        """
-        days = [start.date() for start, _ in parts]
+    def rows(self) -> str:
+        """The table of the published executions."""
         with self._reading:
-            for day in days:
-                if (table, day) in self._days:
-                    continue
-                if len(self._days) >= _MOST_DAYS:
-                    return None
-                start = day_start(day)
-                name = f"memory.main.{table}_{day:%Y%m%d}"
-                read = self._read(table, ((start, start + DAY),))
-                self._con.execute(
-                    f"CREATE TABLE {name} AS SELECT * FROM {read}"
-                    " WHERE hour >= $start AND hour < $end",
-                    {"start": start, "end": start + DAY},
-                )
-                self._days[table, day] = name
-            names = [self._days[table, day] for day in dict.fromkeys(days)]
-        return " UNION ALL ".join(f"SELECT * FROM {name}" for name in names)
+            if not self._has_rows:
+                self._con.execute(f"CREATE OR REPLACE TABLE {_ROWS} AS FROM {self._rows}")
+                self._has_rows = True
+        return _ROWS
+
+    def _cells(self, window: Window, macro: str) -> str:
+        """The table that holds what a macro of ``sql/macros/cells.sql`` says of a window."""
+        with self._reading:
+            if (window, macro) not in self._tables:
+                table = f"memory.main.{macro}_{self._numbers[window]}"
+                with self._prepare(window, None) as workspace:
+                    workspace.run(
+                        f"CREATE TEMP TABLE cells AS FROM {macro}($since, $until)",
+                        {"since": window.start, "until": window.end},
+                    )
+                    _keep_cells(workspace.cursor, table)
+                self._tables[window, macro] = table
+            return self._tables[window, macro]
+
+
+def _keep_cells(cursor: duckdb.DuckDBPyConnection, table: str) -> None:
+    """Make a table of ``cells``; to group by a dimension's number is faster than by its name."""
+    columns = [column for column, *_ in cursor.execute("FROM cells LIMIT 0").description or ()]
+    numbered = [column for column in columns if column in FILTERS]
+    for column in numbered:
+        cursor.execute(
+            f"CREATE OR REPLACE TYPE {table}_{column} AS"
+            f" ENUM (SELECT DISTINCT {column} FROM cells ORDER BY ALL)"
+        )
+    replaced = ", ".join(f"CAST({column} AS {table}_{column}) AS {column}" for column in numbered)
+    cursor.execute(f"CREATE OR REPLACE TABLE {table} AS SELECT * REPLACE ({replaced}) FROM cells")

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from datetime import date, datetime
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+import msgspec
 
 from dbmon_pipeline.core.errors import NotPublishedError
 from dbmon_pipeline.core.instants import DAY, day_start
@@ -19,15 +18,13 @@ EMPTY_FILE = "empty"
 """The name of the only file of a table without rows."""
 
 
-class PublishedFile(BaseModel):
+class PublishedFile(msgspec.Struct, frozen=True, kw_only=True):
     """One Parquet file of a table.
 
     Attributes:
         name: Its name in the table's folder.
         rows: How many rows it has.
     """
-
-    model_config = ConfigDict(frozen=True)
 
     name: str
     rows: int
@@ -41,7 +38,7 @@ class PublishedFile(BaseModel):
         return first < end and start < last
 
 
-class Manifest(BaseModel):
+class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     """What a generation holds and speaks for.
 
     Attributes:
@@ -57,8 +54,6 @@ class Manifest(BaseModel):
         versions: The versions of dbmon and duckdb that wrote it.
         tables: The files of each table.
     """
-
-    model_config = ConfigDict(frozen=True)
 
     format_version: int = FORMAT_VERSION
     generation: int
@@ -91,12 +86,12 @@ def read_manifest(generation: Path) -> Manifest:
     """
     path = generation / FILE_NAME
     try:
-        return Manifest.model_validate(json.loads(path.read_text("utf-8")))
+        return msgspec.json.decode(path.read_bytes(), type=Manifest)
     except FileNotFoundError:
         raise NotPublishedError(
             f"nothing is published in {generation.parent}", remedy="run dbmon refresh first"
         ) from None
-    except (OSError, ValueError, ValidationError) as error:
+    except (OSError, msgspec.MsgspecError) as error:
         raise NotPublishedError(
             f"{path} cannot be understood ({error})",
             remedy="remove that generation and run dbmon refresh",

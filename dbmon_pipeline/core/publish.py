@@ -18,6 +18,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import duckdb
+import msgspec
 
 from dbmon_pipeline.core.duck import quoted, storage_errors
 from dbmon_pipeline.core.errors import NotPublishedError
@@ -89,7 +90,9 @@ def publish(warehouse: Warehouse, home: Home, *, keep: int) -> Publication:
             versions={"dbmon": version("dbmon-pipeline"), "duckdb": duckdb.__version__},
             tables=tables,
         )
-        write_whole(draft / FILE_NAME, manifest.model_dump_json(indent=1))
+        write_whole(
+            draft / FILE_NAME, msgspec.json.format(msgspec.json.encode(manifest), indent=1).decode()
+        )
         _swap_in(home, draft, manifest.generation)
         with warehouse.transaction():
             for name, days in done.items():

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime, timedelta
 from difflib import get_close_matches
 from pathlib import Path
@@ -13,7 +13,7 @@ import duckdb
 from dbmon_pipeline.core.duck import connect, quoted
 from dbmon_pipeline.core.errors import NotPublishedError
 from dbmon_pipeline.core.instants import hour_floor
-from dbmon_pipeline.core.kept import KeptTables
+from dbmon_pipeline.core.kept import Kept
 from dbmon_pipeline.core.manifest import Manifest, read_manifest
 from dbmon_pipeline.core.ranges import Part, Window, full_hours
 from dbmon_pipeline.core.relations import Workspace, roll_up_rows
@@ -38,13 +38,13 @@ class Published:
         con: An instance of its own that can open nothing but that folder.
     """
 
-    def __init__(self, home: Home, *, keeps_tables: bool = False) -> None:
+    def __init__(self, home: Home, *, in_memory: bool = False) -> None:
         """Resolve ``current``, once.
 
         Args:
             home: The home that was published in.
-            keeps_tables: Whether small tables are kept in memory from the first question on; worth
-                it for whoever asks many.
+            in_memory: Whether what was read stays in memory; worth it for whoever asks many
+                questions.
 
         Raises:
             NotPublishedError: Nothing is published.
@@ -57,8 +57,8 @@ class Published:
         self.con.execute("SET parquet_metadata_cache = true")
         self.con.execute("SET enable_external_access = false")
         self.con.execute("SET lock_configuration = true")
-        as_of = self.manifest.as_of
-        self._kept = KeptTables(self.con, self._read, as_of) if keeps_tables else None
+        rows = self._files(_RECENT, ((datetime.min, datetime.max),))
+        self._kept = Kept(self.con, rows, self._workspace) if in_memory else None
 
     def close(self) -> None:
         """Let go of what is in memory."""
@@ -125,40 +125,33 @@ class Published:
         oldest = self.manifest.as_of - (BY_NAME[_RECENT].window or timedelta())
         return Window(min(max(end - length, oldest), end), end, from_rows=True)
 
-    def workspace(self, window: Window) -> Workspace:
+    def workspace(self, window: Window) -> AbstractContextManager[Workspace]:
         """A cursor in which summary tables hold the rows of a window.
 
         Raises:
             NotPublishedError: A file is damaged or gone.
         """
+        if self._kept is None or window.from_rows or not self._kept.has_room(window):
+            return self._workspace(window)
+        return self._kept.workspace(window)
+
+    def _workspace(self, window: Window, kept: Callable[[str], str] | None = None) -> Workspace:
         cursor = self.con.cursor()
-        with self.told():
-            is_kept = self._kept is not None and window.start >= self._kept.since
-            shared = self._kept.tables() if self._kept and is_kept else frozenset()
 
         def relate(tables: frozenset[str], all_hours: bool) -> None:
+            whole = ((window.start, window.end),)
             with self.told():
                 if window.from_rows:
-                    whole = ((window.start, window.end),)
-                    self._view(cursor, "executions", self._read(_RECENT, whole))
+                    rows = self._kept.rows() if self._kept else self._files(_RECENT, whole)
+                    self._view(cursor, "executions", rows)
                     roll_up_rows(cursor, tables, window)
                     return
-                for table in tables - shared:
-                    if all_hours and shared:  # Then the table that all cursors see has them.
-                        cursor.execute(f"DROP VIEW IF EXISTS temp.{table}")
-                    else:
-                        self._view(cursor, table, self._select(table, window, all_hours=all_hours))
+                for table in tables:
+                    has_days = BY_NAME[table].days_in is not None and not all_hours
+                    files = self._files(table, window.edges if has_days else whole)
+                    self._view(cursor, table, files)
 
-        return Workspace(cursor, relate, has_macros=bool(shared))
-
-    def _select(self, table: str, window: Window, *, all_hours: bool) -> str:
-        """SQL that reads what a question about a window needs of a table."""
-        if BY_NAME[table].days_in is None or all_hours:
-            return self._read(table, ((window.start, window.end),))
-        kept = None
-        if self._kept and window.edges and window.start >= self._kept.since:
-            kept = self._kept.edges(table, window.edges)
-        return f"({kept})" if kept else self._read(table, window.edges)
+        return Workspace(cursor, relate, kept)
 
     @contextmanager
     def told(self, table: str = "") -> Iterator[None]:
@@ -184,7 +177,7 @@ class Published:
     def _view(cursor: duckdb.DuckDBPyConnection, name: str, relation: str) -> None:
         cursor.execute(f"CREATE OR REPLACE TEMP VIEW {name} AS SELECT * FROM {relation}")
 
-    def _read(self, table: str, parts: tuple[Part, ...]) -> str:
+    def _files(self, table: str, parts: tuple[Part, ...]) -> str:
         """SQL that reads the files of a table that may hold rows of some stretches of time."""
         files = self.files(table)
         near = zip(self.manifest.tables[table], files, strict=True)

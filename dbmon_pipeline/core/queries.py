@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Protocol
 
 from dbmon_pipeline.core.config import MonitoringConfig
-from dbmon_pipeline.core.direct import Direct
 from dbmon_pipeline.core.errors import NotPublishedError, SourceLockedError
 from dbmon_pipeline.core.files import sql
 from dbmon_pipeline.core.published import Published
@@ -35,8 +34,8 @@ _SAMPLES = """
 """
 _SAMPLES_OF_HOURS = f"""
     SELECT coalesce(total(executions), 0)
-    FROM hourly_totals
-    WHERE hour >= date_trunc('hour', $since) AND hour < $until AND {_FILTERED}
+    FROM hour_cells($since, $until)
+    WHERE {_FILTERED}
 """
 _SAMPLES_OF_ROWS = f"""
     SELECT count(*)
@@ -84,7 +83,7 @@ class _Data(Protocol):
 
     def rows_window(self, length: timedelta, end: datetime) -> Window: ...
 
-    def workspace(self, window: Window) -> Workspace: ...
+    def workspace(self, window: Window) -> AbstractContextManager[Workspace]: ...
 
     def told(self) -> AbstractContextManager[None]: ...
 
@@ -124,11 +123,11 @@ class Reader:
         self.about = about
         self._data = data
         self._workspaces: dict[Window, Workspace] = {}
+        self._open = ExitStack()
 
     def close(self) -> None:
         """Let go of what was prepared for the windows that were asked about."""
-        for workspace in self._workspaces.values():
-            workspace.cursor.close()
+        self._open.close()
 
     def ask(
         self, name: str, time_range: TimeRange = TimeRange.WEEK, **filters: str | None
@@ -168,6 +167,17 @@ class Reader:
             samples=samples,
         )
 
+    def samples(self, time_range: TimeRange) -> int:
+        """How many executions a range has.
+
+        Raises:
+            NotPublishedError: A published file is damaged or gone.
+            SourceError: The database cannot be read.
+        """
+        window = self.window(time_range.length, to_the_second=time_range.is_to_the_second)
+        bounds = {"since": window.start, "until": window.end}
+        return self._samples(window, bounds | dict.fromkeys(FILTERS))
+
     def _samples(self, window: Window, values: Mapping[str, object]) -> int:
         """How many executions pass the filters, from the coarsest table that has the answer."""
         select = _SAMPLES
@@ -202,7 +212,8 @@ class Reader:
         """
         workspace = self._workspaces.get(window)
         if workspace is None:
-            workspace = self._workspaces[window] = self._data.workspace(window)
+            workspace = self._open.enter_context(self._data.workspace(window))
+            self._workspaces[window] = workspace
         with self._data.told():
             found = workspace.run(select, values)
             return Rows(tuple(c[0] for c in found.description or ()), found.fetchall())
@@ -260,6 +271,8 @@ def database_reader(path: Path, config: MonitoringConfig, as_of: datetime) -> It
     Raises:
         SourceError: It cannot be read.
     """
+    from dbmon_pipeline.core.direct import Direct  # Much that only looking into a database needs.
+
     data = Direct(path, config, as_of)
     about = About(
         path=path,

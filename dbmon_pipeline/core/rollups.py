@@ -28,7 +28,6 @@ class Rollup:
         window: For a table of the last so much time: its length. None if rows belong to days.
         from_midnight: Whether that window begins at midnight rather than at that very instant.
         days_in: The table that has the whole days of this hourly one, if there is one.
-        kept_in_memory: Whether a long-lived reader keeps it there: it is small, and read often.
         file_sort: SQL for the order of rows in a file where that is not the key: what is asked for
             together lies together.
     """
@@ -41,7 +40,6 @@ class Rollup:
     window: timedelta | None = None
     from_midnight: bool = False
     days_in: str | None = None
-    kept_in_memory: bool = False
     file_sort: str | None = None
 
     @property
@@ -109,14 +107,12 @@ ROLLUPS = (
         "one hour of one model tier and pool type",
         ("hour", "model_tier", "pool_type"),
         _MEASURE_TOTALS,
-        kept_in_memory=True,
     ),
     Rollup(
         "daily_summary",
         "one day of one repo, task type, model tier and pool type",
         ("date", *_DIMENSIONS),
         _MEASURE_TOTALS,
-        kept_in_memory=True,
     ),
     Rollup(
         "hourly_distribution",
@@ -131,7 +127,6 @@ ROLLUPS = (
         "one day, model tier, pool type, metric and bucket of values",
         ("date", "model_tier", "pool_type", "metric", "bucket"),
         _BUCKET_TOTALS,
-        kept_in_memory=True,
         file_sort="metric, date, model_tier, pool_type, bucket",
     ),
     Rollup(
@@ -165,7 +160,6 @@ ROLLUPS = (
         "one day of one error type in one repo, task type, model tier and pool type",
         ("date", "error_type", *_DIMENSIONS),
         _ERROR_TOTALS,
-        kept_in_memory=True,
     ),
     Rollup(
         "hourly_complexity",
@@ -181,7 +175,6 @@ ROLLUPS = (
         ("date", "repo", "model_tier", "complexity"),
         _COMPLEXITY_TOTALS,
         counted_in=_WITH_COMPLEXITY,
-        kept_in_memory=True,
     ),
     Rollup(
         "solution_patterns",

@@ -47,6 +47,11 @@ class Home:
         return self.path / "live_runs"
 
     @property
+    def incidents(self) -> Path:
+        """The SQLite file of the incidents and what is to be told of them."""
+        return self.path / "incidents.sqlite"
+
+    @property
     def dagster(self) -> Path:
         """The Dagster instance."""
         return self.path / "dagster"

@@ -6,12 +6,13 @@ in UTC. A rate or a mean of nothing is null.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import Literal, TypedDict
 
-from pydantic import BaseModel
+import msgspec
 
 from dbmon_pipeline.core.config import MonitoringConfig
 from dbmon_pipeline.core.errors import SourceError
@@ -41,7 +42,8 @@ class Level(StrEnum):
     CRITICAL = "CRITICAL"
 
 
-class Database(BaseModel):
+@dataclass(frozen=True, kw_only=True)
+class Database:
     """The source; ``writer`` is the process that holds it open for writing, which is normal."""
 
     path: str
@@ -50,7 +52,8 @@ class Database(BaseModel):
     writer: str | None
 
 
-class ExecutionCounts(BaseModel):
+@dataclass(frozen=True, kw_only=True)
+class ExecutionCounts:
     """How many executions there are: in all, and in the last hour, day and week."""
 
     total: int
@@ -59,7 +62,8 @@ class ExecutionCounts(BaseModel):
     weekly: int
 
 
-class DailyPerformance(BaseModel):
+@dataclass(frozen=True, kw_only=True)
+class DailyPerformance:
     """How the executions of the last day went."""
 
     daily_success_rate: float | None
@@ -67,7 +71,8 @@ class DailyPerformance(BaseModel):
     avg_quality_score: float | None
 
 
-class JudgedRule(BaseModel):
+@dataclass(frozen=True, kw_only=True)
+class JudgedRule:
     """What a rule says."""
 
     rule: str
@@ -80,7 +85,8 @@ class JudgedRule(BaseModel):
     direction: Literal["below", "above"]
 
 
-class DatabaseStatus(BaseModel):
+@dataclass(frozen=True, kw_only=True)
+class DatabaseStatus:
     """The health of a database, as of ``timestamp``; the window is the last day.
 
     Of a database that cannot be read there are no figures.
@@ -100,7 +106,8 @@ class DatabaseStatus(BaseModel):
     alerts: list[JudgedRule]
 
 
-class _Report(BaseModel):
+@dataclass(frozen=True, kw_only=True)
+class _Report:
     """What every report says of itself."""
 
     time_range: TimeRange
@@ -110,7 +117,8 @@ class _Report(BaseModel):
     samples: int
 
 
-class KeyFigures(BaseModel):
+@dataclass(frozen=True, kw_only=True)
+class KeyFigures:
     """All executions of a range."""
 
     executions: int
@@ -126,6 +134,7 @@ class KeyFigures(BaseModel):
     avg_memory_mb: float | None
 
 
+@dataclass(frozen=True, kw_only=True)
 class ExecutionStatistics(_Report):
     """Who did how much, and how well. A point of the series is a day, or an hour up to 24 h."""
 
@@ -137,7 +146,8 @@ class ExecutionStatistics(_Report):
     performance: KeyFigures
 
 
-class Duration(BaseModel):
+@dataclass(frozen=True, kw_only=True)
+class Duration:
     """How long executions took; percentiles within 1 %."""
 
     avg_seconds: float | None
@@ -146,7 +156,8 @@ class Duration(BaseModel):
     p99_seconds: float | None
 
 
-class Cost(BaseModel):
+@dataclass(frozen=True, kw_only=True)
+class Cost:
     """What executions cost; savings are estimate minus actual, where both are known."""
 
     total_cost: float | None
@@ -154,13 +165,15 @@ class Cost(BaseModel):
     avg_savings: float | None
 
 
-class Resources(BaseModel):
+@dataclass(frozen=True, kw_only=True)
+class Resources:
     """What memory executions took; the percentile within 1 %."""
 
     avg_memory_mb: float | None
     p95_memory_mb: float | None
 
 
+@dataclass(frozen=True, kw_only=True)
 class PerformanceMetrics(_Report):
     """How long work takes, what it costs and what it uses."""
 
@@ -211,16 +224,14 @@ def database_status(
         ),
         executions=ExecutionCounts(
             total=about.executions,
-            recent_1h=_executions(reader, TimeRange.HOUR),
+            recent_1h=reader.samples(TimeRange.HOUR),
             daily=day.samples,
-            weekly=_executions(reader, TimeRange.WEEK),
+            weekly=reader.samples(TimeRange.WEEK),
         ),
-        performance=DailyPerformance.model_validate(
-            {
-                "daily_success_rate": figures["success_rate"],
-                "avg_duration_seconds": figures["avg_duration_seconds"],
-                "avg_quality_score": figures["avg_quality"],
-            }
+        performance=DailyPerformance(
+            daily_success_rate=_number(figures["success_rate"]),
+            avg_duration_seconds=_number(figures["avg_duration_seconds"]),
+            avg_quality_score=_number(figures["avg_quality"]),
         ),
         warnings=warnings,
         errors=errors,
@@ -269,7 +280,7 @@ def execution_statistics(reader: Reader, time_range: TimeRange) -> ExecutionStat
         by_pool_type=asked("success_rate_by_pool_type"),
         top_repositories=asked("top_repositories"),
         by_task_type=asked("task_type_distribution"),
-        performance=KeyFigures.model_validate(figures.records[0]),
+        performance=msgspec.convert(figures.records[0], KeyFigures),
         **_window(figures),
     )
 
@@ -289,13 +300,11 @@ def performance_metrics(reader: Reader, time_range: TimeRange) -> PerformanceMet
     return PerformanceMetrics(
         time_range=time_range,
         samples=figures.samples,
-        duration=Duration.model_validate(percentiles),
-        cost=Cost.model_validate(totals),
-        resources=Resources.model_validate(
-            {
-                "avg_memory_mb": totals["avg_memory_mb"],
-                "p95_memory_mb": memory.rows[0][0] if memory.rows else None,
-            }
+        duration=msgspec.convert(percentiles, Duration),
+        cost=msgspec.convert(totals, Cost),
+        resources=Resources(
+            avg_memory_mb=_number(totals["avg_memory_mb"]),
+            p95_memory_mb=_number(memory.rows[0][0]) if memory.rows else None,
         ),
         by_model_tier=reader.ask("duration_by_model_tier", time_range).records,
         **_window(figures),
@@ -310,8 +319,8 @@ def _level(health: SourceHealth, alerts: list[Alert], warnings: list[str]) -> Le
     return Level.WARNING if warnings else Level.OK
 
 
-def _executions(reader: Reader, time_range: TimeRange) -> int:
-    return reader.ask("key_figures", time_range).samples
+def _number(value: object) -> float | None:
+    return float(str(value)) if value is not None else None
 
 
 def _judged(alert: Alert) -> JudgedRule:

@@ -10,10 +10,12 @@ import json
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import Annotated, Any, TypeVar, cast
 
+import msgspec
 from mcp.server.mcpserver import MCPServer
 from mcp.server.mcpserver.exceptions import ToolError
 from mcp.types import ToolAnnotations
@@ -164,7 +166,7 @@ class _Data:
         with self._opening:
             folder = self.settings.home.current.resolve()
             if self._published is None or self._published.folder != folder:
-                self._published = Published(self.settings.home, keeps_tables=True)
+                self._published = Published(self.settings.home, in_memory=True)
             return self._published
 
 
@@ -209,8 +211,8 @@ def make_server(settings: Settings) -> MCPServer:
         return [{column: cut(value) for column, value in row.items()} for row in rows]
 
     def cut_records(report: R) -> R:
-        lists = {name: value for name, value in report if isinstance(value, list)}
-        return report.model_copy(update={name: cut_rows(rows) for name, rows in lists.items()})
+        lists = {n: cut_rows(value) for n, value in vars(report).items() if isinstance(value, list)}
+        return replace(report, **cast("dict[str, Any]", lists))
 
     @tool
     def database_status(db_path: DatabasePath = None) -> DatabaseStatus:
@@ -308,7 +310,9 @@ def make_server(settings: Settings) -> MCPServer:
     @server.resource("dbmon://config", mime_type="application/json")
     def rules() -> str:
         """The limits and the alert rules that are in force."""
-        return config.model_dump_json(indent=1, exclude={"redaction", "mcp"})
+        limits = msgspec.to_builtins(config)
+        del limits["redaction"], limits["mcp"]
+        return json.dumps(limits, indent=1)
 
     @server.prompt()
     def weekly_review() -> str:

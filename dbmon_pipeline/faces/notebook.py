@@ -131,4 +131,4 @@ def open_published(home: str | Path | None = None) -> PublishedData:
         NotPublishedError: Nothing is published there.
     """
     settings = Settings.load(home=Path(home) if home is not None else None)
-    return PublishedData(Published(settings.home, keeps_tables=True))
+    return PublishedData(Published(settings.home, in_memory=True))

@@ -38,6 +38,13 @@ _NEXT_HOUR = """
     FROM executions WHERE timestamp >= $since
 """
 
+_NOTHING = """
+import duckdb, pydantic, typer
+app = typer.Typer()
+app.command()(lambda: None)
+app([])
+"""
+
 
 def main() -> None:
     """Measure, print the table, and write it as JSON if asked to."""
@@ -95,6 +102,7 @@ def _measure(folder: Path, rows: int) -> tuple[Figures, Figures]:
         dbmon, "refresh", "--as-of", later.isoformat(), environ=environ
     )
     figures["import duckdb, pydantic, typer"] = _process("-c", "import duckdb, pydantic, typer")
+    figures["a typer command that does nothing"] = _process("-c", _NOTHING)
     figures["dbmon status, whole process"] = _process(
         *(dbmon, "status", "--as-of", later.isoformat()), environ=environ, fails=True
     )

@@ -29,7 +29,7 @@ _ASKED_RAW = 3
 def measure(home: Home, as_of: datetime) -> dict[str, dict[str, float]]:
     """Milliseconds per question: the first answer, the median of warm ones, and of the raw form."""
     figures = {}
-    published = Published(home, keeps_tables=True)
+    published = Published(home, in_memory=True)
     with connect() as con:
         con.execute(f"ATTACH {quoted(home.warehouse)} AS warehouse (READ_ONLY)")
         con.execute("CREATE VIEW raw AS FROM warehouse.main.executions")

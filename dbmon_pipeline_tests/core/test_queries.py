@@ -6,6 +6,7 @@ import random
 import re
 import shutil
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from datetime import datetime, timedelta
 from itertools import pairwise
@@ -288,17 +289,17 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Settings:
     return made
 
 
-@pytest.mark.parametrize("keeps_tables", [False, True])
+@pytest.mark.parametrize("in_memory", [False, True])
 @pytest.mark.parametrize("time_range", [TimeRange.HOUR, TimeRange.MONTH])
 @pytest.mark.parametrize("damage", DAMAGE)
 def test_a_damaged_file_is_told(
-    small: Settings, tmp_path: Path, damage: str, time_range: TimeRange, keeps_tables: bool
+    small: Settings, tmp_path: Path, damage: str, time_range: TimeRange, in_memory: bool
 ) -> None:
     """By the folder of the generation, and with what to do."""
     site = settings_for(tmp_path)
     shutil.copytree(small.home.path, site.home.path, symlinks=True)
     table = "recent_executions" if time_range is TimeRange.HOUR else "daily_summary"
-    published = Published(site.home, keeps_tables=keeps_tables)
+    published = Published(site.home, in_memory=in_memory)
     for path in published.files(table):
         DAMAGE[damage](path)
     with (
@@ -322,7 +323,7 @@ def test_tables_in_memory_answer_as_files_do(
 ) -> None:
     """Every question over every range, for instants whose windows they hold, or not."""
     as_of = AS_OF - before
-    kept, plain = Published(settings.home, keeps_tables=True), Published(settings.home)
+    kept, plain = Published(settings.home, in_memory=True), Published(settings.home)
     with reading(kept, as_of) as fast, reading(plain, as_of) as slow:
         for time_range in ranges:
             for name in questions():
@@ -338,7 +339,7 @@ def test_tables_in_memory_answer_as_files_do(
 
 def test_two_readers_of_one_generation_keep_out_of_each_other(settings: Settings) -> None:
     """They share tables in memory, not their windows."""
-    published = Published(settings.home, keeps_tables=True)
+    published = Published(settings.home, in_memory=True)
     with reading(published, AS_OF) as one, reading(published, AS_OF - DAY * 70) as other:
         first, _ = one.ask("key_figures"), other.ask("key_figures", TimeRange.QUARTER)
         with reading(published, AS_OF) as third:
@@ -349,6 +350,35 @@ def test_two_readers_of_one_generation_keep_out_of_each_other(settings: Settings
     published.close()
 
 
+def test_a_reader_that_outlives_its_windows_answers_all_the_same(settings: Settings) -> None:
+    """Only so many windows are kept; an hour later there is a new one."""
+    kept, plain = Published(settings.home, in_memory=True), Published(settings.home)
+    for hours in range(30):
+        as_of = AS_OF + HOUR * hours
+        with reading(kept, as_of) as fast, reading(plain, as_of) as slow:
+            for name in ("key_figures", "duration_percentiles"):
+                assert_same_answer(fast.ask(name, TimeRange.MONTH), slow.ask(name, TimeRange.MONTH))
+    kept.close()
+    plain.close()
+
+
+def test_many_threads_ask_one_generation(settings: Settings) -> None:
+    """While its windows are read for the first time, too."""
+    published = Published(settings.home, in_memory=True)
+    asked = [(name, time_range) for name in questions() for time_range in TimeRange]
+
+    def ask(number: int) -> Answer:
+        name, time_range = asked[number % len(asked)]
+        with reading(published, AS_OF) as reader:
+            return reader.ask(name, time_range)
+
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(ask, range(2 * len(asked))))
+    for first, second in zip(answers[: len(asked)], answers[len(asked) :], strict=True):
+        assert_same_answer(first, second)
+    published.close()
+
+
 KINDS = ("files", "memory", "database")
 Opening = Callable[[], AbstractContextManager[Reader]]
 
@@ -356,7 +386,7 @@ Opening = Callable[[], AbstractContextManager[Reader]]
 def _opening(settings: Settings, kind: str) -> Opening:
     if kind == "database":
         return lambda: database_reader(settings.source, settings.config, AS_OF)
-    published = Published(settings.home, keeps_tables=kind == "memory")
+    published = Published(settings.home, in_memory=kind == "memory")
     return lambda: reading(published, AS_OF)
 
 

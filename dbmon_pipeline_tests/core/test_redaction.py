@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from dbmon_pipeline.core.config import Redaction
@@ -108,8 +109,8 @@ def test_a_new_pattern_reaches_what_is_stored(tmp_path: Path) -> None:
     )
     refresh_core(settings, NOW)
     assert _examples(settings) == ["codeword swordfish"] * 2
-    stricter = settings.config.model_copy(
-        update={"redaction": Redaction(patterns={"codeword": "codeword [a-z]+"})}
+    stricter = msgspec.structs.replace(
+        settings.config, redaction=Redaction(patterns={"codeword": "codeword [a-z]+"})
     )
     refresh_core(replace(settings, config=stricter), NOW)
     assert _examples(settings) == ["[redacted codeword]"] * 2

@@ -197,7 +197,7 @@ def test_a_table_without_rows_has_its_columns(run: Run, form: str, printed: str)
         (["show", "qqqq"], "dbmon: no table 'qqqq' is published: the tables are daily_comp"),
         (["show", "../generations"], "dbmon: no table '../generations' is published: the tables"),
         (["show", ""], "dbmon: no table '' is published: the tables are daily_complexity, "),
-        (["show"], "dbmon: Missing argument 'table': see 'dbmon --help'"),
+        (["show"], "dbmon: Missing argument 'table': see 'dbmon show --help'"),
         (["show", "tier_performance", "--limit", "0"], "dbmon: Invalid value for '--limit'"),
         (["show", "tier_performance", "--limit", "x"], "dbmon: Invalid value for '--limit'"),
         (["tables", "--format", "xml"], "dbmon: Invalid value for '--format'"),

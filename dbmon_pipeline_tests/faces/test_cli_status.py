@@ -257,11 +257,11 @@ def test_what_cannot_be_asked(run: Run, arguments: list[str], words: str) -> Non
         ("rules: [1\n", "thresholds.yaml is not YAML ("),
         (
             "rules:\n  success_rate:\n    below:\n      warning: high\n",
-            "thresholds.yaml, line 4, rules.success_rate.below.warning: Input should be",
+            "thresholds.yaml, line 4, rules.success_rate.below.warning: Expected `float",
         ),
         (
             "rules:\n  error_rate:\n    above: {warning: 0.5, critical: 0.4}\n",
-            "thresholds.yaml, line 2, rules.error_rate: Value error, the critical limit must lie",
+            "thresholds.yaml, line 2, rules.error_rate: the critical limit must lie",
         ),
         (
             "\nrules:\n  sucess_rate: {below: {warning: 1}}\n",

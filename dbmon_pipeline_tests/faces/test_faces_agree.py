@@ -8,6 +8,7 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
+import msgspec
 import pandas as pd
 import pytest
 from mcp.client import Client
@@ -44,7 +45,7 @@ def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
         embeddings=False,
     )
     refresh_core(made, AS_OF)
-    limits = made.config.mcp.model_copy(update={"max_rows": 10**6, "max_text": 10**6})
+    limits = msgspec.structs.replace(made.config.mcp, max_rows=10**6, max_text=10**6)
     return settings_for(made.source.parent, mcp=limits)
 
 

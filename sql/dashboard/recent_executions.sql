@@ -3,6 +3,20 @@
 -- Chart: table
 -- Range: 48h
 -- Filters: model_tier, pool_type, repo, task_type
+WITH newest AS (
+    SELECT timestamp
+    FROM recent_executions
+    WHERE
+        timestamp >= $since
+        AND timestamp < $until
+        AND ($repo IS NULL OR repo = $repo)
+        AND ($model_tier IS NULL OR model_tier = $model_tier)
+        AND ($pool_type IS NULL OR pool_type = $pool_type)
+        AND ($task_type IS NULL OR task_type = $task_type)
+    ORDER BY timestamp DESC
+    LIMIT 100
+)
+
 SELECT
     timestamp,
     task_id,
@@ -18,7 +32,7 @@ SELECT
     error_message
 FROM recent_executions
 WHERE
-    timestamp >= $since
+    timestamp >= (SELECT min(newest.timestamp) FROM newest)
     AND timestamp < $until
     AND ($repo IS NULL OR repo = $repo)
     AND ($model_tier IS NULL OR model_tier = $model_tier)

@@ -1,8 +1,7 @@
--- The cells of [since, until), from which every question over a range is answered: whole days from
--- the daily tables, the hours at the edges from the hourly ones; an hour that has begun counts as a
--- whole. `start` is when a cell begins. A filter that is NULL lets everything pass.
+-- Every question over a range reads from these: the cells of [since, until) that pass its filters.
+-- A filter that is NULL lets everything pass.
 
--- One row: a cell of the executions, with the measures of hourly_summary.
+-- One row: a cell of the executions that begins at `start`, with the measures of hourly_summary.
 CREATE MACRO executions_between(
     since, until,
     only_model_tier := NULL,
@@ -11,27 +10,14 @@ CREATE MACRO executions_between(
     only_task_type := NULL
 ) AS TABLE
 SELECT *
-FROM (
-    SELECT CAST(date AS TIMESTAMP) AS start, * EXCLUDE (date)
-    FROM daily_summary
-    WHERE
-        date >= CAST(whole_days_from(since, until) AS DATE)
-        AND date < CAST(whole_days_until(since, until) AS DATE)
-    UNION ALL BY NAME
-    SELECT hour AS start, * EXCLUDE (hour)
-    FROM hourly_summary
-    WHERE
-        hour >= date_trunc('hour', since)
-        AND hour < until
-        AND (hour < whole_days_from(since, until) OR hour >= whole_days_until(since, until))
-)
+FROM execution_cells(since, until)
 WHERE
     (only_model_tier IS NULL OR model_tier = only_model_tier)
     AND (only_pool_type IS NULL OR pool_type = only_pool_type)
     AND (only_repo IS NULL OR repo = only_repo)
     AND (only_task_type IS NULL OR task_type = only_task_type);
 
--- One row: a cell of the errors, with the columns of error_summary.
+-- One row: one error type in one repo, task type, model tier and pool type.
 CREATE MACRO errors_between(
     since, until,
     only_model_tier := NULL,
@@ -40,75 +26,24 @@ CREATE MACRO errors_between(
     only_task_type := NULL
 ) AS TABLE
 SELECT *
-FROM (
-    SELECT CAST(date AS TIMESTAMP) AS start, * EXCLUDE (date)
-    FROM daily_error_summary
-    WHERE
-        date >= CAST(whole_days_from(since, until) AS DATE)
-        AND date < CAST(whole_days_until(since, until) AS DATE)
-    UNION ALL BY NAME
-    SELECT hour AS start, * EXCLUDE (hour)
-    FROM error_summary
-    WHERE
-        hour >= date_trunc('hour', since)
-        AND hour < until
-        AND (hour < whole_days_from(since, until) OR hour >= whole_days_until(since, until))
-)
+FROM error_cells(since, until)
 WHERE
     (only_model_tier IS NULL OR model_tier = only_model_tier)
     AND (only_pool_type IS NULL OR pool_type = only_pool_type)
     AND (only_repo IS NULL OR repo = only_repo)
     AND (only_task_type IS NULL OR task_type = only_task_type);
 
--- One row: a cell of a complexity score, with the columns of hourly_complexity.
+-- One row: one repo and model tier, and one complexity score.
 CREATE MACRO complexity_between(
     since, until,
     only_model_tier := NULL,
     only_repo := NULL
 ) AS TABLE
 SELECT *
-FROM (
-    SELECT CAST(date AS TIMESTAMP) AS start, * EXCLUDE (date)
-    FROM daily_complexity
-    WHERE
-        date >= CAST(whole_days_from(since, until) AS DATE)
-        AND date < CAST(whole_days_until(since, until) AS DATE)
-    UNION ALL BY NAME
-    SELECT hour AS start, * EXCLUDE (hour)
-    FROM hourly_complexity
-    WHERE
-        hour >= date_trunc('hour', since)
-        AND hour < until
-        AND (hour < whole_days_from(since, until) OR hour >= whole_days_until(since, until))
-)
+FROM complexity_cells(since, until)
 WHERE
     (only_model_tier IS NULL OR model_tier = only_model_tier)
     AND (only_repo IS NULL OR repo = only_repo);
-
--- One row: a cell of a distribution's bucket, with the columns of hourly_distribution.
-CREATE MACRO distribution_between(
-    since, until,
-    only_model_tier := NULL,
-    only_pool_type := NULL
-) AS TABLE
-SELECT *
-FROM (
-    SELECT CAST(date AS TIMESTAMP) AS start, * EXCLUDE (date)
-    FROM daily_distribution
-    WHERE
-        date >= CAST(whole_days_from(since, until) AS DATE)
-        AND date < CAST(whole_days_until(since, until) AS DATE)
-    UNION ALL BY NAME
-    SELECT hour AS start, * EXCLUDE (hour)
-    FROM hourly_distribution
-    WHERE
-        hour >= date_trunc('hour', since)
-        AND hour < until
-        AND (hour < whole_days_from(since, until) OR hour >= whole_days_until(since, until))
-)
-WHERE
-    (only_model_tier IS NULL OR model_tier = only_model_tier)
-    AND (only_pool_type IS NULL OR pool_type = only_pool_type);
 
 -- One row: an hour of one combination of dimensions, with the measures of hourly_summary, however
 -- long the range is: for charts by the hour. Without a repo and a task type the much smaller
@@ -132,12 +67,10 @@ WHERE
     AND (only_task_type IS NULL OR task_type = only_task_type)
 UNION ALL BY NAME
 SELECT *
-FROM hourly_totals
+FROM hour_cells(since, until)
 WHERE
     only_repo IS NULL
     AND only_task_type IS NULL
-    AND hour >= date_trunc('hour', since)
-    AND hour < until
     AND (only_model_tier IS NULL OR model_tier = only_model_tier)
     AND (only_pool_type IS NULL OR pool_type = only_pool_type);
 
@@ -154,10 +87,11 @@ WITH buckets AS (
         END AS name,
         bucket,
         sum(n) AS n
-    FROM distribution_between(
-        since, until, only_model_tier := only_model_tier, only_pool_type := only_pool_type
-    )
-    WHERE metric = of_metric
+    FROM distribution_cells(since, until)
+    WHERE
+        metric = of_metric
+        AND (only_model_tier IS NULL OR model_tier = only_model_tier)
+        AND (only_pool_type IS NULL OR pool_type = only_pool_type)
     GROUP BY ALL
 ),
 
@@ -165,15 +99,28 @@ running AS (
     SELECT
         name,
         bucket,
-        sum(n) OVER (PARTITION BY name ORDER BY bucket) AS upto,
-        sum(n) OVER (PARTITION BY name) AS n_all
+        CAST(sum(n) OVER (PARTITION BY name ORDER BY bucket) AS DOUBLE) AS upto,
+        CAST(sum(n) OVER (PARTITION BY name) - 1 AS DOUBLE) AS last_rank
     FROM buckets
+),
+
+beside AS (
+    SELECT
+        name,
+        max(last_rank) AS last_rank,
+        min(bucket) FILTER (WHERE upto > floor(0.5 * last_rank)) AS low_50,
+        min(bucket) FILTER (WHERE upto > ceil(0.5 * last_rank)) AS high_50,
+        min(bucket) FILTER (WHERE upto > floor(0.95 * last_rank)) AS low_95,
+        min(bucket) FILTER (WHERE upto > ceil(0.95 * last_rank)) AS high_95,
+        min(bucket) FILTER (WHERE upto > floor(0.99 * last_rank)) AS low_99,
+        min(bucket) FILTER (WHERE upto > ceil(0.99 * last_rank)) AS high_99
+    FROM running
+    GROUP BY ALL
 )
 
 SELECT
     name,
-    percentile(bucket, upto, n_all, 0.5) AS p50,
-    percentile(bucket, upto, n_all, 0.95) AS p95,
-    percentile(bucket, upto, n_all, 0.99) AS p99
-FROM running
-GROUP BY ALL;
+    percentile(low_50, high_50, last_rank, 0.5) AS p50,
+    percentile(low_95, high_95, last_rank, 0.95) AS p95,
+    percentile(low_99, high_99, last_rank, 0.99) AS p99
+FROM beside;

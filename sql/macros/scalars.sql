@@ -28,12 +28,9 @@ CREATE MACRO bucket_value(bucket) AS CASE
     ELSE 2 * pow(1.01 / 0.99, bucket) / (1.01 / 0.99 + 1)
 END;
 
--- The percentile q of a group of buckets, linearly interpolated between the two values beside it,
--- each within 1 %. `upto` is the running sum of n over the buckets in their order, `n_all` the sum.
-CREATE MACRO percentile(bucket, upto, n_all, q) AS
-bucket_value(min(bucket) FILTER (WHERE upto > floor(q * (n_all - 1))))
-+ (q * (max(n_all) - 1) - floor(q * (max(n_all) - 1)))
-* (
-    bucket_value(min(bucket) FILTER (WHERE upto > ceil(q * (n_all - 1))))
-    - bucket_value(min(bucket) FILTER (WHERE upto > floor(q * (n_all - 1))))
-);
+-- The percentile q of values whose ranks go from 0 to `last_rank`. The two values beside it lie in
+-- the two buckets, each within 1 %; between them it is linear.
+CREATE MACRO percentile(low_bucket, high_bucket, last_rank, q) AS
+bucket_value(low_bucket)
++ (q * last_rank - floor(q * last_rank))
+* (bucket_value(high_bucket) - bucket_value(low_bucket));

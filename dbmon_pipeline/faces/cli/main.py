@@ -4,35 +4,45 @@ from __future__ import annotations
 
 import os
 import sys
+from importlib import import_module
 from io import TextIOWrapper
 
 import typer
 
 from dbmon_pipeline.core.errors import DbmonError
-from dbmon_pipeline.faces.cli import ask, make, refresh, serve, status, tables
 from dbmon_pipeline.faces.cli.output import ExitCode, is_interrupt, say
 
-app = typer.Typer(
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    help="Monitoring for the DuckDB database in which an orchestrator of AI agents logs its work.",
-)
-for command in (
-    refresh.refresh,
-    status.status,
-    ask.queries,
-    ask.query,
-    ask.sql,
-    serve.mcp,
-    tables.tables,
-    tables.show,
-    refresh.dev,
-    make.init,
-    make.sample,
-    make.load,
-):
-    app.command()(command)
+_COMMANDS = {
+    "refresh": "refresh",
+    "status": "status",
+    "queries": "ask",
+    "query": "ask",
+    "sql": "ask",
+    "mcp": "serve",
+    "tables": "tables",
+    "show": "tables",
+    "dev": "refresh",
+    "init": "make",
+    "sample": "make",
+    "load": "make",
+}
+"""The module of each command, which has a function of its name."""
+
+
+def _assembled(wanted: str | None) -> typer.Typer:
+    """The command that is wanted alone, because each loads much; or all, for their help."""
+    app = typer.Typer(
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        help="Monitoring for the DuckDB database in which an orchestrator of AI agents logs its"
+        " work.",
+    )
+    app.callback()(lambda: None)  # A command that is alone is called by its name, too.
+    for name in [wanted] if wanted in _COMMANDS else _COMMANDS:
+        module = import_module(f"dbmon_pipeline.faces.cli.{_COMMANDS[name]}")
+        app.command(name)(getattr(module, name))
+    return app
 
 
 def main() -> None:
@@ -41,11 +51,12 @@ def main() -> None:
         if isinstance(stream, TextIOWrapper):  # programs read it too, whatever the locale
             stream.reconfigure(encoding="utf-8")
     try:
-        result = app(standalone_mode=False)
+        result = _assembled(next(iter(sys.argv[1:]), None))(standalone_mode=False)
     except typer.TyperException as error:
-        text = " ".join(error.format_message().replace("Value error, ", "").split()).rstrip(".")
+        text = " ".join(error.format_message().split()).rstrip(".")
         if text:  # else the help is shown
-            say(f"dbmon: {text}: see 'dbmon --help'")
+            context = getattr(error, "ctx", None)
+            say(f"dbmon: {text}: see '{context.command_path if context else 'dbmon'} --help'")
         sys.exit(ExitCode.UNKNOWN)
     except DbmonError as error:
         say(f"dbmon: {error}")

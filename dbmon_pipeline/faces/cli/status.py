@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
@@ -174,9 +175,10 @@ def _put_status(
 ) -> None:
     match form:
         case StatusFormat.JSON:
-            left_out = set() if alert else {"alerts"}
-            indent = None if on_one_line else 1
-            put(found.model_dump_json(exclude=left_out, indent=indent))
+            shown = asdict(found)
+            if not alert:
+                del shown["alerts"]
+            _put_json(shown, on_one_line=on_one_line)
         case StatusFormat.NAGIOS:
             put(status_text.nagios(found))
         case StatusFormat.PROMETHEUS:
@@ -216,11 +218,15 @@ def _put_report(
             status_text.put_statistics(statistics, metrics)
             return
         report = {
-            "execution_statistics": statistics.model_dump(mode="json"),
-            "performance_metrics": metrics.model_dump(mode="json"),
+            "execution_statistics": asdict(statistics),
+            "performance_metrics": asdict(metrics),
         }
+    _put_json(report, on_one_line=on_one_line)
+
+
+def _put_json(found: dict[str, object], *, on_one_line: bool) -> None:
     indent = None if on_one_line else 1
-    put(json.dumps(report, indent=indent, ensure_ascii=False, allow_nan=False))
+    put(json.dumps(found, indent=indent, ensure_ascii=False, allow_nan=False))
 
 
 def _watch(look: Callable[[], int], interval: float) -> int:

@@ -1,6 +1,7 @@
 """A status in words: for people, for monitoring plugins, and for scrapers."""
 
 import os
+from dataclasses import asdict
 from typing import TextIO
 
 from dbmon_pipeline.core.instants import iso
@@ -163,10 +164,10 @@ def put_statistics(statistics: ExecutionStatistics, metrics: PerformanceMetrics)
         f" {statistics.window_end}, data through {statistics.data_through or 'not yet'}"
     )
     for title, records in (
-        ("Performance", [statistics.performance.model_dump()]),
-        ("Duration", [metrics.duration.model_dump()]),
-        ("Cost", [metrics.cost.model_dump()]),
-        ("Resources", [metrics.resources.model_dump()]),
+        ("Performance", [asdict(statistics.performance)]),
+        ("Duration", [asdict(metrics.duration)]),
+        ("Cost", [asdict(metrics.cost)]),
+        ("Resources", [asdict(metrics.resources)]),
         ("Over time", statistics.time_series),
         ("By model tier", statistics.by_model_tier),
         ("Duration by model tier", metrics.by_model_tier),
