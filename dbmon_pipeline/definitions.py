@@ -12,13 +12,23 @@ defs = dg.Definitions(
     assets=[
         assets.learning_db,
         *dg.with_source_code_references(
-            [assets.executions, assets.summary_tables, assets.publication]
+            [assets.executions, assets.summary_tables, assets.check_history, assets.publication]
         ),
     ],
-    asset_checks=[checks.equals_source, checks.equals_executions, checks.data_quality],
+    asset_checks=[
+        checks.equals_source,
+        checks.equals_executions,
+        checks.data_quality,
+        checks.alert_rules,
+    ],
     jobs=[jobs.refresh, jobs.retention],
-    schedules=[schedules.hourly_refresh, schedules.daily_refresh, schedules.nightly_retention],
-    sensors=[sensors.source_changes_sensor],
+    schedules=[
+        schedules.health_check,
+        schedules.hourly_refresh,
+        schedules.daily_refresh,
+        schedules.nightly_retention,
+    ],
+    sensors=[sensors.source_changes_sensor, sensors.alert_sensor],
     resources={"warehouse": WarehouseResource(database=str(Settings.load().home.warehouse))},
     executor=dg.in_process_executor,
 )

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import msgspec
 
+from dbmon_pipeline.core.check_history import check
 from dbmon_pipeline.core.duck import connect
 from dbmon_pipeline.core.extract import Extraction, extract, kept_from
 from dbmon_pipeline.core.files import sql
@@ -145,6 +146,7 @@ def refresh_core(settings: Settings, as_of: datetime, scope: Scope = Scope.RECEN
         for rollup in ROLLUPS:
             comparisons += reconcile_table(warehouse, rollup, as_of)
         assert [comparison for comparison in comparisons if not comparison.agrees] == []
+        check(warehouse, config)
         publication = publish(warehouse, settings.home, keep=config.keep.generations)
         warehouse.forget_executions_before(kept_from(config, as_of))
     return Refreshed(extractions, rolled_up, publication)

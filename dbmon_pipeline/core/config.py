@@ -5,23 +5,17 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Mapping
-from datetime import date, timedelta
+from datetime import date
 from pathlib import Path
-from typing import Annotated, Literal, TypeVar, get_args
+from typing import TypeVar
 
 import msgspec
 import yaml
-from msgspec import Meta
 
 from dbmon_pipeline.core.errors import ConfigError
 from dbmon_pipeline.core.notification_config import Notifications, TargetConfig
+from dbmon_pipeline.core.rule_config import Rule, check_rule
 from dbmon_pipeline.core.section import Positive, Seconds, Section
-
-Measurement = Literal[
-    "success_rate", "error_rate", "recent_executions", "database_size", "source_freshness"
-]
-"""What a rule can be about: a file in ``sql/checks``, or a fact about the source."""
-
 
 _DEEPEST = 10
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -78,59 +72,6 @@ class Redaction(Section, frozen=True):
     patterns: dict[str, str] = msgspec.field(default_factory=dict)
 
 
-class Limits(Section, frozen=True):
-    """Where a value begins to be wrong.
-
-    Attributes:
-        warning: Beyond it there is a warning.
-        critical: Beyond it the verdict is critical.
-    """
-
-    warning: float | None = None
-    critical: float | None = None
-
-
-class Rule(Section, frozen=True):
-    """An alert rule; its name is that of its measurement.
-
-    Attributes:
-        window: How far back it looks, for instance ``1h``.
-        below: The limits of a value that must not be lower.
-        above: The limits of a value that must not be higher.
-        min_samples: With fewer samples the verdict is ``insufficient_data``.
-        enabled: Whether it is evaluated at all.
-    """
-
-    window: Annotated[str, Meta(pattern=r"^[1-9][0-9]{0,2}[hd]$")] = "1h"
-    below: Limits | None = None
-    above: Limits | None = None
-    min_samples: Annotated[int, Meta(ge=0)] = 1
-    enabled: bool = True
-
-    def __post_init__(self) -> None:
-        """Refuse limits that contradict each other."""
-        if (self.below is None) == (self.above is None):
-            raise ValueError("a rule has limits either below or above")
-        warning, critical = self.limits.warning, self.limits.critical
-        if warning is None and critical is None:
-            raise ValueError("a rule has a warning limit, a critical one, or both")
-        if warning is not None and critical is not None:
-            is_wrong = critical > warning if self.below else critical < warning
-            if is_wrong:
-                raise ValueError("the critical limit must lie beyond the warning limit")
-
-    @property
-    def limits(self) -> Limits:
-        """Those of the one side that it has."""
-        return self.below or self.above or Limits()
-
-    @property
-    def length(self) -> timedelta:
-        """How far back it looks."""
-        number, unit = int(self.window[:-1]), self.window[-1]
-        return timedelta(hours=number) if unit == "h" else timedelta(days=number)
-
-
 class Mcp(Section, frozen=True):
     """What the MCP server may do.
 
@@ -157,7 +98,7 @@ class MonitoringConfig(Section, frozen=True):
         home: How the home may be waited for.
         redaction: What free text loses on its way into the warehouse.
         mcp: What the MCP server may do.
-        rules: The alert rules, by the name of their measurement.
+        rules: The alert rules, by name.
         notifications: How people are told.
     """
 
@@ -167,7 +108,7 @@ class MonitoringConfig(Section, frozen=True):
     home: HomeLimits = HomeLimits()
     redaction: Redaction = Redaction()
     mcp: Mcp = Mcp()
-    rules: dict[Measurement, Rule] = msgspec.field(default_factory=dict)
+    rules: dict[str, Rule] = msgspec.field(default_factory=dict)
     notifications: Notifications = Notifications()
 
 
@@ -228,13 +169,12 @@ def _convert(merged: Mapping[str, object]) -> MonitoringConfig:
         _WrongValueError: A value cannot be.
     """
     rules = {}
-    for name, rule in _named(merged, "rules"):
-        if name not in get_args(Measurement):
-            known = ", ".join(get_args(Measurement))
-            raise _WrongValueError(
-                ("rules", name), f"there is no measurement of that name: {known}"
-            )
-        rules[name] = _converted(rule, Rule, ("rules", name))
+    for name, given in _named(merged, "rules"):
+        rule = rules[name] = _converted(given, Rule, ("rules", name))
+        try:
+            check_rule(name, rule)
+        except ValueError as error:
+            raise _WrongValueError(("rules", name), str(error)) from None
     for name, pattern in _named(merged, "redaction", "patterns"):
         key = ("redaction", "patterns", name)
         if not re.fullmatch("[a-z0-9_]+", name):

@@ -91,13 +91,16 @@ class Kept:
 
 
 def _keep_cells(cursor: duckdb.DuckDBPyConnection, table: str) -> None:
-    """Make a table of ``cells``; to group by a dimension's number is faster than by its name."""
+    """Make a table of ``cells``; to group by a dimension's number is faster than by its name.
+
+    An empty name is among them, because DuckDB 1.5 knows no ENUM of nothing.
+    """
     columns = [column for column, *_ in cursor.execute("FROM cells LIMIT 0").description or ()]
     numbered = [column for column in columns if column in FILTERS]
     for column in numbered:
         cursor.execute(
             f"CREATE OR REPLACE TYPE {table}_{column} AS"
-            f" ENUM (SELECT DISTINCT {column} FROM cells ORDER BY ALL)"
+            f" ENUM (SELECT {column} FROM cells UNION SELECT '' ORDER BY ALL)"
         )
     replaced = ", ".join(f"CAST({column} AS {table}_{column}) AS {column}" for column in numbered)
     cursor.execute(f"CREATE OR REPLACE TABLE {table} AS SELECT * REPLACE ({replaced}) FROM cells")

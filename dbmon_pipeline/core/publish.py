@@ -20,6 +20,7 @@ from pathlib import Path
 import duckdb
 import msgspec
 
+from dbmon_pipeline.core.catalogue import PUBLISHED
 from dbmon_pipeline.core.duck import quoted, storage_errors
 from dbmon_pipeline.core.errors import NotPublishedError
 from dbmon_pipeline.core.files import write_whole
@@ -33,8 +34,9 @@ from dbmon_pipeline.core.manifest import (
     bounds,
     read_manifest,
 )
-from dbmon_pipeline.core.rollups import ROLLUPS, Rollup
+from dbmon_pipeline.core.rollups import Rollup
 from dbmon_pipeline.core.settings import Home
+from dbmon_pipeline.core.tables import Table
 from dbmon_pipeline.core.warehouse import Stage, State, Warehouse
 
 _ROW_GROUP_ROWS = 20_480
@@ -75,14 +77,14 @@ def publish(warehouse: Warehouse, home: Home, *, keep: int) -> Publication:
     with storage_errors(home.published), _draft(home) as draft:
         before, folder = _current(home)
         writer = _Writer(warehouse, draft, folder, before, as_of)
-        done = {rollup.name: warehouse.pending(rollup.name, Stage.PUBLISH) for rollup in ROLLUPS}
-        tables = {rollup.name: writer.table(rollup, done[rollup.name]) for rollup in ROLLUPS}
+        done = {name: warehouse.pending(name, Stage.PUBLISH) for name in PUBLISHED}
+        tables = {name: writer.table(table, done[name]) for name, table in PUBLISHED.items()}
         manifest = Manifest(
             generation=max([0, *_generations(home)]) + 1,
             as_of=as_of,
             data_through=warehouse.instant(State.DATA_THROUGH),
             published_at=utc_now(),
-            executions=_executions(warehouse),
+            executions=warehouse.executions(),
             schema_version=json.loads(warehouse.state(State.OVERVIEW) or "{}").get(
                 "schema_version"
             ),
@@ -99,13 +101,6 @@ def publish(warehouse: Warehouse, home: Home, *, keep: int) -> Publication:
                 warehouse.settle(name, days, Stage.PUBLISH)
         remove_old_generations(home, keep=keep)
     return Publication(manifest, writer.files_written, writer.files_carried, writer.bytes_written)
-
-
-def _executions(warehouse: Warehouse) -> int:
-    (rows,) = warehouse.con.execute(
-        "SELECT coalesce(CAST(sum(executions) AS BIGINT), 0) FROM daily_summary"
-    ).fetchall()[0]
-    return int(rows)
 
 
 def remove_old_generations(home: Home, *, keep: int) -> int:
@@ -138,59 +133,59 @@ class _Writer:
         self._before = before
         self._as_of = as_of
 
-    def table(self, rollup: Rollup, changed: set[date]) -> tuple[PublishedFile, ...]:
+    def table(self, table: Table, changed: set[date]) -> tuple[PublishedFile, ...]:
         """Write the files of a table whose days have changed; carry the others over."""
-        (self._draft / rollup.name).mkdir()
-        if rollup.window is not None:
-            return (self._write(rollup, WINDOW_FILE, *rollup.window_at(self._as_of)),)
-        days = self._all_days(rollup) if self._before is None else changed
+        (self._draft / table.name).mkdir()
+        if isinstance(table, Rollup) and table.window is not None:
+            return (self._write(table, WINDOW_FILE, *table.window_at(self._as_of)),)
+        days = self._all_days(table) if self._before is None else changed
         periods = {_period(day, self._as_of) for day in days}
         files = []
-        for file in self._before.tables.get(rollup.name, ()) if self._before else ():
+        for file in self._before.tables.get(table.name, ()) if self._before else ():
             period = Path(file.name).stem
             if period == EMPTY_FILE:
                 continue
             now = _period(bounds(period)[0].date(), self._as_of)
-            if now == period and now not in periods and self._carry(rollup, file):
+            if now == period and now not in periods and self._carry(table, file):
                 files.append(file)
             else:
                 periods.add(now)
         for period in sorted(periods):
-            file = self._write(rollup, period, *bounds(period))
+            file = self._write(table, period, *bounds(period))
             if file.rows:
                 files.append(file)
             else:
-                (self._draft / rollup.name / file.name).unlink()
+                (self._draft / table.name / file.name).unlink()
         if not files:
-            files.append(self._write(rollup, EMPTY_FILE, datetime.min, datetime.min))
+            files.append(self._write(table, EMPTY_FILE, datetime.min, datetime.min))
         return tuple(sorted(files, key=lambda file: file.name))
 
-    def _all_days(self, rollup: Rollup) -> set[date]:
+    def _all_days(self, table: Table) -> set[date]:
         rows = self._con.execute(
-            f"SELECT DISTINCT CAST({rollup.time_column} AS DATE) FROM {rollup.name}"
+            f"SELECT DISTINCT CAST({table.time_column} AS DATE) FROM {table.name}"
         ).fetchall()
         return {day for (day,) in rows}
 
-    def _carry(self, rollup: Rollup, file: PublishedFile) -> bool:
+    def _carry(self, table: Table, file: PublishedFile) -> bool:
         """Link a file of the generation before; False if it is not there any more."""
         try:
-            (self._draft / rollup.name / file.name).hardlink_to(
-                self._before_folder / rollup.name / file.name
+            (self._draft / table.name / file.name).hardlink_to(
+                self._before_folder / table.name / file.name
             )
         except FileNotFoundError:
             return False
         self.files_carried += 1
         return True
 
-    def _write(self, rollup: Rollup, period: str, start: datetime, end: datetime) -> PublishedFile:
-        path = self._draft / rollup.name / f"{period}.parquet"
+    def _write(self, table: Table, period: str, start: datetime, end: datetime) -> PublishedFile:
+        path = self._draft / table.name / f"{period}.parquet"
         within = (
             ""
-            if rollup.window
-            else (f"WHERE {rollup.time_column} >= $start AND {rollup.time_column} < $end")
+            if table.window
+            else (f"WHERE {table.time_column} >= $start AND {table.time_column} < $end")
         )
         (rows,) = self._con.execute(
-            f"COPY (SELECT * FROM {rollup.name} {within} ORDER BY {rollup.file_order})"
+            f"COPY (SELECT * FROM {table.name} {within} ORDER BY {table.file_order})"
             f" TO {quoted(path)}"
             f" (FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE {_ROW_GROUP_ROWS})",
             {"start": start, "end": end} if within else {},

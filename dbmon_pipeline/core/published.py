@@ -7,9 +7,11 @@ from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime, timedelta
 from difflib import get_close_matches
 from pathlib import Path
+from typing import Self
 
 import duckdb
 
+from dbmon_pipeline.core.catalogue import PUBLISHED
 from dbmon_pipeline.core.duck import connect, quoted
 from dbmon_pipeline.core.errors import NotPublishedError
 from dbmon_pipeline.core.instants import hour_floor
@@ -64,6 +66,14 @@ class Published:
         """Let go of what is in memory."""
         self.con.close()
 
+    def __enter__(self) -> Self:
+        """Use it as a context: closed at the end, whatever happens."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close it."""
+        self.close()
+
     def files(self, table: str) -> list[Path]:
         """The files of a table.
 
@@ -98,7 +108,7 @@ class Published:
         """
         files = [str(file) for file in self.files(table)]
         # A later version may have published a table that this one does not know.
-        key = BY_NAME[table].key if table in BY_NAME else ("ALL",)
+        key = PUBLISHED[table].key if table in PUBLISHED else ("ALL",)
         newest = (
             "" if limit is None else f"ORDER BY {', '.join(f'{c} DESC' for c in key)} LIMIT $limit"
         )

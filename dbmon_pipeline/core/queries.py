@@ -188,16 +188,26 @@ class Reader:
             values = {n: v for n, v in values.items() if n not in ("repo", "task_type")}
         return int(str(self.run(select, window, values).rows[0][0]))
 
-    def measure(self, name: str, length: timedelta, end: datetime) -> Rows:
+    def measure(
+        self, name: str, length: timedelta, end: datetime, **values: str | float | None
+    ) -> Rows:
         """Take a measurement of ``sql/checks`` over the window of a length that ends at an instant.
+
+        Args:
+            name: Its name.
+            length: How long the window is.
+            end: Where it ends.
+            values: What else the measurement may ask for.
 
         Raises:
             NotPublishedError: A published file is damaged or gone.
             SourceError: The database cannot be read.
         """
+        select = sql("checks", name)
         window = self._data.window(length, end, to_the_second=length <= TimeRange.DAY.length)
-        bounds = {"window_start": window.start, "window_end": window.end}
-        return self.run(sql("checks", name), window, bounds)
+        bounds = {"window_start": window.start, "window_end": window.end, **values}
+        used = {name: value for name, value in bounds.items() if f"${name}" in select}
+        return self.run(select, window, used)
 
     def window(self, length: timedelta, *, to_the_second: bool) -> Window:
         """The window of a length that ends as of now, as well as the data can have it."""
@@ -256,12 +266,8 @@ def published_reader(home: Home, as_of: datetime) -> Iterator[Reader]:
     Raises:
         NotPublishedError: Nothing is.
     """
-    published = Published(home)
-    try:
-        with reading(published, as_of) as reader:
-            yield reader
-    finally:
-        published.close()
+    with Published(home) as published, reading(published, as_of) as reader:
+        yield reader
 
 
 @contextmanager

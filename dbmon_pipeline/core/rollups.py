@@ -12,50 +12,30 @@ from datetime import datetime, timedelta
 
 from dbmon_pipeline.core.files import sql
 from dbmon_pipeline.core.instants import day_start
+from dbmon_pipeline.core.tables import Table
 
 
 @dataclass(frozen=True)
-class Rollup:
+class Rollup(Table):
     """One summary table.
 
     Attributes:
-        name: Its name everywhere.
-        grain: What one row stands for, in words.
-        key: The columns that identify a row, in the order in which files are sorted.
         totals: What must agree with the executions it was made from: an expression over this table
             to one over ``counted_in``.
         counted_in: The FROM clause of the latter, with ``{}`` for those executions.
-        window: For a table of the last so much time: its length. None if rows belong to days.
-        from_midnight: Whether that window begins at midnight rather than at that very instant.
+        from_midnight: Whether its window begins at midnight rather than at that very instant.
         days_in: The table that has the whole days of this hourly one, if there is one.
-        file_sort: SQL for the order of rows in a file where that is not the key: what is asked for
-            together lies together.
     """
 
-    name: str
-    grain: str
-    key: tuple[str, ...]
     totals: Mapping[str, str]
     counted_in: str = "{}"
-    window: timedelta | None = None
     from_midnight: bool = False
     days_in: str | None = None
-    file_sort: str | None = None
 
     @property
     def select(self) -> str:
         """The bare SELECT, with ``$window_start`` and ``$window_end``."""
         return sql("rollups", self.name)
-
-    @property
-    def file_order(self) -> str:
-        """SQL for the order of rows in a file."""
-        return self.file_sort or ", ".join(self.key)
-
-    @property
-    def time_column(self) -> str | None:
-        """The key column that says to which day a row belongs; None in a window's table."""
-        return next((column for column in self.key if column in ("hour", "date")), None)
 
     def window_at(self, as_of: datetime) -> tuple[datetime, datetime]:
         """The window ``[start, end)`` of a table of the last so much time.
@@ -202,6 +182,6 @@ ROLLUPS = (
         file_sort="timestamp DESC, task_id",
     ),
 )
-"""Every published table but ``check_history``, in the order of the flow."""
+"""Every summary table, in the order of the flow."""
 
 BY_NAME = {rollup.name: rollup for rollup in ROLLUPS}

@@ -1,16 +1,20 @@
 """Rules: measurements are judged by the limits of the rules file.
 
 A measurement is a value with its sample size; it knows no limit. Every face shows these verdicts.
+A confident verdict is about the value at its best, as far as the sample can tell: what a few bad
+executions may well be by chance is not told.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from datetime import datetime
 from enum import StrEnum
 from typing import Literal
 
-from dbmon_pipeline.core.config import MonitoringConfig, Rule
-from dbmon_pipeline.core.queries import Reader
+from dbmon_pipeline.core.rule_config import RATES, Rule
+from dbmon_pipeline.core.statistics import wilson_bounds
 
 
 class Verdict(StrEnum):
@@ -21,123 +25,163 @@ class Verdict(StrEnum):
     CRITICAL = "critical"
     INSUFFICIENT_DATA = "insufficient_data"
 
+    @property
+    def badness(self) -> int:
+        """For comparing: above 0 for what is beyond a limit, below 0 for what is not known."""
+        return {"insufficient_data": -1, "ok": 0, "warning": 1, "critical": 2}[self.value]
+
 
 @dataclass(frozen=True)
+class Measured:
+    """What was measured of one scope over one window.
+
+    Attributes:
+        value: The value; None if nothing could be measured.
+        samples: How many executions it was made from.
+        window_start: From when on executions were looked at, naive UTC.
+        window_end: Up to when, not included.
+        best: What the value is at best, as far as the sample can tell.
+    """
+
+    value: float | None
+    samples: int
+    window_start: datetime | None
+    window_end: datetime | None
+    best: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Alert:
     """A judged measurement.
 
     Attributes:
         rule: The rule.
+        measurement: What it is about.
         scope: What was measured, ``all`` for everything.
         verdict: What the rule says.
-        value: The value; None if nothing could be measured.
-        samples: How many executions it was made from.
+        mode: ``confident`` or ``raw``.
+        measured: What it is said of.
+        raw: The plain value over the window of the rule.
+        raw_verdict: What a plain comparison of that says.
+        is_recovered: Whether the value is better than the warning limit by the margin of the rule.
         warning: The limit of a warning, None if there is none.
         critical: The limit of what is critical, None if there is none.
         direction: ``below`` or ``above``: on which side of a limit a value is wrong.
+        note: What else there is to say.
     """
 
     rule: str
+    measurement: str
     scope: str
     verdict: Verdict
-    value: float | None
-    samples: int
+    mode: Literal["confident", "raw"]
+    measured: Measured
+    raw: Measured
+    raw_verdict: Verdict
+    is_recovered: bool
     warning: float | None
     critical: float | None
     direction: Literal["below", "above"]
+    note: str = ""
+
+    @property
+    def limit(self) -> float | None:
+        """The limit that matters for the verdict."""
+        is_critical = self.verdict is Verdict.CRITICAL or self.warning is None
+        return self.critical if is_critical else self.warning
 
     @property
     def sentence(self) -> str:
         """What a person is told of it."""
-        limit = self.critical if self.verdict is Verdict.CRITICAL else self.warning
-        said = f"{self.rule.replace('_', ' ')} is {_spoken(self.rule, self.value)}"
-        of = f" of {self.samples:,} executions" if self.rule.endswith("_rate") else ""
-        return f"{said}{of}, {self.direction} the limit of {_spoken(self.rule, limit)}"
+        said = f"{self.rule.replace('_', ' ')} is {spoken(self.measurement, self.measured.value)}"
+        where = "" if self.scope == "all" else f" in {self.scope}"
+        of = f" of {self.measured.samples:,} executions" if self.measurement in RATES else ""
+        limit = spoken(self.measurement, self.limit)
+        if self.verdict.badness > 0:
+            judged = f", {self.direction} the limit of {limit}"
+        elif self.verdict is Verdict.OK:
+            judged = f"; the limit is {limit}"
+        else:
+            judged = ", too little to judge"
+        note = f"; {self.note}" if self.note else ""
+        return f"{said}{of}{where}{judged}{note}"
 
 
-def _spoken(rule: str, value: float | None) -> str:
-    """A value of a rule with its unit."""
+def spoken(measurement: str, value: float | None) -> str:
+    """A value of a measurement with its unit."""
     if value is None:
         return "unknown"
-    match rule:
-        case "success_rate" | "error_rate":
+    match measurement:
+        case "success_rate" | "error_rate" | "slow_executions":
             return f"{value:.1%}"
         case "database_size":
             return f"{value:,.0f} MB"
         case "source_freshness":
             return f"{value / 3600:,.1f} hours"
+        case "cost_budget":
+            return f"${value:,.2f}"
+        case "cost_drift":
+            return f"{value:.2f} times the estimate"
     return f"{value:,g}"
 
 
-def judge(rule: Rule, value: float | None, samples: int) -> Verdict:
-    """Compare a value with the limits of a rule.
+def compare(rule: Rule, value: float) -> Verdict:
+    """Compare a value with the limits of a rule."""
+    if _is_beyond(rule, value, rule.limits.critical):
+        return Verdict.CRITICAL
+    return Verdict.WARNING if _is_beyond(rule, value, rule.limits.warning) else Verdict.OK
+
+
+def is_recovered(rule: Rule, value: float | None) -> bool:
+    """Whether a value is better than where it begins to be wrong, by the margin of its rule."""
+    limit = rule.limits.critical if rule.limits.warning is None else rule.limits.warning
+    if value is None or limit is None:
+        return True
+    margin = rule.recovery if rule.below else -rule.recovery
+    return not _is_beyond(rule, value, limit + margin)
+
+
+def _is_beyond(rule: Rule, value: float, limit: float | None) -> bool:
+    return limit is not None and (value < limit if rule.below else value > limit)
+
+
+def judge_raw(rule: Rule, measured: Measured) -> Verdict:
+    """The plain comparison of a value; nothing is said of a rate of nothing."""
+    if measured.value is None:
+        return Verdict.INSUFFICIENT_DATA
+    return compare(rule, measured.value)
+
+
+def judge_rate(rule: Rule, windows: Iterable[Measured]) -> tuple[Verdict, Measured]:
+    """Judge a rate confidently, over windows from the shortest to the longest.
+
+    A window is sure that the rate is beyond a limit when even its bound is. It speaks only while
+    the latest window with enough samples is beyond that limit too: what is over is over.
 
     Args:
         rule: The rule.
-        value: The value, None if nothing could be measured.
-        samples: How many executions it was made from.
+        windows: What was measured over each.
+
+    Returns:
+        The verdict, and what it is said of.
     """
-    if value is None or samples < rule.min_samples:
-        return Verdict.INSUFFICIENT_DATA
-
-    def is_beyond(limit: float | None) -> bool:
-        return limit is not None and (value < limit if rule.below else value > limit)
-
-    if is_beyond(rule.limits.critical):
-        return Verdict.CRITICAL
-    return Verdict.WARNING if is_beyond(rule.limits.warning) else Verdict.OK
-
-
-def evaluate(reader: Reader, config: MonitoringConfig) -> list[Alert]:
-    """Judge every enabled rule as of the reader's instant.
-
-    Windows end where the source had been read up to: what came later is not known to be missing.
-
-    Raises:
-        NotPublishedError: A published file is damaged or gone.
-        SourceError: The database cannot be read.
-    """
-    return [
-        Alert(
-            rule=name,
-            scope=scope,
-            verdict=judge(rule, value, samples),
-            value=value,
-            samples=samples,
-            warning=rule.limits.warning,
-            critical=rule.limits.critical,
-            direction="below" if rule.below else "above",
-        )
-        for name, rule in config.rules.items()
-        if rule.enabled
-        for scope, value, samples in _measured(reader, name, rule)
+    seen = list(windows)
+    enough = [
+        replace(window, best=_best_rate(rule, window.value, window.samples))
+        for window in seen
+        if window.value is not None and window.samples >= max(rule.min_samples, 1)
     ]
+    if not enough:
+        return Verdict.INSUFFICIENT_DATA, seen[-1]
+    latest = judge_raw(rule, enough[0])
+    found = Verdict.OK, enough[0]
+    for window in enough:
+        verdict = min(compare(rule, window.best or 0), latest, key=lambda v: v.badness)
+        if verdict.badness > found[0].badness:
+            found = verdict, window
+    return found
 
 
-def _measured(reader: Reader, name: str, rule: Rule) -> list[tuple[str, float | None, int]]:
-    """The scopes of a measurement, each with its value and its samples."""
-    if name in _OF_THE_SOURCE:
-        return [("all", _OF_THE_SOURCE[name](reader), rule.min_samples)]
-    about = reader.about
-    end = min(about.as_of, about.data_through or about.as_of)
-    rows = reader.measure(name, rule.length, end).rows
-    if name == "recent_executions":  # A silence says something only where there was a sound.
-        return [(str(scope), _number(value), about.executions) for scope, value, _ in rows]
-    return [(str(scope), _number(value), int(str(samples))) for scope, value, samples in rows]
-
-
-def _number(value: object) -> float | None:
-    return None if value is None else float(str(value))
-
-
-def _size_mb(reader: Reader) -> float:
-    return reader.about.source_bytes / 1e6
-
-
-def _age_seconds(reader: Reader) -> float | None:
-    through = reader.about.data_through
-    return (reader.about.as_of - through).total_seconds() if through else None
-
-
-_OF_THE_SOURCE = {"database_size": _size_mb, "source_freshness": _age_seconds}
-"""Measurements that are not made from executions."""
+def _best_rate(rule: Rule, value: float, samples: int) -> float:
+    lower, upper = wilson_bounds(value, samples, rule.confidence)
+    return upper if rule.below else lower

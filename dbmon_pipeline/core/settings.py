@@ -52,6 +52,11 @@ class Home:
         return self.path / "incidents.sqlite"
 
     @property
+    def heartbeat(self) -> Path:
+        """When all went well last, for a watchdog."""
+        return self.path / "heartbeat.json"
+
+    @property
     def dagster(self) -> Path:
         """The Dagster instance."""
         return self.path / "dagster"

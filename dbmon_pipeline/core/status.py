@@ -16,12 +16,13 @@ import msgspec
 
 from dbmon_pipeline.core.config import MonitoringConfig
 from dbmon_pipeline.core.errors import SourceError
+from dbmon_pipeline.core.evaluate import evaluate
 from dbmon_pipeline.core.health import SourceHealth, look_at
 from dbmon_pipeline.core.instants import iso
 from dbmon_pipeline.core.queries import Answer, Reader
 from dbmon_pipeline.core.ranges import TimeRange
 from dbmon_pipeline.core.rows import Records
-from dbmon_pipeline.core.rules import Alert, Verdict, evaluate
+from dbmon_pipeline.core.rules import Alert, Verdict
 
 
 class _Span(TypedDict):
@@ -73,7 +74,7 @@ class DailyPerformance:
 
 @dataclass(frozen=True, kw_only=True)
 class JudgedRule:
-    """What a rule says."""
+    """What a rule says of a value; ``raw_`` is what a plain comparison would say."""
 
     rule: str
     scope: str
@@ -83,6 +84,13 @@ class JudgedRule:
     warning: float | None
     critical: float | None
     direction: Literal["below", "above"]
+    mode: Literal["confident", "raw"]
+    raw_verdict: Verdict
+    raw_value: float | None
+    raw_samples: int
+    window_start: str | None
+    window_end: str | None
+    note: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -328,11 +336,18 @@ def _judged(alert: Alert) -> JudgedRule:
         rule=alert.rule,
         scope=alert.scope,
         verdict=alert.verdict,
-        value=alert.value,
-        samples=alert.samples,
+        value=alert.measured.value,
+        samples=alert.measured.samples,
         warning=alert.warning,
         critical=alert.critical,
         direction=alert.direction,
+        mode=alert.mode,
+        raw_verdict=alert.raw_verdict,
+        raw_value=alert.raw.value,
+        raw_samples=alert.raw.samples,
+        window_start=_iso(alert.measured.window_start),
+        window_end=_iso(alert.measured.window_end),
+        note=alert.note,
     )
 
 

@@ -31,6 +31,12 @@ LEDGER_COLUMNS = (
     "hour TIMESTAMP, executions BIGINT, fingerprint HUGEINT,"
     " successes BIGINT, duration_sum DOUBLE, actual_cost_sum DOUBLE, not_finite BIGINT"
 )
+CHECK_HISTORY_COLUMNS = (
+    "rule VARCHAR, scope VARCHAR, evaluated_at TIMESTAMP,"
+    " value DOUBLE, samples BIGINT, warning DOUBLE, critical DOUBLE, verdict VARCHAR,"
+    " direction VARCHAR, mode VARCHAR, raw_value DOUBLE, raw_samples BIGINT, raw_verdict VARCHAR,"
+    " is_recovered BOOLEAN, window_start TIMESTAMP, window_end TIMESTAMP, sentence VARCHAR"
+)
 
 _TABLES = (
     # The slim rows. `pruned`: the source no longer holds this row, because its owner removed all
@@ -42,6 +48,8 @@ _TABLES = (
     # Hours of which rows were pruned: once their raw rows have left the warehouse too, such an
     # hour can never be read again.
     "CREATE TABLE IF NOT EXISTS pruned_hours (hour TIMESTAMP)",
+    # What the rules said, by evaluation.
+    f"CREATE TABLE IF NOT EXISTS check_history ({CHECK_HISTORY_COLUMNS})",
     "CREATE TABLE IF NOT EXISTS pending_days (table_name VARCHAR, day DATE, stage VARCHAR)",
     "CREATE TABLE IF NOT EXISTS state (name VARCHAR, value VARCHAR)",
 )
@@ -147,6 +155,13 @@ class Warehouse:
         """A fact that is an instant, naive UTC."""
         value = self.state(name)
         return datetime.fromisoformat(value) if value else None
+
+    def executions(self) -> int:
+        """How many executions the summary tables count in all."""
+        (rows,) = self.con.execute(
+            "SELECT coalesce(CAST(sum(executions) AS BIGINT), 0) FROM daily_summary"
+        ).fetchall()[0]
+        return int(rows)
 
     def pending(self, table: str, stage: Stage) -> set[date]:
         """The days of a table that wait for a stage."""
@@ -282,14 +297,14 @@ class Warehouse:
 
 
 def table_columns() -> dict[str, list[tuple[str, str]]]:
-    """The columns of each summary table and their types, as DuckDB derives them from its SELECT."""
+    """The columns of each published table and their types, as DuckDB derives them."""
     window = dict.fromkeys(("window_start", "window_end"), datetime.min)
     with connect() as con:
         con.execute(f"CREATE TABLE executions ({EXECUTIONS_COLUMNS})")
-        return {
-            rollup.name: [
-                (row[0], row[1])
-                for row in con.execute(f"DESCRIBE {rollup.select}", window).fetchall()
-            ]
+        con.execute(f"CREATE TABLE check_history ({CHECK_HISTORY_COLUMNS})")
+        described = {
+            rollup.name: con.execute(f"DESCRIBE {rollup.select}", window).fetchall()
             for rollup in ROLLUPS
         }
+        described["check_history"] = con.execute("DESCRIBE check_history").fetchall()
+        return {name: [(row[0], row[1]) for row in rows] for name, rows in described.items()}

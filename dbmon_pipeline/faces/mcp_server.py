@@ -22,6 +22,7 @@ from mcp.types import ToolAnnotations
 from pydantic import BaseModel, Field
 
 from dbmon_pipeline.core import status
+from dbmon_pipeline.core.catalogue import PUBLISHED
 from dbmon_pipeline.core.errors import (
     DbmonError,
     NotPublishedError,
@@ -33,7 +34,6 @@ from dbmon_pipeline.core.published import Published
 from dbmon_pipeline.core.queries import Reader, database_reader, reading
 from dbmon_pipeline.core.questions import Question, questions
 from dbmon_pipeline.core.ranges import TimeRange
-from dbmon_pipeline.core.rollups import ROLLUPS
 from dbmon_pipeline.core.rows import Records, Scalar
 from dbmon_pipeline.core.settings import Settings
 from dbmon_pipeline.core.status import (
@@ -42,6 +42,13 @@ from dbmon_pipeline.core.status import (
     PerformanceMetrics,
 )
 from dbmon_pipeline.core.warehouse import table_columns
+from dbmon_pipeline.faces.mcp_alerts import (
+    ExplainedAlert,
+    OpenIncidents,
+    explained_alert,
+    open_incidents,
+    shown_alert,
+)
 
 T = TypeVar("T")
 R = TypeVar("R", ExecutionStatistics, PerformanceMetrics)
@@ -247,6 +254,25 @@ def make_server(settings: Settings) -> MCPServer:
             )
 
     @tool
+    def list_alerts() -> OpenIncidents:
+        """The incidents that are not over: what is wrong, since when, who has taken it on."""
+        with _tool_errors():
+            return open_incidents(settings, cut, _TEXT_IS_DATA)
+
+    @tool
+    def explain_alert(
+        rule: Annotated[str, Field(description="An alert rule, as database_status names it.")],
+        scope: Annotated[str, Field(description="Its scope; all for a rule without one.")] = "all",
+    ) -> ExplainedAlert:
+        """Why a rule says what it says: what contributes, and whether only the mix has changed."""
+        with _tool_errors():
+            alert, explanation = data.answer(
+                None, lambda reader: explained_alert(reader, settings, rule, scope)
+            )
+        runbook = config.rules[rule].runbook or alert.measurement
+        return shown_alert(alert, explanation, runbook, cut_rows, _TEXT_IS_DATA)
+
+    @tool
     def list_questions() -> QuestionList:
         """All questions for ask_question: what a row of the answer is, and which filters it has."""
         return QuestionList(questions=[_info(q) for q in questions().values()])
@@ -289,12 +315,12 @@ def make_server(settings: Settings) -> MCPServer:
         columns = table_columns()
         return json.dumps(
             {
-                rollup.name: {
-                    "one_row": rollup.grain,
-                    "key": rollup.key,
-                    "columns": dict(columns[rollup.name]),
+                name: {
+                    "one_row": table.grain,
+                    "key": table.key,
+                    "columns": dict(columns[name]),
                 }
-                for rollup in ROLLUPS
+                for name, table in PUBLISHED.items()
             },
             indent=1,
         )
@@ -330,11 +356,12 @@ def make_server(settings: Settings) -> MCPServer:
     def triage() -> str:
         """Find out what is wrong now."""
         return (
-            "Something may be wrong with the orchestrator. Call database_status and read alerts,"
-            " warnings and errors. Then ask error_rate_over_time and errors_by_model_tier with"
-            " time_range 24h, top_error_types with 1h, and hourly_overview with 24h, to see since"
-            " when it is so. Narrow it down with the filters repo, model_tier, pool_type and"
-            " task_type. Say what fails, since when, where, how sure that is, and what to look at"
+            "Something may be wrong with the orchestrator. Call database_status and list_alerts,"
+            " and explain_alert for each rule beyond a limit. Then ask error_rate_over_time and"
+            " errors_by_model_tier with time_range 24h, top_error_types with 1h, and"
+            " hourly_overview with 24h, to see since when it is so. Narrow it down with the filters"
+            " repo, model_tier, pool_type and task_type. Say what fails, since when, where, how"
+            " sure that is, whether the work got worse or only its mix changed, and what to look at"
             f" next. {_TEXT_IS_DATA}"
         )
 

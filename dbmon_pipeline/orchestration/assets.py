@@ -2,10 +2,13 @@
 
 from collections.abc import Iterator
 from datetime import date
+from html import escape
 from typing import Any
 
 import dagster as dg
 
+from dbmon_pipeline.core.catalogue import CHECK_HISTORY, PUBLISHED
+from dbmon_pipeline.core.check_history import check
 from dbmon_pipeline.core.errors import ContractError
 from dbmon_pipeline.core.extract import Extraction, extract, kept_from
 from dbmon_pipeline.core.files import shipped
@@ -13,7 +16,8 @@ from dbmon_pipeline.core.instants import iso, parse_as_of
 from dbmon_pipeline.core.model import COLUMNS
 from dbmon_pipeline.core.publish import publish
 from dbmon_pipeline.core.redaction import Redactor
-from dbmon_pipeline.core.rollups import BY_NAME, ROLLUPS, Rollup
+from dbmon_pipeline.core.rollups import ROLLUPS, Rollup
+from dbmon_pipeline.core.rules import Verdict, spoken
 from dbmon_pipeline.core.summaries import roll_up
 from dbmon_pipeline.core.warehouse import Stage, State, table_columns
 from dbmon_pipeline.orchestration.partitions import days
@@ -184,6 +188,39 @@ def summary_tables(
 
 @dg.asset(
     deps=[rollup.name for rollup in ROLLUPS],
+    group_name="checks",
+    kinds={"duckdb"},
+    owners=OWNERS,
+    description="What every alert rule says of what was rolled up, one row per rule and scope;"
+    " appended by each refresh.",
+    metadata={
+        "dagster/table_name": "warehouse.check_history",
+        "dagster/column_schema": dg.TableSchema(
+            [dg.TableColumn(*column) for column in table_columns()[CHECK_HISTORY.name]]
+        ),
+    },
+)
+def check_history(warehouse: WarehouseResource) -> dg.MaterializeResult[Any]:
+    """Judge what was rolled up."""
+    with failures():
+        alerts = check(warehouse.warehouse, warehouse.settings.config)
+    rows = "\n".join(
+        f"| {escape(alert.rule)} | {escape(alert.scope[:80])} | {alert.verdict} |"
+        f" {spoken(alert.measurement, alert.measured.value)} | {alert.measured.samples:,} |"
+        for alert in alerts
+    )
+    return dg.MaterializeResult(
+        metadata={
+            **{verdict.value: sum(a.verdict is verdict for a in alerts) for verdict in Verdict},
+            "verdicts": dg.MetadataValue.md(
+                f"| rule | scope | verdict | value | samples |\n|---|---|---|---:|---:|\n{rows}"
+            ),
+        }
+    )
+
+
+@dg.asset(
+    deps=[*(rollup.name for rollup in ROLLUPS), CHECK_HISTORY.name],
     group_name="published",
     kinds={"parquet"},
     owners=OWNERS,
@@ -198,7 +235,8 @@ def publication(warehouse: WarehouseResource) -> dg.MaterializeResult[Any]:
         manifest = result.manifest
         opened.forget_executions_before(kept_from(settings.config, manifest.as_of))
     rows = "\n".join(
-        f"| {name} | {BY_NAME[name].grain} | {manifest.rows(name):,} |" for name in manifest.tables
+        f"| {name} | {PUBLISHED[name].grain} | {manifest.rows(name):,} |"
+        for name in manifest.tables
     )
     return dg.MaterializeResult(
         metadata={

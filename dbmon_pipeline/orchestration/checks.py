@@ -10,6 +10,8 @@ from datetime import date, datetime
 import dagster as dg
 
 from dbmon_pipeline.core import quality
+from dbmon_pipeline.core.catalogue import CHECK_HISTORY
+from dbmon_pipeline.core.check_history import Judged, latest
 from dbmon_pipeline.core.extract import kept_from
 from dbmon_pipeline.core.instants import iso
 from dbmon_pipeline.core.reconcile import (
@@ -19,6 +21,8 @@ from dbmon_pipeline.core.reconcile import (
     redo,
 )
 from dbmon_pipeline.core.rollups import ROLLUPS
+from dbmon_pipeline.core.rules import Verdict
+from dbmon_pipeline.core.settings import Settings
 from dbmon_pipeline.core.warehouse import State
 from dbmon_pipeline.orchestration.resources import WarehouseResource, failures
 
@@ -130,6 +134,58 @@ def data_quality(warehouse: WarehouseResource) -> Iterator[dg.AssetCheckResult]:
     )
     yield result("not_in_future", dict(outside), "far_future_rows")
     yield result("within_history", dict(outside), "too_old_rows", "rows_without_timestamp")
+
+
+_RULES = {name: rule for name, rule in Settings.load().config.rules.items() if rule.enabled}
+
+
+@dg.multi_asset_check(
+    name="alert_rules",
+    specs=[
+        dg.AssetCheckSpec(
+            name,
+            asset=CHECK_HISTORY.name,
+            description=f"The alert rule {name}: see RUNBOOK.md, {rule.runbook or name}.",
+        )
+        for name, rule in _RULES.items()
+    ],
+)
+def alert_rules(warehouse: WarehouseResource) -> Iterator[dg.AssetCheckResult]:
+    """Tell what the rules said in this refresh; a rule is as bad as the worst of its scopes."""
+    found: dict[str, list[Judged]] = {name: [] for name in _RULES}
+    with failures():
+        for judged in latest(warehouse.warehouse):
+            found.setdefault(judged.rule, []).append(judged)
+    for name, rule in _RULES.items():
+        worst = max(found[name], key=lambda judged: judged.verdict.badness, default=None)
+        metadata: dict[str, dg.MetadataValue | float | int | str] = {
+            "runbook": f"RUNBOOK.md#{rule.runbook or name}"
+        }
+        if worst is None:
+            yield dg.AssetCheckResult(check_name=name, passed=True, metadata=metadata)
+            continue
+        figures = {
+            "value": worst.value,
+            "warning": worst.warning,
+            "critical": worst.critical,
+            "raw_value": worst.raw_value,
+        }
+        metadata |= {key: value for key, value in figures.items() if value is not None}
+        yield dg.AssetCheckResult(
+            check_name=name,
+            passed=worst.verdict.badness <= 0,
+            severity=dg.AssetCheckSeverity.ERROR
+            if worst.verdict is Verdict.CRITICAL
+            else dg.AssetCheckSeverity.WARN,
+            description=worst.sentence,
+            metadata=metadata
+            | {
+                "samples": worst.samples,
+                "verdict": worst.verdict.value,
+                "scope": worst.scope[:200],
+                "scopes_beyond_a_limit": sum(judged.verdict.badness > 0 for judged in found[name]),
+            },
+        )
 
 
 def _reconciled(

@@ -108,6 +108,8 @@ def run_refresh(
 
 
 def _warning(check: dg.AssetCheckEvaluation) -> str:
+    if check.description:
+        return check.description
     counts = (
         f"{name} {entry.value}"
         for name, entry in check.metadata.items()

@@ -1,14 +1,21 @@
-"""Schedules: every hour, every day, and the retention at night."""
+"""Schedules: every five minutes, every hour, every day, and the retention at night."""
+
+from datetime import timedelta
 
 import dagster as dg
 
-from dbmon_pipeline.core.errors import HomeBusyError, SourceError
+from dbmon_pipeline.core.check_history import published_since
+from dbmon_pipeline.core.errors import HomeBusyError, NotPublishedError, SourceError
 from dbmon_pipeline.core.instants import utc_now
 from dbmon_pipeline.core.plan import Plan, Scope
+from dbmon_pipeline.core.published import Published
 from dbmon_pipeline.core.settings import Settings
 from dbmon_pipeline.orchestration.jobs import refresh, retention
 from dbmon_pipeline.orchestration.planning import planned, run_requests
 
+_HOLDS = timedelta(minutes=4)
+_HOLDS_IF_CALM = timedelta(minutes=14)
+"""How long verdicts hold without a new look. Each run writes half a megabyte of events."""
 _WAIT_SECONDS = 20.0
 """How long a tick waits for a refresh under way; a tick may take 60 s in all."""
 
@@ -46,6 +53,29 @@ def _refresh_requests(
 def hourly_refresh(context: dg.ScheduleEvaluationContext) -> list[dg.RunRequest]:
     """Refresh what has changed lately; without a change, move on with time."""
     return _refresh_requests(context, Scope.RECENT, "hourly_refresh")
+
+
+@dg.schedule(
+    cron_schedule="*/5 * * * *",
+    job=refresh,
+    execution_timezone="UTC",
+    default_status=dg.DefaultScheduleStatus.RUNNING,
+    description="Judges the alert rules again while something is wrong, else every quarter of an"
+    " hour, so that a silence is noticed; what changes in the source is judged anyway.",
+)
+def health_check(context: dg.ScheduleEvaluationContext) -> list[dg.RunRequest] | dg.SkipReason:
+    """Refresh the open day if that may change a verdict."""
+    settings, now = Settings.load(), utc_now()
+    try:
+        with Published(settings.home) as published:
+            as_of = published.manifest.as_of
+            judged = published_since(published, as_of - timedelta.resolution)
+    except NotPublishedError:
+        return _refresh_requests(context, Scope.RECENT, "health_check")
+    is_calm = all(one.verdict.badness <= 0 for one in judged)
+    if now - as_of < (_HOLDS_IF_CALM if is_calm else _HOLDS):
+        return dg.SkipReason("the last verdicts still hold")
+    return _refresh_requests(context, Scope.RECENT, "health_check")
 
 
 @dg.schedule(

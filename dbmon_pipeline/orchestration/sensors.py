@@ -1,15 +1,30 @@
-"""Sensors: the source is watched, so that downtime and late data heal without anybody."""
+"""Sensors: the source is watched, so that late data heals; and what the checks said is told."""
 
 import hashlib
+import os
+from contextlib import suppress
+from datetime import timedelta
 
 import dagster as dg
 
-from dbmon_pipeline.core.errors import HomeBusyError, SourceError
+from dbmon_pipeline.core.errors import (
+    HomeBusyError,
+    NotificationError,
+    NotPublishedError,
+    SourceError,
+)
+from dbmon_pipeline.core.incidents import Incidents
 from dbmon_pipeline.core.instants import utc_now
 from dbmon_pipeline.core.plan import Scope
+from dbmon_pipeline.core.published import Published
 from dbmon_pipeline.core.settings import Settings
 from dbmon_pipeline.core.source import signature
+from dbmon_pipeline.core.watch import observe_published
+from dbmon_pipeline.faces.notify.deliver import deliver
+from dbmon_pipeline.faces.notify.heartbeat import beat
+from dbmon_pipeline.faces.notify.targets import targets
 from dbmon_pipeline.orchestration.jobs import refresh
+from dbmon_pipeline.orchestration.own_health import findings
 from dbmon_pipeline.orchestration.planning import planned, run_requests
 
 _UNDER_WAY = [
@@ -18,6 +33,8 @@ _UNDER_WAY = [
     dg.DagsterRunStatus.STARTING,
 ]
 _INTERVAL_SECONDS = 60
+_ALERT_INTERVAL_SECONDS = 30
+_BEATEN = "generation of the last sign of life"
 
 
 @dg.sensor(
@@ -56,3 +73,48 @@ def source_changes_sensor(
         return dg.SkipReason("nothing in the source differs from what was read")
     run_key = hashlib.sha256(now.encode()).hexdigest()[:16]
     return dg.SensorResult(run_requests=run_requests(found, run_key=run_key))
+
+
+@dg.sensor(
+    minimum_interval_seconds=_ALERT_INTERVAL_SECONDS,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Opens and ends incidents by what the alert rules said and by how the pipeline"
+    " itself is, tells the targets of them, and gives the sign of life.",
+)
+def alert_sensor(context: dg.SensorEvaluationContext) -> dg.SkipReason:
+    """Take in the evaluations that are new, then send what is to be told.
+
+    It asks for no run, so every tick is a skip that says what was done.
+    """
+    settings = Settings.load()
+    at = utc_now()
+    notifications = settings.config.notifications
+    with Incidents(settings.home.incidents, notifications=notifications) as incidents:
+        said = "nothing is published yet"
+        with suppress(NotPublishedError), Published(settings.home) as published:
+            changed = observe_published(incidents, published, settings.config)
+            changed += incidents.observe(
+                findings(context.instance, published, settings.config, at), at, complete=False
+            )
+            said = f"{len(changed)} incidents changed"
+            said += _sign_of_life(incidents, published, settings)
+        delivery = deliver(incidents, targets(notifications, os.environ), at, utc_now)
+        incidents.forget(at - timedelta(days=settings.config.keep.dagster_runs_days))
+    told = f"{said}; {delivery.sent} notifications sent, {delivery.failed} not"
+    for error in delivery.errors:
+        context.log.warning(error)
+    return dg.SkipReason("; ".join((told, *delivery.errors)))
+
+
+def _sign_of_life(incidents: Incidents, published: Published, settings: Settings) -> str:
+    """Give it once for each generation; the next tick tries again if it failed."""
+    generation = str(published.manifest.generation)
+    if incidents.remembered(_BEATEN) == generation:
+        return ""
+    try:
+        url = settings.config.notifications.heartbeat_url
+        beat(settings.home.heartbeat, url, published.manifest.published_at)
+    except NotificationError as error:
+        return f"; {error}"
+    incidents.remember(_BEATEN, generation)
+    return ""

@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from dbmon_pipeline.core.config import Limits, MonitoringConfig, load_config
+from dbmon_pipeline.core.config import MonitoringConfig, load_config
 from dbmon_pipeline.core.errors import ConfigError
 from dbmon_pipeline.core.files import shipped
+from dbmon_pipeline.core.rule_config import Limits
 from dbmon_pipeline.core.settings import Settings
 
 DEFAULTS = shipped("config", "monitoring.yaml")

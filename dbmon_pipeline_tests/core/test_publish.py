@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 
 from dbmon_pipeline.core import publish as publishing
+from dbmon_pipeline.core.catalogue import PUBLISHED
 from dbmon_pipeline.core.config import Keep
 from dbmon_pipeline.core.duck import connect
 from dbmon_pipeline.core.errors import StorageError
 from dbmon_pipeline.core.plan import Scope
 from dbmon_pipeline.core.published import Published
-from dbmon_pipeline.core.rollups import ROLLUPS
 from dbmon_pipeline.core.settings import Settings
 from dbmon_pipeline_tests.helpers import (
     add_rows,
@@ -52,7 +52,7 @@ def test_closed_months_are_one_file_each_and_days_of_the_open_one(site: Settings
         *("2026-03-01.parquet", "2026-03-02.parquet"),
     ]
     published = Published(site.home)
-    assert published.manifest.tables.keys() == {rollup.name for rollup in ROLLUPS}
+    assert published.manifest.tables.keys() == PUBLISHED.keys()
     for table, files in published.manifest.tables.items():
         assert [file.name for file in files] == names(site, table)
         for file in files:
@@ -146,12 +146,12 @@ def test_columns_have_types_that_every_reader_knows(site: Settings) -> None:
     """A HUGEINT would turn into text in some of them."""
     allowed = {"BIGINT", "DOUBLE", "VARCHAR", "BOOLEAN", "DATE", "TIMESTAMP"}
     with connect() as con:
-        for rollup in ROLLUPS:
+        for name in PUBLISHED:
             found = con.execute(
                 "DESCRIBE SELECT * FROM read_parquet($files)",
-                {"files": [str(path) for path in Published(site.home).files(rollup.name)]},
+                {"files": [str(path) for path in Published(site.home).files(name)]},
             ).fetchall()
-            assert {row[1] for row in found} <= allowed, rollup.name
+            assert {row[1] for row in found} <= allowed, name
 
 
 def test_readers_never_see_a_broken_generation(site: Settings) -> None:

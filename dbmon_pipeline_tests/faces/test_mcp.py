@@ -21,11 +21,11 @@ import pytest
 from mcp.client import Client
 from mcp.client.stdio import StdioServerParameters, stdio_client
 
+from dbmon_pipeline.core.catalogue import PUBLISHED
 from dbmon_pipeline.core.config import load_config
 from dbmon_pipeline.core.files import shipped
 from dbmon_pipeline.core.instants import utc_now
 from dbmon_pipeline.core.questions import questions
-from dbmon_pipeline.core.rollups import ROLLUPS
 from dbmon_pipeline.core.settings import Home, Settings
 from dbmon_pipeline_tests.helpers import (
     HOLD_DATABASE,
@@ -231,7 +231,7 @@ def test_what_is_offered(session: Session) -> None:
         assert resources == {"dbmon://schema", "dbmon://questions", "dbmon://config"}
         read = {uri: await client.read_resource(uri) for uri in resources}
         parsed = {uri: json.loads(getattr(r.contents[0], "text")) for uri, r in read.items()}  # noqa: B009
-        assert parsed["dbmon://schema"].keys() == {rollup.name for rollup in ROLLUPS}
+        assert parsed["dbmon://schema"].keys() == PUBLISHED.keys()
         assert "model_tier" in parsed["dbmon://schema"]["tier_performance"]["columns"]
         assert parsed["dbmon://questions"].keys() == questions().keys()
         assert parsed["dbmon://config"]["rules"]["success_rate"]["below"]["warning"] == 0.85

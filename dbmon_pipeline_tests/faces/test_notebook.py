@@ -11,9 +11,9 @@ import pandas as pd
 import pytest
 
 from dbmon_pipeline import open_published
+from dbmon_pipeline.core.catalogue import PUBLISHED
 from dbmon_pipeline.core.errors import ConfigError, DbmonError, NotPublishedError, QuestionError
 from dbmon_pipeline.core.questions import questions
-from dbmon_pipeline.core.rollups import ROLLUPS
 from dbmon_pipeline.core.settings import Settings
 from dbmon_pipeline.faces.notebook import PublishedData
 from dbmon_pipeline_tests.helpers import (
@@ -57,16 +57,16 @@ def test_tables(data: PublishedData) -> None:
     """All that are published, with how many rows they have."""
     tables = data.tables()
     assert list(tables.columns) == ["table", "rows"]
-    assert set(tables["table"]) == {rollup.name for rollup in ROLLUPS}
+    assert set(tables["table"]) == PUBLISHED.keys()
     rows = tables.set_index("table")["rows"]
     assert rows["recent_executions"] == 7
     assert rows["solution_patterns"] == 0
 
 
-@pytest.mark.parametrize("rollup", ROLLUPS, ids=lambda rollup: rollup.name)
-def test_a_table(data: PublishedData, rollup: object) -> None:
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_a_table(data: PublishedData, name: str) -> None:
     """In the order of its key, with its columns even when it has no row."""
-    name, key = getattr(rollup, "name"), getattr(rollup, "key")  # noqa: B009
+    key = PUBLISHED[name].key
     frame = data.table(name)
     assert len(frame) == data.tables().set_index("table")["rows"][name]
     assert set(key) <= set(frame.columns)
@@ -181,9 +181,9 @@ def test_nothing_is_published_yet(tmp_path: Path) -> None:
 def test_the_home_of_the_environment(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     """As for the command; a text will do for a path."""
     monkeypatch.setenv("DBMON_HOME", str(settings.home.path))
-    assert len(open_published().tables()) == len(ROLLUPS)
+    assert len(open_published().tables()) == len(PUBLISHED)
     monkeypatch.setenv("DBMON_HOME", "/nowhere")
-    assert len(open_published(str(settings.home.path)).tables()) == len(ROLLUPS)
+    assert len(open_published(str(settings.home.path)).tables()) == len(PUBLISHED)
 
 
 def test_a_generation_stays_as_it_is(tmp_path: Path) -> None:

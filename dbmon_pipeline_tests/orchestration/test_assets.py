@@ -10,6 +10,7 @@ import pytest
 
 from dbmon_pipeline.core.published import Published
 from dbmon_pipeline.core.rollups import ROLLUPS
+from dbmon_pipeline.core.settings import Settings
 from dbmon_pipeline_tests.helpers import add_rows, execution, make_source
 from dbmon_pipeline_tests.orchestration.site import (
     DAY,
@@ -23,6 +24,8 @@ from dbmon_pipeline_tests.orchestration.site import (
 
 FIRST_DAY = TODAY - 3 * DAY
 LATE = NOON - 2 * DAY - 3 * HOUR
+
+RULES = Settings.load(environ={}).config.rules
 
 
 @pytest.fixture(scope="module")
@@ -87,7 +90,7 @@ def test_first_run_materializes_the_stretch_and_nothing_else(
     found = [event.get_dagster_event().asset_key for event in events]
     made = [key.to_user_string() for key in found if key]
     summaries = [rollup.name for rollup in ROLLUPS]
-    assert sorted(made) == sorted(["executions"] * 4 + summaries + ["publication"])
+    assert sorted(made) == sorted(["executions"] * 4 + summaries + ["check_history", "publication"])
 
 
 def test_run_shows_among_the_jobs_runs(first: dg.DagsterRun) -> None:
@@ -108,6 +111,7 @@ def test_all_checks_are_evaluated_and_pass(shared_site: Site, first: dg.DagsterR
         ("executions", "not_in_future"),
         ("executions", "within_history"),
         *((rollup.name, "equals_executions") for rollup in ROLLUPS),
+        *(("check_history", name) for name, rule in RULES.items() if rule.enabled),
     }
     assert [key for key, check in checks.items() if not check.passed] == []
     assert checks["executions", "values_in_range"].metadata["executions"].value == 30

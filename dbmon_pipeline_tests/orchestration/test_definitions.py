@@ -14,7 +14,7 @@ import pytest
 from dbmon_pipeline.core.files import shipped
 from dbmon_pipeline.core.model import COLUMNS
 from dbmon_pipeline.core.rollups import BY_NAME, ROLLUPS
-from dbmon_pipeline.core.settings import Home
+from dbmon_pipeline.core.settings import Home, Settings
 from dbmon_pipeline.core.warehouse import Warehouse
 from dbmon_pipeline.definitions import defs
 from dbmon_pipeline.orchestration.instance import LOCATION, prepare
@@ -44,7 +44,7 @@ def test_dagsters_own_validation_passes(tmp_path: Path) -> None:
 
 def test_one_asset_for_each_table_and_step() -> None:
     """Nothing more, nothing less, in the order of the flow."""
-    assert set(SPECS) == {"learning_db", "executions", *SUMMARIES, "publication"}
+    assert set(SPECS) == {"learning_db", "executions", *SUMMARIES, "check_history", "publication"}
     dependencies = {
         name: {dep.asset_key.to_user_string() for dep in spec.deps} for name, spec in SPECS.items()
     }
@@ -52,7 +52,8 @@ def test_one_asset_for_each_table_and_step() -> None:
         "learning_db": set(),
         "executions": {"learning_db"},
         **{name: {"executions"} for name in SUMMARIES},
-        "publication": set(SUMMARIES),
+        "check_history": set(SUMMARIES),
+        "publication": {*SUMMARIES, "check_history"},
     }
 
 
@@ -60,7 +61,12 @@ def test_one_asset_for_each_table_and_step() -> None:
 def test_every_asset_says_what_it_is(name: str) -> None:
     """A group, kinds, an owner and a description, for the catalogue."""
     spec = SPECS[name]
-    group = {"learning_db": "source", "executions": "warehouse", "publication": "published"}
+    group = {
+        "learning_db": "source",
+        "executions": "warehouse",
+        "check_history": "checks",
+        "publication": "published",
+    }
     assert spec.group_name == group.get(name, "summaries")
     assert spec.kinds
     assert spec.owners == ["team:monitoring"]
@@ -85,7 +91,7 @@ def test_every_asset_of_ours_leads_to_its_code(name: str) -> None:
         assert f"{name}.sql" in files
 
 
-@pytest.mark.parametrize("name", ["executions", *SUMMARIES])
+@pytest.mark.parametrize("name", ["executions", *SUMMARIES, "check_history"])
 def test_tables_have_the_columns_that_they_declare(name: str, tmp_path: Path) -> None:
     """The declared name and column schema are those of the warehouse."""
     metadata = SPECS[name].metadata
@@ -98,7 +104,7 @@ def test_tables_have_the_columns_that_they_declare(name: str, tmp_path: Path) ->
     assert declared == actual
     if name == "executions":
         assert [column for column, _ in declared] == [column.name for column in COLUMNS]
-    else:
+    elif name in BY_NAME:
         assert BY_NAME[name].select in (SPECS[name].description or "")
 
 
@@ -144,7 +150,8 @@ def test_the_jobs() -> None:
 def test_every_check_says_what_it_compares() -> None:
     """On the data of the source, on the copy, and on what was made of it."""
     specs = [spec for check in defs.asset_checks or () for spec in check.check_specs]
-    assert len(specs) == 6 + len(SUMMARIES)
+    rules = [rule for rule in Settings.load(environ={}).config.rules.values() if rule.enabled]
+    assert len(specs) == 6 + len(SUMMARIES) + len(rules)
     assert all(spec.description for spec in specs)
 
 

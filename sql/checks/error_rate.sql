@@ -1,6 +1,8 @@
--- One row: all executions of the window; which part of them names an error, and how many there are.
+-- One row: one scope of the window; which part of its executions names an error, and how many there
+-- were.
 SELECT
-    'all' AS scope,
+    scope_of($by, model_tier, pool_type, repo, task_type) AS scope,
     ratio(sum(errors), sum(executions)) AS value,
-    coalesce(total(executions), 0) AS samples
+    total(executions) AS samples
 FROM executions_between($window_start, $window_end)
+GROUP BY ALL

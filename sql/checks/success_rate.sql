@@ -1,6 +1,8 @@
--- One row: all executions of the window; which part of them succeeded, and how many there were.
+-- One row: one scope of the window; which part of its executions succeeded, and how many there
+-- were.
 SELECT
-    'all' AS scope,
+    scope_of($by, model_tier, pool_type, repo, task_type) AS scope,
     ratio(sum(successes), sum(executions)) AS value,
-    coalesce(total(executions), 0) AS samples
+    total(executions) AS samples
 FROM executions_between($window_start, $window_end)
+GROUP BY ALL

@@ -34,3 +34,12 @@ CREATE MACRO percentile(low_bucket, high_bucket, last_rank, q) AS
 bucket_value(low_bucket)
 + (q * last_rank - floor(q * last_rank))
 * (bucket_value(high_bucket) - bucket_value(low_bucket));
+
+-- The scope that an execution belongs to: its value of the dimension of that name, or 'all'.
+CREATE MACRO scope_of(dimension, model_tier, pool_type, repo, task_type) AS CASE dimension
+    WHEN 'model_tier' THEN model_tier
+    WHEN 'pool_type' THEN pool_type
+    WHEN 'repo' THEN repo
+    WHEN 'task_type' THEN task_type
+    ELSE 'all'
+END;

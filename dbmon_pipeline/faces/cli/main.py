@@ -18,6 +18,8 @@ _COMMANDS = {
     "queries": "ask",
     "query": "ask",
     "sql": "ask",
+    "alerts": "alerts",
+    "config": "config",
     "mcp": "serve",
     "tables": "tables",
     "show": "tables",
@@ -26,7 +28,7 @@ _COMMANDS = {
     "sample": "make",
     "load": "make",
 }
-"""The module of each command, which has a function of its name."""
+"""The module of each command, which has a function of its name, or a group of commands."""
 
 
 def _assembled(wanted: str | None) -> typer.Typer:
@@ -41,7 +43,11 @@ def _assembled(wanted: str | None) -> typer.Typer:
     app.callback()(lambda: None)  # A command that is alone is called by its name, too.
     for name in [wanted] if wanted in _COMMANDS else _COMMANDS:
         module = import_module(f"dbmon_pipeline.faces.cli.{_COMMANDS[name]}")
-        app.command(name)(getattr(module, name))
+        command = getattr(module, name)
+        if isinstance(command, typer.Typer):
+            app.add_typer(command, name=name)
+        else:
+            app.command(name)(command)
     return app
 
 

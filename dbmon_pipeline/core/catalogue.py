@@ -1,0 +1,12 @@
+"""Every table that is published, in the order of the flow."""
+
+from __future__ import annotations
+
+from dbmon_pipeline.core.rollups import ROLLUPS
+from dbmon_pipeline.core.tables import Table
+
+CHECK_HISTORY = Table(
+    "check_history", "one verdict of one rule on one scope", ("evaluated_at", "rule", "scope")
+)
+
+PUBLISHED: dict[str, Table] = {table.name: table for table in (*ROLLUPS, CHECK_HISTORY)}

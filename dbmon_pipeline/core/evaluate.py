@@ -1,0 +1,198 @@
+"""Evaluation: every enabled rule is judged as of one instant, over whatever a reader reads."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from dbmon_pipeline.core.config import MonitoringConfig
+from dbmon_pipeline.core.instants import HOUR, day_start
+from dbmon_pipeline.core.queries import Reader
+from dbmon_pipeline.core.ranges import TimeRange
+from dbmon_pipeline.core.rule_config import RATES, Rule, length_of
+from dbmon_pipeline.core.rules import (
+    Alert,
+    Measured,
+    Verdict,
+    compare,
+    is_recovered,
+    judge_rate,
+    judge_raw,
+    spoken,
+)
+from dbmon_pipeline.core.statistics import chance_of_at_most, quantile
+
+_WIDER = ("12h", "24h")
+"""Where to look when no window of a rule on a rate has enough samples."""
+_HISTORY = timedelta(weeks=8, hours=2)
+"""How far back what is usual at an hour of the week is looked for."""
+_FEWEST_USUAL_HOURS = 6
+"""With fewer hours to compare with, a silence is not called unusual."""
+_FARTHEST_DAYS = 3650
+
+
+def evaluate(reader: Reader, config: MonitoringConfig) -> list[Alert]:
+    """Judge every enabled rule as of the reader's instant.
+
+    Windows end where the source had been read up to: what came later is not known to be missing.
+
+    Raises:
+        NotPublishedError: A published file is damaged or gone.
+        SourceError: The database cannot be read.
+    """
+    about = reader.about
+    end = min(about.as_of, about.data_through or about.as_of)
+    return [
+        alert
+        for name, rule in config.rules.items()
+        if rule.enabled
+        for alert in _Evaluation(reader, name, rule, end).alerts()
+    ]
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """What was measured over one window, by scope."""
+
+    start: datetime
+    end: datetime
+    scopes: Mapping[str, Measured]
+
+    def of(self, scope: str) -> Measured:
+        """What was measured of a scope: nothing, if it has no executions."""
+        return self.scopes.get(scope, Measured(None, 0, self.start, self.end))
+
+
+class _Evaluation:
+    """One rule as of one instant."""
+
+    def __init__(self, reader: Reader, name: str, rule: Rule, end: datetime) -> None:
+        self._reader = reader
+        self._name = name
+        self._rule = rule
+        self._end = end
+        self._measurement: str = rule.measurement or name
+
+    def alerts(self) -> Iterator[Alert]:
+        """What the rule says of each scope."""
+        match self._measurement:
+            case "database_size":
+                yield self._size()
+            case "source_freshness":
+                yield self._age()
+            case "recent_executions":
+                yield self._silence()
+            case measurement if measurement in RATES and self._rule.mode == "confident":
+                yield from self._rates()
+            case _:
+                for scope, raw in self._measure(self._rule.window).scopes.items():
+                    yield self._alert(scope, self._plainly(raw), raw, raw)
+
+    def _rates(self) -> Iterator[Alert]:
+        rule = self._rule
+        raws = self._measure(rule.window)
+        windows = [self._measure(length) for length in sorted(rule.windows, key=length_of)]
+        wider = [
+            length for length in _WIDER if length_of(length) > max(map(length_of, rule.windows))
+        ]
+        for scope in dict.fromkeys(scope for seen in (*windows, raws) for scope in seen.scopes):
+            verdict, measured = judge_rate(rule, [seen.of(scope) for seen in windows])
+            for length in wider:
+                if verdict is Verdict.INSUFFICIENT_DATA:
+                    verdict, measured = judge_rate(rule, [self._measure(length).of(scope)])
+            yield self._alert(scope, verdict, measured, raws.of(scope))
+
+    def _silence(self) -> Alert:
+        """How few executions there were, and whether that is unusual at this hour of the week."""
+        rule, raw = self._rule, self._measure(self._rule.window).of("all")
+        if not self._reader.about.executions:  # A silence says something after a sound alone.
+            return self._alert("all", Verdict.INSUFFICIENT_DATA, raw, raw)
+        verdict, note = judge_raw(rule, raw), ""
+        if verdict is not Verdict.OK and rule.mode == "confident":
+            [(mean, variance, hours)] = self._reader.measure(
+                "usual_executions", _HISTORY, self._end
+            ).rows
+            usual, share = _number(mean) or 0, length_of(rule.window) / HOUR
+            if int(str(hours)) < _FEWEST_USUAL_HOURS:
+                verdict = Verdict.INSUFFICIENT_DATA
+            elif not usual or 1 - rule.confidence < chance_of_at_most(
+                int(raw.value or 0), usual * share, (_number(variance) or 0) * share
+            ):
+                verdict = Verdict.OK
+            note = f"usual at this hour of the week are {usual * share:,.1f}"
+        return self._alert("all", verdict, raw, raw, note)
+
+    def _size(self) -> Alert:
+        """The size, and when it will pass the next limit if it goes on growing as last week."""
+        about, rule = self._reader.about, self._rule
+        size = about.source_bytes / 1e6
+        daily = self._reader.samples(TimeRange.WEEK) / 7
+        limits = sorted(limit for limit in (rule.limits.warning, rule.limits.critical) if limit)
+        note = ""
+        for limit in limits:
+            if size < limit and daily and about.executions:
+                days = (limit - size) / (size / about.executions * daily)
+                if days < _FARTHEST_DAYS:
+                    day = (about.as_of + timedelta(days=days)).date()
+                    note = f"as it grows now it will pass {spoken('database_size', limit)} on {day}"
+                break
+        measured = Measured(size, about.executions, None, None)
+        return self._alert("all", judge_raw(rule, measured), measured, measured, note)
+
+    def _age(self) -> Alert:
+        about = self._reader.about
+        through = about.data_through
+        age = (about.as_of - through).total_seconds() if through else None
+        measured = Measured(age, about.executions, None, None)
+        return self._alert("all", judge_raw(self._rule, measured), measured, measured)
+
+    def _plainly(self, raw: Measured) -> Verdict:
+        if raw.value is None or raw.samples < self._rule.min_samples:
+            return Verdict.INSUFFICIENT_DATA
+        return compare(self._rule, raw.value if raw.best is None else raw.best)
+
+    def _measure(self, length: str) -> _Seen:
+        """Measure over the window of a length; without a dimension there is always one scope."""
+        rule, end = self._rule, self._end
+        lasting = length_of(length)
+        if self._measurement == "cost_budget":  # A day's budget, from midnight on.
+            lasting = end - day_start(end.date())
+        found = self._reader.measure(
+            self._measurement, lasting, end, by=rule.by, target_seconds=rule.target_seconds
+        )
+        start = end - lasting
+        scopes = {}
+        for scope, value, samples, *error in found.rows:
+            best = None
+            if error and rule.mode == "confident" and value is not None:
+                reach = quantile(rule.confidence) * (_number(error[0]) or 0)
+                best = float(str(value)) + (reach if rule.below else -reach)
+            scopes[str(scope)] = Measured(_number(value), int(str(samples)), start, end, best)
+        if rule.by is None and not scopes:
+            scopes["all"] = Measured(None, 0, start, end)
+        return _Seen(start, end, scopes)
+
+    def _alert(
+        self, scope: str, verdict: Verdict, measured: Measured, raw: Measured, note: str = ""
+    ) -> Alert:
+        rule = self._rule
+        return Alert(
+            rule=self._name,
+            measurement=self._measurement,
+            scope=scope,
+            verdict=verdict,
+            mode=rule.mode,
+            measured=measured,
+            raw=raw,
+            raw_verdict=judge_raw(rule, raw),
+            is_recovered=is_recovered(rule, measured.value),
+            warning=rule.limits.warning,
+            critical=rule.limits.critical,
+            direction=rule.direction,
+            note=note,
+        )
+
+
+def _number(value: object) -> float | None:
+    return None if value is None else float(str(value))

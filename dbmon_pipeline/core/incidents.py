@@ -1,0 +1,487 @@
+"""The incident store: what is wrong, since when, who looks after it, and what people were told.
+
+One SQLite file, the only state that several processes write at the same time. Each write is one
+transaction: a transition and the notifications that tell of it are stored together or not at all.
+What is to be told is derived from what was told, so nothing is told twice and nothing is missed,
+however long a silence lasts or a process is dead.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import ClassVar
+
+import msgspec
+
+from dbmon_pipeline.core.errors import IncidentError
+from dbmon_pipeline.core.incident import Finding, Incident, IncidentState, Kind, Severity
+from dbmon_pipeline.core.instants import DAY, HOUR, iso
+from dbmon_pipeline.core.outbox import Outbox, text
+
+_UNSEEN = DAY
+"""An incident whose scope was not judged for so long is over."""
+
+_BADNESS = {None: 0, Severity.WARNING: 1, Severity.CRITICAL: 2}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Silence:
+    """Incidents of which nothing is told for a while.
+
+    Attributes:
+        number: Its number, for people.
+        matcher: What an incident must have: ``rule``, ``scope``, ``severity``, ``owner`` or a label
+            of the rule, each with its value; one that ends in ``*`` is a prefix.
+        until: When it ends, naive UTC.
+        by: Who made it.
+        created_at: When.
+    """
+
+    number: int
+    matcher: Mapping[str, str]
+    until: datetime
+    by: str
+    created_at: datetime
+
+    def covers(self, incident: Incident) -> bool:
+        """Whether an incident has all that the silence asks for."""
+        finding = incident.finding
+        has = {
+            **finding.labels,
+            "rule": finding.rule,
+            "scope": finding.scope,
+            "severity": incident.severity,
+            "owner": finding.owner,
+        }
+        return all(
+            key in has
+            and (has[key].startswith(wanted[:-1]) if wanted.endswith("*") else has[key] == wanted)
+            for key, wanted in self.matcher.items()
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Kept:
+    """An incident as it is stored.
+
+    Attributes:
+        incident: The incident.
+        counter: Evaluations in a row: bad ones while it is pending, good ones while it recovers.
+        told: The worst that was told of it; None if nothing was.
+        told_at: When it was told last.
+        told_targets: Who was told anything.
+    """
+
+    incident: Incident
+    counter: int = 0
+    told: Severity | None = None
+    told_at: datetime | None = None
+    told_targets: tuple[str, ...] = ()
+
+
+class Incidents(Outbox):
+    """An open incident store.
+
+    Attributes:
+        path: The file.
+        notifications: Who is told, and how often that is tried.
+    """
+
+    _tables: ClassVar[tuple[str, ...]] = (
+        *Outbox._tables,
+        # `kept`: all of it as JSON; the other columns are what rows are found by.
+        "CREATE TABLE incidents (number INTEGER PRIMARY KEY AUTOINCREMENT,"
+        " fingerprint TEXT NOT NULL, state TEXT NOT NULL, opened_at TEXT NOT NULL,"
+        " resolved_at TEXT, kept TEXT NOT NULL)",
+        "CREATE UNIQUE INDEX one_open ON incidents (fingerprint) WHERE state <> 'resolved'",
+        # The last round that judged a fingerprint, whether it has an incident or not.
+        "CREATE TABLE rounds (fingerprint TEXT PRIMARY KEY, at TEXT NOT NULL)",
+        "CREATE TABLE silences (number INTEGER PRIMARY KEY AUTOINCREMENT, matcher TEXT NOT NULL,"
+        " until TEXT NOT NULL, by TEXT NOT NULL, created_at TEXT NOT NULL)",
+    )
+
+    def observe(
+        self, findings: Sequence[Finding], at: datetime, *, complete: bool = True
+    ) -> list[Incident]:
+        """Take in one evaluation round: move incidents on, and have told what is to be told.
+
+        A fingerprint that was judged at ``at`` or later stays as it is, so a round can be repeated.
+
+        Args:
+            findings: What was found.
+            at: The instant that the round speaks for.
+            complete: Whether the findings are those of all rules, so that incidents of what is
+                missing are over. Rules whose names begin with ``_`` are not meant.
+
+        Returns:
+            The incidents whose state or severity has changed, by number.
+
+        Raises:
+            IncidentError: The file cannot be written.
+        """
+        changed = []
+        with self._transaction() as con:
+            _drop_ended(con, at)
+            judged = {
+                name: datetime.fromisoformat(when)
+                for name, when in con.execute("SELECT fingerprint, at FROM rounds")
+            }
+            before = {kept.incident.finding.fingerprint: kept for kept in _open(con)}
+            after: dict[str, _Kept | None] = dict(before)
+            late = {name for name, when in judged.items() if when >= at}
+            fresh = {
+                finding.fingerprint: finding
+                for finding in findings
+                if finding.is_known and finding.fingerprint not in late
+            }
+            for name, finding in fresh.items():
+                after[name] = _moved(before.get(name), finding, at)
+            if complete:
+                rules = {finding.rule for finding in findings}
+                missing = before.keys() - late - {finding.fingerprint for finding in findings}
+                for name in missing:
+                    rule = before[name].incident.finding.rule
+                    is_gone = rule not in rules or at - judged[name] >= _UNSEEN
+                    if is_gone and not rule.startswith("_"):
+                        after[name] = _ended(before[name], at)
+            con.executemany(
+                "INSERT OR REPLACE INTO rounds VALUES (?, ?)", [(name, text(at)) for name in fresh]
+            )
+            silences = _silences(con, at)
+            for name, now in after.items():
+                was = before.get(name)
+                if now is None:
+                    if was is not None:
+                        number = was.incident.number
+                        con.execute("DELETE FROM incidents WHERE number = ?", (number,))
+                    continue
+                if now != was:
+                    now = _stored(con, now)
+                if name not in late:
+                    self._tell(con, now, at, silences)
+                if was is None or not _is_same(was.incident, now.incident):
+                    changed.append(now.incident)
+        return sorted(changed, key=lambda incident: incident.number)
+
+    def open_incidents(self) -> list[Incident]:
+        """The incidents that are not over, pending ones too: the worst first, then the oldest.
+
+        Raises:
+            IncidentError: The file cannot be read.
+        """
+        with self._errors():
+            found = [kept.incident for kept in _open(self._con)]
+        return sorted(found, key=lambda one: (-_BADNESS[one.severity], one.opened_at, one.number))
+
+    def history(self, since: datetime | None, limit: int) -> list[Incident]:
+        """What has fired, the newest first.
+
+        Args:
+            since: Incidents that were over before then are left out.
+            limit: How many at the most.
+
+        Raises:
+            IncidentError: The file cannot be read.
+        """
+        with self._errors():
+            found = _select(
+                self._con,
+                "WHERE state <> 'pending' AND (resolved_at IS NULL OR resolved_at >= ?)"
+                " ORDER BY opened_at DESC, number DESC LIMIT ?",
+                text(since or datetime.min),
+                limit,
+            )
+        return [kept.incident for kept in found]
+
+    def incident(self, number: int) -> Incident:
+        """One incident.
+
+        Raises:
+            IncidentError: There is none of that number, or the file cannot be read.
+        """
+        with self._errors():
+            # As text: SQLite compares it as a number, and no number is too big for it.
+            found = _select(self._con, "WHERE number = ?", str(number))
+        if not found:
+            raise IncidentError(
+                f"there is no incident {number}", remedy="name one of those that are listed"
+            )
+        return found[0].incident
+
+    def acknowledge(self, number: int, by: str, at: datetime) -> Incident:
+        """Take an incident on: it is not told again unless it gets worse.
+
+        Args:
+            number: The incident. If it was taken on already, it changes hands.
+            by: Who takes it on.
+            at: When.
+
+        Raises:
+            IncidentError: It is not open or not firing as yet, or the file cannot be written.
+        """
+        with self._transaction() as con:
+            able = {kept.incident.number: kept for kept in _open(con) if not _is_pending(kept)}
+            if number not in able:
+                raise IncidentError(f"incident {number} is not open", remedy=_one_of([*able]))
+            incident = replace(able[number].incident, acknowledged_by=by)
+            if incident.state is IncidentState.FIRING:
+                incident = replace(incident, state=IncidentState.ACKNOWLEDGED, changed_at=at)
+            _stored(con, replace(able[number], incident=incident))
+        return incident
+
+    def silence(self, matcher: Mapping[str, str], until: datetime, by: str, at: datetime) -> int:
+        """Have nothing told of some incidents for a while; those that were told are told the end.
+
+        Args:
+            matcher: What an incident must have, see :class:`Silence`.
+            until: When it ends.
+            by: Who wants it.
+            at: The present instant.
+
+        Returns:
+            The number of the silence.
+
+        Raises:
+            IncidentError: It would cover everything or has ended, or the file cannot be written.
+        """
+        if not matcher:
+            raise IncidentError(
+                "a silence of everything is refused",
+                remedy="say what is to be silent, for instance rule=success_rate",
+            )
+        if until <= at:
+            raise IncidentError(
+                f"a silence until {iso(until)} has ended (it is {iso(at)})",
+                remedy="name an instant that is to come",
+            )
+        with self._transaction() as con:
+            _drop_ended(con, at)
+            (number,) = con.execute(
+                "INSERT INTO silences (matcher, until, by, created_at) VALUES (?, ?, ?, ?)"
+                " RETURNING number",
+                (msgspec.json.encode(dict(matcher)).decode(), text(until), by, text(at)),
+            ).fetchone()
+        return int(number)
+
+    def unsilence(self, number: int, at: datetime) -> None:
+        """End a silence; what still fires is told at the next round.
+
+        Raises:
+            IncidentError: There is no such silence now, or the file cannot be written.
+        """
+        with self._transaction() as con:
+            _drop_ended(con, at)
+            numbers = [silence.number for silence in _silences(con, at)]
+            if number not in numbers:
+                raise IncidentError(f"there is no silence {number}", remedy=_one_of(numbers))
+            con.execute("DELETE FROM silences WHERE number = ?", (number,))
+
+    def silences(self, at: datetime) -> list[Silence]:
+        """The silences that have not ended, by number.
+
+        Raises:
+            IncidentError: The file cannot be read.
+        """
+        with self._errors():
+            return _silences(self._con, at)
+
+    def forget(self, before: datetime) -> None:
+        """Remove what has been over since before an instant.
+
+        These are resolved incidents, and notifications that were sent, given up, or wait for a
+        target that is not told any more.
+
+        Raises:
+            IncidentError: The file cannot be written.
+        """
+        with self._transaction() as con:
+            self._forget_notifications(before)
+            con.execute("DELETE FROM incidents WHERE resolved_at < ?", (text(before),))
+            con.execute(
+                "DELETE FROM rounds WHERE at < ? AND fingerprint NOT IN"
+                " (SELECT fingerprint FROM incidents WHERE state <> 'resolved')",
+                (text(before),),
+            )
+
+    def _tell(
+        self, con: sqlite3.Connection, kept: _Kept, at: datetime, silences: Sequence[Silence]
+    ) -> None:
+        """Put into the outbox what people do not know of an incident as yet."""
+        match self._news(kept, at, silences):
+            case None:
+                return
+            case Kind.RESOLVED as kind:
+                targets = [*filter(self._is_told, kept.told_targets)]
+            case kind:
+                targets = self._targets(kept.incident)
+        if targets:
+            self._put(kind, targets, kept.incident, at)
+            told = replace(
+                kept,
+                told=_worse(kept.told, kept.incident.severity),
+                told_at=at,
+                told_targets=tuple(dict.fromkeys((*kept.told_targets, *targets))),
+            )
+            _stored(con, told)
+
+    def _news(self, kept: _Kept, at: datetime, silences: Sequence[Silence]) -> Kind | None:
+        incident = kept.incident
+        if incident.state is IncidentState.RESOLVED:
+            return Kind.RESOLVED if kept.told else None
+        is_firing = incident.state is IncidentState.FIRING
+        if not is_firing and incident.state is not IncidentState.ACKNOWLEDGED:
+            return None
+        if any(silence.covers(incident) for silence in silences):
+            return None
+        if _BADNESS[incident.severity] > _BADNESS[kept.told]:
+            return Kind.ESCALATED if kept.told else Kind.OPENED
+        if is_firing and kept.told_at is not None:
+            hours = (at - kept.told_at) / HOUR
+            return Kind.REMINDER if hours >= self.notifications.reminder_hours else None
+        return None
+
+    def _targets(self, incident: Incident) -> list[str]:
+        return [
+            name
+            for name, target in self.notifications.targets.items()
+            if target.enabled
+            and incident.severity in target.severities
+            and (not target.owners or incident.finding.owner in target.owners)
+        ]
+
+
+def _step(
+    state: IncidentState | None, counter: int, finding: Finding, *, is_acknowledged: bool
+) -> tuple[IncidentState | None, int]:
+    """Where an incident stands after a finding, and its counter; None is no incident."""
+    is_new = state in (None, IncidentState.PENDING)
+    if finding.severity is not None:
+        if is_new and counter + 1 < finding.evaluations:
+            return IncidentState.PENDING, counter + 1
+        return (IncidentState.ACKNOWLEDGED if is_acknowledged else IncidentState.FIRING), 0
+    if is_new:
+        return None, 0
+    if not finding.is_recovered:
+        return state, 0
+    if counter + 1 < finding.evaluations:
+        return IncidentState.RECOVERING, counter + 1
+    return IncidentState.RESOLVED, 0
+
+
+def _moved(kept: _Kept | None, finding: Finding, at: datetime) -> _Kept | None:
+    """An incident after a finding; None if there is none, or it never was one."""
+    was = kept.incident if kept else None
+    state, counter = _step(
+        was.state if was else None,
+        kept.counter if kept else 0,
+        finding,
+        is_acknowledged=was is not None and was.acknowledged_by is not None,
+    )
+    severity = finding.severity or (was.severity if was else None)
+    if state is None or severity is None:
+        return None
+    if kept is None or was is None:
+        incident = Incident(
+            number=0,
+            state=state,
+            severity=severity,
+            worst=severity,
+            opened_at=at,
+            changed_at=at,
+            resolved_at=None,
+            acknowledged_by=None,
+            finding=finding,
+        )
+        return _Kept(incident=incident, counter=counter)
+    incident = replace(
+        was,
+        state=state,
+        severity=severity,
+        worst=_worse(was.worst, severity),
+        resolved_at=at if state is IncidentState.RESOLVED else None,
+        finding=finding,
+    )
+    if not _is_same(was, incident):
+        incident = replace(incident, changed_at=at)
+    return replace(kept, incident=incident, counter=counter)
+
+
+def _ended(kept: _Kept, at: datetime) -> _Kept | None:
+    """An incident of what is no longer looked at."""
+    if _is_pending(kept):
+        return None
+    incident = replace(kept.incident, state=IncidentState.RESOLVED, changed_at=at, resolved_at=at)
+    return replace(kept, incident=incident, counter=0)
+
+
+def _is_pending(kept: _Kept) -> bool:
+    return kept.incident.state is IncidentState.PENDING
+
+
+def _is_same(one: Incident, other: Incident) -> bool:
+    return (one.state, one.severity) == (other.state, other.severity)
+
+
+def _worse(one: Severity | None, other: Severity) -> Severity:
+    return one if one is not None and _BADNESS[one] > _BADNESS[other] else other
+
+
+def _stored(con: sqlite3.Connection, kept: _Kept) -> _Kept:
+    """Store an incident; a new one gets its number."""
+    incident = kept.incident
+    (number,) = con.execute(
+        "INSERT INTO incidents VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (number) DO UPDATE SET"
+        " state = excluded.state, resolved_at = excluded.resolved_at, kept = excluded.kept"
+        " RETURNING number",
+        (
+            incident.number or None,
+            incident.finding.fingerprint,
+            incident.state,
+            text(incident.opened_at),
+            text(incident.resolved_at) if incident.resolved_at else None,
+            msgspec.json.encode(kept).decode(),
+        ),
+    ).fetchone()
+    return _numbered(kept, number)
+
+
+def _numbered(kept: _Kept, number: int) -> _Kept:
+    return replace(kept, incident=replace(kept.incident, number=number))
+
+
+def _open(con: sqlite3.Connection) -> list[_Kept]:
+    return _select(con, "WHERE state <> 'resolved' ORDER BY number")
+
+
+def _select(con: sqlite3.Connection, where: str, *values: object) -> list[_Kept]:
+    rows = con.execute(f"SELECT kept, number FROM incidents {where}", values).fetchall()
+    return [_numbered(msgspec.json.decode(kept, type=_Kept), number) for kept, number in rows]
+
+
+def _silences(con: sqlite3.Connection, at: datetime) -> list[Silence]:
+    rows = con.execute(
+        "SELECT number, matcher, until, by, created_at FROM silences WHERE until > ?"
+        " ORDER BY number",
+        (text(at),),
+    ).fetchall()
+    return [
+        Silence(
+            number=number,
+            matcher=msgspec.json.decode(matcher, type=dict[str, str]),
+            until=datetime.fromisoformat(until),
+            by=by,
+            created_at=datetime.fromisoformat(created_at),
+        )
+        for number, matcher, until, by, created_at in rows
+    ]
+
+
+def _drop_ended(con: sqlite3.Connection, at: datetime) -> None:
+    con.execute("DELETE FROM silences WHERE until <= ?", (text(at),))
+
+
+def _one_of(numbers: Sequence[int]) -> str:
+    return f"name one of {', '.join(map(str, numbers))}" if numbers else "there is none at present"

@@ -1,0 +1,137 @@
+"""Alert rules, as the rules file has them."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Annotated, Literal, get_args
+
+import msgspec
+from msgspec import Meta
+
+from dbmon_pipeline.core.section import Positive, Section
+
+Measurement = Literal[
+    "success_rate",
+    "error_rate",
+    "slow_executions",
+    "recent_executions",
+    "cost_budget",
+    "cost_drift",
+    "database_size",
+    "source_freshness",
+]
+"""What a rule can be about: a file in ``sql/checks``, or a fact about the source."""
+
+RATES = frozenset({"success_rate", "error_rate", "slow_executions"})
+"""Measurements that are a part of the executions."""
+
+_WITHOUT_SCOPES = frozenset({"recent_executions", "database_size", "source_freshness"})
+_OF_ROWS = frozenset({"slow_executions", "cost_drift"})
+_LONGEST_OF_ROWS = timedelta(hours=24)
+
+Dimension = Literal["model_tier", "pool_type", "repo", "task_type"]
+Length = Annotated[str, Meta(pattern=r"^[1-9][0-9]{0,2}[mhd]$")]
+
+_UNITS = {"m": "minutes", "h": "hours", "d": "days"}
+
+
+def length_of(text: str) -> timedelta:
+    """How long a length like ``30m``, ``1h`` or ``7d`` is."""
+    return timedelta(**{_UNITS[text[-1]]: int(text[:-1])})
+
+
+class Limits(Section, frozen=True):
+    """Where a value begins to be wrong.
+
+    Attributes:
+        warning: Beyond it there is a warning.
+        critical: Beyond it the verdict is critical.
+    """
+
+    warning: float | None = None
+    critical: float | None = None
+
+
+class Rule(Section, frozen=True, rename={"evaluations": "for"}):
+    """An alert rule.
+
+    Attributes:
+        measurement: What it judges; left out, that of its own name.
+        window: How far back it looks, for instance ``1h``.
+        windows: How far back a confident verdict on a rate looks, besides; the first that is sure
+            of it speaks.
+        below: The limits of a value that must not be lower.
+        above: The limits of a value that must not be higher.
+        by: The column by whose values it judges, each for itself; all together if there is none.
+        mode: ``confident`` judges what the value is at best, as far as the sample can tell;
+            ``raw`` the value itself.
+        confidence: How sure a confident verdict is, 0.5 to 1.
+        min_samples: With fewer samples in every window the verdict is ``insufficient_data``.
+        evaluations: How many evaluations in a row it takes to open an incident, and to end it.
+            Called ``for`` in the file.
+        recovery: By how much a value must be better than the warning limit to end an incident.
+        target_seconds: From when on an execution is slow.
+        runbook: The section of RUNBOOK.md that says what to do; left out, that of its measurement.
+        owner: Who looks after it.
+        labels: More about it, for whoever is told.
+        enabled: Whether it is evaluated at all.
+    """
+
+    measurement: Measurement | None = None
+    window: Length = "1h"
+    windows: tuple[Length, ...] = ("30m", "1h", "3h", "6h")
+    below: Limits | None = None
+    above: Limits | None = None
+    by: Dimension | None = None
+    mode: Literal["confident", "raw"] = "confident"
+    confidence: Annotated[float, Meta(gt=0.5, lt=1)] = 0.995
+    min_samples: Annotated[int, Meta(ge=0)] = 10
+    evaluations: Positive = 2
+    recovery: Annotated[float, Meta(ge=0)] = 0
+    target_seconds: Annotated[float, Meta(gt=0)] = 600
+    runbook: str | None = None
+    owner: str = "monitoring"
+    labels: dict[str, str] = msgspec.field(default_factory=dict)
+    enabled: bool = True
+
+    def __post_init__(self) -> None:
+        """Refuse limits that contradict each other."""
+        if self.below is not None and self.above is not None:
+            raise ValueError("a rule has limits either below or above")
+        warning, critical = self.limits.warning, self.limits.critical
+        if self.enabled and warning is None and critical is None:
+            raise ValueError("an enabled rule has a warning limit, a critical one, or both")
+        if warning is not None and critical is not None:
+            is_wrong = critical > warning if self.below else critical < warning
+            if is_wrong:
+                raise ValueError("the critical limit must lie beyond the warning limit")
+
+    @property
+    def limits(self) -> Limits:
+        """Those of the one side that it has."""
+        return self.below or self.above or Limits()
+
+    @property
+    def direction(self) -> Literal["below", "above"]:
+        """On which side of a limit a value is wrong."""
+        return "below" if self.below else "above"
+
+
+def check_rule(name: str, rule: Rule) -> None:
+    """See that a rule can be measured.
+
+    Raises:
+        ValueError: It cannot.
+    """
+    measurement = rule.measurement or name
+    if measurement not in get_args(Measurement):
+        known = ", ".join(get_args(Measurement))
+        raise ValueError(f"it names no measurement; they are {known}")
+    if rule.by is not None and measurement in _WITHOUT_SCOPES:
+        raise ValueError(f"{measurement} cannot be measured by {rule.by}")
+    is_confident = measurement in RATES and rule.mode == "confident"
+    windows = (rule.window, *(rule.windows if is_confident else ()))
+    if measurement in _OF_ROWS and max(map(length_of, windows)) > _LONGEST_OF_ROWS:
+        raise ValueError(f"{measurement} is measured over 24h at the most")
+    if is_confident and not rule.windows:
+        raise ValueError("a confident rule on a rate has at least one of windows")

@@ -1,0 +1,58 @@
+"""How sure a figure is: bounds that know the sample, and how unlikely a silence is."""
+
+from __future__ import annotations
+
+import math
+from functools import cache
+from statistics import NormalDist
+
+
+@cache
+def quantile(confidence: float) -> float:
+    """How many standard errors a one-sided bound lies away.
+
+    Args:
+        confidence: The probability that the true value is on the near side of the bound, 0.5 to 1.
+    """
+    return NormalDist().inv_cdf(confidence)
+
+
+def wilson_bounds(part: float, samples: int, confidence: float) -> tuple[float, float]:
+    """The one-sided lower and upper bounds of a rate.
+
+    The score interval of E. B. Wilson, Probable inference, the law of succession, and statistical
+    inference, Journal of the American Statistical Association 22 (1927). It does not collapse at
+    0 % and 100 %, and holds for small samples.
+
+    Args:
+        part: The rate that was seen, 0 to 1.
+        samples: Of how many, at least one.
+        confidence: The probability that the true rate is not beyond one of the bounds.
+    """
+    z = quantile(confidence)
+    shrink = 1 + z * z / samples
+    centre = (part + z * z / (2 * samples)) / shrink
+    reach = z / shrink * math.sqrt(part * (1 - part) / samples + z * z / (4 * samples * samples))
+    return max(0.0, centre - reach), min(1.0, centre + reach)
+
+
+def chance_of_at_most(count: int, mean: float, variance: float) -> float:
+    """How probable it is to see so few events or fewer.
+
+    Counts of a busy system vary more than a Poisson process: the negative binomial distribution
+    with that mean and variance, or Poisson if the variance is not larger than the mean.
+
+    Args:
+        count: How many events were seen, 0 or more.
+        mean: How many are usual, above 0.
+        variance: By how much the number of events varies.
+    """
+    if variance <= mean:
+        term = math.exp(-mean)
+        terms = [term := term * mean / k if k else term for k in range(count + 1)]
+    else:
+        size = mean * mean / (variance - mean)
+        odds = mean / (size + mean)
+        term = (1 - odds) ** size
+        terms = [term := term * (size + k - 1) / k * odds if k else term for k in range(count + 1)]
+    return min(1.0, math.fsum(terms))

@@ -1,0 +1,171 @@
+"""``dbmon alerts``: incidents, who takes them on, what is silent, and a trial of a target."""
+
+import getpass
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from typing import Annotated
+
+import typer
+
+from dbmon_pipeline.core.errors import IncidentError
+from dbmon_pipeline.core.incident import Incident, IncidentState
+from dbmon_pipeline.core.incidents import Incidents
+from dbmon_pipeline.core.instants import iso, parse_instant, utc_now
+from dbmon_pipeline.core.rows import Rows
+from dbmon_pipeline.core.rule_config import length_of
+from dbmon_pipeline.core.settings import Settings
+from dbmon_pipeline.faces.cli.options import FormatOption, HomeOption
+from dbmon_pipeline.faces.cli.output import Format, put, put_rows, say
+
+ByOption = Annotated[str | None, typer.Option(help="Who you are. [your login]")]
+
+alerts = typer.Typer(help="Incidents: what is wrong, who has taken it on, what is silent.")
+
+
+@alerts.callback(invoke_without_command=True)
+def open_alerts(
+    context: typer.Context,
+    home: HomeOption = None,
+    format: FormatOption = Format.TABLE,  # noqa: A002
+) -> None:
+    """List the open incidents, the worst first."""
+    if context.invoked_subcommand:
+        return
+    with _store(home) as incidents:
+        found = incidents.open_incidents()
+        silences = incidents.silences(utc_now())
+        waiting = incidents.undelivered()
+    _put_incidents(found, format)
+    for silence in silences:
+        matcher = ", ".join(f"{key}={value}" for key, value in silence.matcher.items())
+        say(f"silence {silence.number}: {matcher} until {iso(silence.until)}, by {silence.by}")
+    for one in waiting:
+        if one.attempts:
+            fate = "given up" if one.is_dead else "will be tried again"
+            say(
+                f"not told: {one.target}, {one.kind} of incident {one.incident}, after"
+                f" {one.attempts} attempts, {fate}: {one.last_error}"
+            )
+
+
+@alerts.command()
+def history(
+    since: Annotated[str, typer.Option(help="Not over before: a length (30d) or a time.")] = "30d",
+    limit: Annotated[int, typer.Option(min=1, help="The newest so many.")] = 50,
+    home: HomeOption = None,
+    format: FormatOption = Format.TABLE,  # noqa: A002
+) -> None:
+    """List incidents, also those that are over, the newest first."""
+    with _store(home) as incidents:
+        found = incidents.history(_instant_of(since), limit)
+    _put_incidents(found, format)
+
+
+@alerts.command()
+def ack(
+    number: Annotated[int, typer.Argument(help="The incident.")],
+    by: ByOption = None,
+    home: HomeOption = None,
+) -> None:
+    """Take an incident on: it is not told again unless it gets worse."""
+    with _store(home) as incidents:
+        incident = incidents.acknowledge(number, by or getpass.getuser(), utc_now())
+    put(f"incident {number} ({incident.finding.fingerprint}): {incident.acknowledged_by} has it")
+
+
+@alerts.command()
+def silence(
+    matchers: Annotated[
+        list[str], typer.Argument(help="KEY=VALUE: rule, scope, severity, owner, or a label.")
+    ],
+    duration: Annotated[str, typer.Option("--for", help="For how long, for instance 2h.")],
+    by: ByOption = None,
+    home: HomeOption = None,
+) -> None:
+    """Have nothing told of some incidents for a while. A value may end in * for any ending."""
+    matcher = dict(_pair(text) for text in matchers)
+    now = utc_now()
+    until = now + _length(duration)
+    with _store(home) as incidents:
+        number = incidents.silence(matcher, until, by or getpass.getuser(), now)
+    put(f"silence {number} until {iso(until)}")
+
+
+@alerts.command()
+def unsilence(
+    number: Annotated[int, typer.Argument(help="The silence.")], home: HomeOption = None
+) -> None:
+    """End a silence; what still fires is told."""
+    with _store(home) as incidents:
+        incidents.unsilence(number, utc_now())
+    put(f"silence {number} has ended")
+
+
+@alerts.command("test")
+def try_(
+    target: Annotated[str, typer.Argument(help="One of notifications.targets in the rules file.")],
+    home: HomeOption = None,
+) -> None:
+    """Tell a target of an incident that is none, and of its end."""
+    from dbmon_pipeline.faces.notify.trial import try_target
+
+    try_target(target, Settings.load(home=home).config.notifications, os.environ, utc_now())
+    put(f"{target} was told")
+
+
+@contextmanager
+def _store(home: HomeOption) -> Iterator[Incidents]:
+    settings = Settings.load(home=home)
+    if not settings.home.path.is_dir():
+        raise IncidentError(
+            f"there is no home {settings.home.path}", remedy="name another with --home or refresh"
+        )
+    with Incidents(
+        settings.home.incidents, notifications=settings.config.notifications
+    ) as incidents:
+        yield incidents
+
+
+def _put_incidents(found: list[Incident], form: Format) -> None:
+    columns = ("number", "severity", "state", "rule", "scope", "opened_at", "resolved_at", "by")
+    rows: list[tuple[object, ...]] = [
+        (
+            one.number,
+            one.worst if one.state is IncidentState.RESOLVED else one.severity,
+            one.state,
+            one.finding.rule,
+            one.finding.scope,
+            one.opened_at.replace(microsecond=0),
+            one.resolved_at.replace(microsecond=0) if one.resolved_at else None,
+            one.acknowledged_by,
+            one.finding.summary,
+        )
+        for one in found
+    ]
+    if form is Format.TABLE and not rows:
+        put("no incidents")
+    else:
+        put_rows(Rows((*columns, "summary"), rows), form)
+
+
+def _instant_of(text: str) -> datetime:
+    """A length before now, or an instant."""
+    if re.fullmatch("[1-9][0-9]{0,2}[mhd]", text):
+        return utc_now() - length_of(text)
+    return parse_instant(text)
+
+
+def _length(text: str) -> timedelta:
+    if not re.fullmatch("[1-9][0-9]{0,2}[mhd]", text):
+        raise typer.BadParameter(f"{text!r} is not a length such as 30m, 2h or 1d")
+    return length_of(text)
+
+
+def _pair(text: str) -> tuple[str, str]:
+    key, found, value = text.partition("=")
+    if not (key and found and value):
+        raise typer.BadParameter(f"{text!r} is not KEY=VALUE, for instance rule=success_rate")
+    return key, value

@@ -1,0 +1,31 @@
+"""``dbmon config``: the rules file."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from dbmon_pipeline.core.settings import Settings
+from dbmon_pipeline.faces.cli.output import put
+
+config = typer.Typer(no_args_is_help=True, help="The rules file.")
+
+
+@config.callback()
+def _config() -> None:
+    """So that validate keeps its name."""
+
+
+@config.command()
+def validate(
+    file: Annotated[
+        Path | None,
+        typer.Argument(readable=False, help="A rules file. [DBMON_CONFIG, the shipped one]"),
+    ] = None,
+) -> None:
+    """Read the rules file, and tell the first thing that is wrong by line and key."""
+    found = Settings.load(rules=file).config
+    enabled = [name for name, rule in found.rules.items() if rule.enabled]
+    targets = [name for name, target in found.notifications.targets.items() if target.enabled]
+    put(f"{len(enabled)} rules are enabled: {', '.join(enabled) or 'none'}")
+    put(f"{len(targets)} targets are told: {', '.join(targets) or 'none'}")

@@ -1,0 +1,104 @@
+"""The pipeline's own health, as findings: runs that failed, ticks that failed, data that is old.
+
+Nothing else would tell of them: a schedule that cannot run judges no rule.
+"""
+
+from collections.abc import Iterator
+from datetime import datetime
+
+import dagster as dg
+import msgspec
+
+from dbmon_pipeline.core.config import MonitoringConfig
+from dbmon_pipeline.core.evaluate import evaluate
+from dbmon_pipeline.core.incident import Finding, Severity
+from dbmon_pipeline.core.published import Published
+from dbmon_pipeline.core.queries import reading
+from dbmon_pipeline.core.rules import Verdict
+
+RUNBOOK = "The pipeline itself"
+OWNER = "monitoring"
+_FAILED = "FAILURE"
+_FINISHED = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE]
+_FRESHNESS = "source_freshness"
+
+
+def findings(
+    instance: dg.DagsterInstance, published: Published, config: MonitoringConfig, at: datetime
+) -> list[Finding]:
+    """How the pipeline is at an instant.
+
+    Raises:
+        NotPublishedError: A published file is damaged or gone.
+    """
+    return [
+        *_runs(instance),
+        *_ticks(instance),
+        *_freshness(published, config, at),
+    ]
+
+
+def _runs(instance: dg.DagsterInstance) -> Iterator[Finding]:
+    """For each job, whether its last run that ended has failed."""
+    for job in ("refresh", "retention"):
+        runs = instance.get_runs(dg.RunsFilter(job_name=job, statuses=_FINISHED), limit=1)
+        if runs:
+            has_failed = runs[0].status is dg.DagsterRunStatus.FAILURE
+            said = f"run {runs[0].run_id[:8]} of {job} {'failed' if has_failed else 'succeeded'}"
+            yield _finding("_runs", job, said, is_bad=has_failed)
+
+
+def _ticks(instance: dg.DagsterInstance) -> Iterator[Finding]:
+    """For each schedule and sensor, whether its last tick has failed."""
+    for state in instance.all_instigator_state():
+        ticks = instance.get_ticks(state.instigator_origin_id, state.selector_id, limit=1)
+        if ticks:
+            has_failed = ticks[0].status.value == _FAILED
+            said = f"the last tick of {state.name} {'failed' if has_failed else 'went well'}"
+            yield _finding("_ticks", state.name, said, is_bad=has_failed)
+
+
+def _freshness(published: Published, config: MonitoringConfig, at: datetime) -> Iterator[Finding]:
+    """How old the data is: inside of a refresh it never is."""
+    rule = config.rules.get(_FRESHNESS)
+    if rule is None or not rule.enabled:
+        return
+    alone = msgspec.structs.replace(config, rules={_FRESHNESS: rule})
+    with reading(published, at) as reader:
+        [alert] = evaluate(reader, alone)
+    is_bad = alert.verdict in (Verdict.WARNING, Verdict.CRITICAL)
+    severity = Severity.CRITICAL if alert.verdict is Verdict.CRITICAL else Severity.WARNING
+    yield Finding(
+        rule=_FRESHNESS,
+        scope=alert.scope,
+        severity=severity if is_bad else None,
+        is_known=alert.verdict is not Verdict.INSUFFICIENT_DATA,
+        is_recovered=alert.is_recovered,
+        summary=alert.sentence,
+        value=alert.measured.value,
+        samples=alert.measured.samples,
+        limit=alert.limit,
+        direction=alert.direction,
+        window_start=None,
+        window_end=None,
+        runbook=rule.runbook or _FRESHNESS,
+        owner=rule.owner,
+        labels=rule.labels,
+    )
+
+
+def _finding(rule: str, scope: str, summary: str, *, is_bad: bool) -> Finding:
+    return Finding(
+        rule=rule,
+        scope=scope,
+        severity=Severity.WARNING if is_bad else None,
+        summary=summary,
+        value=None,
+        samples=0,
+        limit=None,
+        direction="above",
+        window_start=None,
+        window_end=None,
+        runbook=RUNBOOK,
+        owner=OWNER,
+    )
