@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import get_args
 
 import msgspec
 import pytest
@@ -15,6 +16,8 @@ from dbmon_pipeline.core.config import MonitoringConfig
 from dbmon_pipeline.core.files import shipped
 from dbmon_pipeline.core.model import COLUMNS
 from dbmon_pipeline.core.rollups import ROLLUPS
+from dbmon_pipeline.core.rule_config import Measurement
+from dbmon_pipeline.core.settings import Settings
 
 ROOT = Path(__file__).parents[1]
 SQL_FILES = sorted((ROOT / "sql").rglob("*.sql"))
@@ -34,7 +37,7 @@ def test_sql_says_what_a_row_is_and_asks_no_clock(path: Path) -> None:
     statements = re.sub(r"--.*", "", text).lower()
     assert not re.search(r"\bnow\(\)|current_(timestamp|date|time)\b|\btoday\(\)", statements)
     if path.parent.name in ("rollups", "checks"):
-        assert statements.strip().startswith("select")
+        assert re.match(r"\s*(select|with)\b", statements)
         assert ";" not in statements
         assert {"$window_start", "$window_end"} <= set(re.findall(r"\$\w+", statements))
 
@@ -54,6 +57,17 @@ def test_the_shipped_rules_are_the_defaults() -> None:
     shipped_rules = yaml.safe_load(shipped("config", "monitoring.yaml").read_text("utf-8"))
     del shipped_rules["redaction"], shipped_rules["rules"]
     assert msgspec.convert(shipped_rules, MonitoringConfig) == MonitoringConfig()
+
+
+def test_the_runbook_has_a_section_for_every_rule_that_can_be() -> None:
+    """A message at night points there: meaning, likely causes or what to look at, what to do."""
+    runbook = (ROOT / "RUNBOOK.md").read_text("utf-8")
+    sections = dict(re.findall(r"^#+ (.+)\n\n((?:(?!^#).*\n)*)", runbook, flags=re.MULTILINE))
+    for name in (*get_args(Measurement), *Settings.load(environ={}).config.rules):
+        assert "*Meaning*: " in sections[name], name
+        assert "*Do*: " in sections[name], name
+    for name in ("The pipeline itself", "Notifications do not arrive", "Testing a target"):
+        assert sections[name].strip()
 
 
 @pytest.mark.parametrize(

@@ -330,7 +330,7 @@ class Incidents(Outbox):
     def _news(self, kept: _Kept, at: datetime, silences: Sequence[Silence]) -> Kind | None:
         incident = kept.incident
         if incident.state is IncidentState.RESOLVED:
-            return Kind.RESOLVED if kept.told else None
+            return Kind.RESOLVED
         is_firing = incident.state is IncidentState.FIRING
         if not is_firing and incident.state is not IncidentState.ACKNOWLEDGED:
             return None

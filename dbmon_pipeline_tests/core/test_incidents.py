@@ -374,6 +374,14 @@ def test_an_escalation_is_a_reminder_too(store: Incidents) -> None:
     assert told(store) == [("team", "reminder", "critical")]
 
 
+def test_a_milder_reminder_takes_nothing_back(store: Incidents) -> None:
+    """That it was critical is known, even if the last that was told was a warning."""
+    store.observe([finding(C)], START)
+    store.observe([finding(W)], START + 24 * HOUR)
+    store.observe([finding(C)], START + 25 * HOUR)
+    assert told(store) == [OPENED_C, REMINDED]
+
+
 def test_nothing_is_reminded_of_while_it_recovers(store: Incidents) -> None:
     """Nor at night, when a silence covers it."""
     store = using(store, targets={"team": target()}, reminder_hours=1)
@@ -401,6 +409,7 @@ def test_who_is_told_what(store: Incidents) -> None:
         },
     )
     play(store, finding(W))
+    assert [one.target for one in store.undelivered()] == ["all", "ops"]
     assert told(store) == [("all", "opened", "warning"), ("ops", "opened", "warning")]
     play(store, finding(C), start=START + HOUR)
     assert [(who, kind) for who, kind, _ in told(store)] == [
@@ -412,6 +421,7 @@ def test_who_is_told_what(store: Incidents) -> None:
     ]
     store = using(store, targets={"all": target(enabled=False), "pager": target(severities=(C,))})
     play(store, finding(owner="web"), start=START + 27 * HOUR)
+    assert [one.target for one in store.undelivered()] == ["pager"]
     assert told(store) == [("pager", "resolved", "warning")]
     store.close()
 
@@ -506,7 +516,8 @@ def test_silences_that_have_ended_are_removed(store: Incidents) -> None:
     """By the next round, or the next silence."""
     store.silence({"rule": "a"}, START + HOUR, "ada", START)
     store.silence({"rule": "b"}, START + 2 * HOUR, "ada", START)
-    assert len(store.silences(START)) == 2
+    assert len(store.silences(START + HOUR - MINUTE)) == 2
+    assert [one.matcher for one in store.silences(START + HOUR)] == [{"rule": "b"}]
     store.observe([], START + HOUR)
     assert [one.matcher for one in store.silences(START)] == [{"rule": "b"}]
     store.silence({"rule": "c"}, START + 9 * HOUR, "ada", START + 2 * HOUR)
