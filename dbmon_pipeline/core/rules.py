@@ -121,7 +121,7 @@ def spoken(measurement: str, value: float | None) -> str:
         case "cost_budget":
             return f"${value:,.2f}"
         case "cost_drift":
-            return f"{value:.2f} times the estimate"
+            return f"{value:.2f}×"
     return f"{value:,g}"
 
 

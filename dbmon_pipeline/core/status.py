@@ -77,6 +77,7 @@ class JudgedRule:
     """What a rule says of a value; ``raw_`` is what a plain comparison would say."""
 
     rule: str
+    measurement: str
     scope: str
     verdict: Verdict
     value: float | None
@@ -334,6 +335,7 @@ def _number(value: object) -> float | None:
 def _judged(alert: Alert) -> JudgedRule:
     return JudgedRule(
         rule=alert.rule,
+        measurement=alert.measurement,
         scope=alert.scope,
         verdict=alert.verdict,
         value=alert.measured.value,

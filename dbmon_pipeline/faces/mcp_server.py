@@ -337,7 +337,7 @@ def make_server(settings: Settings) -> MCPServer:
     def rules() -> str:
         """The limits and the alert rules that are in force."""
         limits = msgspec.to_builtins(config)
-        del limits["redaction"], limits["mcp"]
+        del limits["redaction"], limits["mcp"], limits["notifications"]
         return json.dumps(limits, indent=1)
 
     @server.prompt()

@@ -24,6 +24,8 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from dbmon_pipeline.core.config import SourceLimits
+from dbmon_pipeline.core.files import shipped
+from dbmon_pipeline.core.instants import iso
 from dbmon_pipeline.core.settings import Home, Settings
 from dbmon_pipeline.faces.cli import main as cli
 from dbmon_pipeline.faces.cli.status import Metric
@@ -94,9 +96,20 @@ def empty(tmp_path_factory: pytest.TempPathFactory) -> Settings:
     return made
 
 
+@pytest.fixture(scope="module")
+def plain_rules(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A rules file with which rates are compared plainly."""
+    rules = tmp_path_factory.mktemp("rules") / "plain.yaml"
+    rules.write_text("rules: {success_rate: {mode: raw}, error_rate: {mode: raw}}\n")
+    return rules
+
+
 @pytest.fixture
 def run(
-    settings: Settings, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    settings: Settings,
+    plain_rules: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> Run:
     """Run ``dbmon status`` in this process, by default in the home and as of its refresh."""
 
@@ -111,7 +124,7 @@ def run(
         monkeypatch.setattr("sys.argv", words)
         for name in ("DBMON_HOME", "DBMON_SOURCE", "DBMON_CONFIG", "DBMON_DEBUG"):
             monkeypatch.delenv(name, raising=False)
-        for name, value in environ.items():
+        for name, value in ({"DBMON_CONFIG": plain_rules} | environ).items():
             monkeypatch.setenv(name, str(value))
         with pytest.raises(SystemExit) as ended:
             cli.main()
@@ -323,10 +336,12 @@ def test_alert_shows_every_rule(run: Run) -> None:
     assert ended.code == 1
     alerts = {alert["rule"]: alert for alert in ended.json["alerts"]}
     assert list(alerts) == [
-        *("success_rate", "error_rate", "recent_executions", "database_size", "source_freshness"),
+        *("success_rate", "error_rate", "slow_executions", "recent_executions", "cost_drift"),
+        *("database_size", "source_freshness"),
     ]
     assert alerts["success_rate"] == {
         "rule": "success_rate",
+        "measurement": "success_rate",
         "scope": "all",
         "verdict": "warning",
         "value": 0.8,
@@ -334,11 +349,36 @@ def test_alert_shows_every_rule(run: Run) -> None:
         "warning": 0.85,
         "critical": 0.7,
         "direction": "below",
+        "mode": "raw",
+        "raw_verdict": "warning",
+        "raw_value": 0.8,
+        "raw_samples": 20,
+        "window_start": iso(POOR - HOUR),
+        "window_end": iso(POOR),
+        "note": "",
     }
     shown = run("--alert", at=POOR)
     assert shown.code == 1
     assert re.search(r"^  rule +scope +verdict +value +samples", shown.printed, re.MULTILINE)
-    assert re.search(r"^  success_rate +all +warning +0\.8 +20 ", shown.printed, re.MULTILINE)
+    assert re.search(
+        r"^  success_rate +all +warning +80\.0% +20  80\.0% warning +85\.0% +70\.0%$",
+        shown.printed,
+        re.MULTILINE,
+    )
+
+
+def test_a_confident_verdict_knows_its_sample(run: Run) -> None:
+    """16 of 20 may be chance at the limit of 85 %, 10 of 20 is not; both values are shown."""
+    shipped_rules = shipped("config", "monitoring.yaml")
+    for at, verdict, raw in ((POOR, "ok", "warning"), (CRITICAL, "warning", "critical")):
+        ended = run("--alert", "--format", "json", at=at, DBMON_CONFIG=shipped_rules)
+        assert ended.code == (verdict == "warning")
+        [alert] = [one for one in ended.json["alerts"] if one["rule"] == "success_rate"]
+        assert (alert["mode"], alert["verdict"], alert["raw_verdict"]) == (
+            *("confident", verdict),
+            raw,
+        )
+        assert alert["raw_samples"] == 20
 
 
 @pytest.mark.parametrize("is_named", [True, False])
@@ -475,8 +515,8 @@ def test_prometheus_can_parse_it(run: Run, settings: Settings, empty: Settings) 
     assert found["dbmon_status", "OK"] == 0
     assert found["dbmon_executions",] == 63
     assert found["dbmon_recent_executions", "1h"] == 20
-    assert found["dbmon_verdict", "success_rate", "warning"] == 1
-    assert found["dbmon_measurement", "success_rate"] == 0.8
+    assert found["dbmon_verdict", "success_rate", "all", "warning"] == 1
+    assert found["dbmon_measurement", "success_rate", "all"] == 0.8
     size = settings.source.stat().st_size
     assert found["dbmon_database_size_bytes",] == pytest.approx(size, rel=0.01)
     of_nothing = scraped(run("--format", "prometheus", home=empty.home.path).printed)

@@ -56,6 +56,16 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):  # programs read it too, whatever the locale
             stream.reconfigure(encoding="utf-8")
+    sys.exit(_run())
+
+
+def _run() -> ExitCode | int:
+    """Run one command.
+
+    Returns:
+        The exit code. It is left to the caller to exit, outside of the handling of an error: else
+        what was cut off would live until the interpreter has gone, and be complained of.
+    """
     try:
         result = _assembled(next(iter(sys.argv[1:]), None))(standalone_mode=False)
     except typer.TyperException as error:
@@ -63,21 +73,21 @@ def main() -> None:
         if text:  # else the help is shown
             context = getattr(error, "ctx", None)
             say(f"dbmon: {text}: see '{context.command_path if context else 'dbmon'} --help'")
-        sys.exit(ExitCode.UNKNOWN)
+        return ExitCode.UNKNOWN
     except DbmonError as error:
         say(f"dbmon: {error}")
-        sys.exit(ExitCode.UNKNOWN)
+        return ExitCode.UNKNOWN
     except (KeyboardInterrupt, typer.Abort):
         result = ExitCode.INTERRUPTED
     except Exception as error:
         if isinstance(error, RuntimeError) and is_interrupt(error):
             say("dbmon: interrupted; what was published stays")
-            sys.exit(ExitCode.INTERRUPTED)
+            return ExitCode.INTERRUPTED
         if os.environ.get("DBMON_DEBUG"):
             raise
         text = " ".join(f"{type(error).__name__} {error}".split())[:300]
         say(f"dbmon: unexpected {text}: set DBMON_DEBUG=1 for the traceback")
-        sys.exit(ExitCode.UNKNOWN)
+        return ExitCode.UNKNOWN
     if result == ExitCode.INTERRUPTED:
         say("dbmon: interrupted; what was published stays")
-    sys.exit(result if isinstance(result, int) else ExitCode.OK)
+    return result if isinstance(result, int) else ExitCode.OK

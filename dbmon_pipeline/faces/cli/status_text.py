@@ -1,12 +1,14 @@
 """A status in words: for people, for monitoring plugins, and for scrapers."""
 
 import os
+import re
 from dataclasses import asdict
 from typing import TextIO
 
 from dbmon_pipeline.core.instants import iso
 from dbmon_pipeline.core.queries import Answer
 from dbmon_pipeline.core.rows import Rows
+from dbmon_pipeline.core.rules import spoken
 from dbmon_pipeline.core.status import (
     DatabaseStatus,
     ExecutionStatistics,
@@ -67,10 +69,21 @@ def text(status: DatabaseStatus, *, alert: bool, colour: bool) -> str:
         if sentences:
             lines += ["", f"{title}:", *(f"  - {sentence}" for sentence in sentences)]
     if alert:
-        columns = ("rule", "scope", "verdict", "value", "samples", "warning", "critical")
-        rows = [tuple(getattr(rule, name) for name in columns) for rule in status.alerts]
+        columns = ("rule", "scope", "verdict", "value", "samples", "plainly", "warning", "critical")
+        rows = [_alert_row(rule) for rule in status.alerts]
         lines += ["", "Alerts:", *(f"  {line}" for line in table_lines(Rows(columns, rows), 2))]
     return "\n".join(lines)
+
+
+def _alert_row(rule: JudgedRule) -> tuple[object, ...]:
+    """What a rule says, with its units; and what a plain comparison says."""
+
+    def told(value: float | None) -> str | None:
+        return None if value is None else spoken(rule.measurement, value)
+
+    plainly = f"{told(rule.raw_value) or '-'} {rule.raw_verdict}"
+    judged = (rule.rule, rule.scope, rule.verdict, told(rule.value), rule.samples)
+    return (*judged, plainly, told(rule.warning), told(rule.critical))
 
 
 def nagios(status: DatabaseStatus) -> str:
@@ -96,8 +109,10 @@ def _performance_data(rule: JudgedRule) -> str:
         "" if limit is None else f"{_decimal(limit)}:" if is_low_bad else _decimal(limit)
         for limit in (rule.warning, rule.critical)
     )
-    unit = _UNITS.get(rule.rule, "")
-    return f"{rule.rule}={_decimal(rule.value or 0)}{unit};{';'.join(limits)}"
+    unit = _UNITS.get(rule.measurement, "")
+    scope = re.sub(r"['=|\s]+", "_", rule.scope)
+    label = rule.rule if rule.scope == "all" else f"'{rule.rule} {scope}'"
+    return f"{label}={_decimal(rule.value or 0)}{unit};{';'.join(limits)}"
 
 
 def _decimal(value: float) -> str:
@@ -136,15 +151,15 @@ def prometheus(status: DatabaseStatus) -> str:
         gauge("duration_seconds_24h", "The average duration of an execution.", seconds)
         gauge("quality_score_24h", "The average quality.", status.performance.avg_quality_score)
     verdicts = Gauge(
-        "dbmon_verdict", "1 for what a rule says.", ["rule", "verdict"], registry=registry
+        "dbmon_verdict", "1 for what a rule says.", ["rule", "scope", "verdict"], registry=registry
     )
     values = Gauge(
-        "dbmon_measurement", "The value that a rule judges.", ["rule"], registry=registry
+        "dbmon_measurement", "The value that a rule judges.", ["rule", "scope"], registry=registry
     )
     for rule in status.alerts:
-        verdicts.labels(rule.rule, rule.verdict).set(1)
+        verdicts.labels(rule.rule, rule.scope, rule.verdict).set(1)
         if rule.value is not None:
-            values.labels(rule.rule).set(rule.value)
+            values.labels(rule.rule, rule.scope).set(rule.value)
     return generate_latest(registry).decode()
 
 
