@@ -83,6 +83,10 @@ class Direct:
         """Nothing to tell: the rows are in memory."""
         return nullcontext()
 
+    def troubled(self, start: datetime, end: datetime) -> frozenset[datetime]:  # noqa: ARG002
+        """No hour: a database has no history of checks."""
+        return frozenset()
+
     def _copy_from(self, start: datetime) -> None:
         """Copy the rows from an instant on, as far as they are not here yet."""
         if start >= self._copied_from:

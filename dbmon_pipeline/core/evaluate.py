@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
+from dbmon_pipeline.core.anomaly import Hour, scores
 from dbmon_pipeline.core.config import MonitoringConfig
 from dbmon_pipeline.core.instants import HOUR, day_start
-from dbmon_pipeline.core.queries import Reader
+from dbmon_pipeline.core.queries import About
 from dbmon_pipeline.core.ranges import TimeRange
+from dbmon_pipeline.core.rows import Rows
 from dbmon_pipeline.core.rule_config import RATES, Rule, length_of
 from dbmon_pipeline.core.rules import (
     Alert,
@@ -21,6 +23,7 @@ from dbmon_pipeline.core.rules import (
     judge_raw,
     spoken,
 )
+from dbmon_pipeline.core.slo import BURNS, burn_rate
 from dbmon_pipeline.core.statistics import chance_of_at_most, quantile
 
 _WIDER = ("12h", "24h")
@@ -32,7 +35,23 @@ _FEWEST_USUAL_HOURS = 6
 _FARTHEST_DAYS = 3650
 
 
-def evaluate(reader: Reader, config: MonitoringConfig) -> list[Alert]:
+class Measuring(Protocol):
+    """What an evaluation reads from: a reader, or what has its answers from elsewhere."""
+
+    @property
+    def about(self) -> About:
+        """What the figures are about."""
+
+    def measure(
+        self, name: str, length: timedelta, end: datetime, **values: str | float | None
+    ) -> Rows:
+        """Take a measurement of ``sql/checks`` over the window that ends at an instant."""
+
+    def samples(self, time_range: TimeRange) -> int:
+        """How many executions a range has."""
+
+
+def evaluate(reader: Measuring, config: MonitoringConfig) -> list[Alert]:
     """Judge every enabled rule as of the reader's instant.
 
     Windows end where the source had been read up to: what came later is not known to be missing.
@@ -67,7 +86,7 @@ class _Seen:
 class _Evaluation:
     """One rule as of one instant."""
 
-    def __init__(self, reader: Reader, name: str, rule: Rule, end: datetime) -> None:
+    def __init__(self, reader: Measuring, name: str, rule: Rule, end: datetime) -> None:
         self._reader = reader
         self._name = name
         self._rule = rule
@@ -83,6 +102,10 @@ class _Evaluation:
                 yield self._age()
             case "recent_executions":
                 yield self._silence()
+            case "success_slo":
+                yield self._objective()
+            case "anomaly":
+                yield from self._anomalies()
             case measurement if measurement in RATES and self._rule.mode == "confident":
                 yield from self._rates()
             case _:
@@ -122,6 +145,55 @@ class _Evaluation:
                 verdict = Verdict.OK
             note = f"usual at this hour of the week are {usual * share:,.1f}"
         return self._alert("all", verdict, raw, raw, note)
+
+    def _objective(self) -> Alert:
+        """How fast the error budget is burnt, over the pair of windows that says the worst."""
+        target = self._rule.target or 0.0
+        found: list[tuple[Verdict, Measured, float]] = []
+        for burn in BURNS:
+            long, short = (self._burnt(window, target) for window in (burn.window, burn.short))
+            rates = [one.value for one in (long, short) if one.value is not None]
+            verdict = Verdict.OK
+            if len(rates) < 2 or long.samples < self._rule.min_samples:
+                verdict = Verdict.INSUFFICIENT_DATA
+            elif min(rates) > burn.limit:
+                verdict = Verdict.CRITICAL if burn.is_critical else Verdict.WARNING
+            found.append((verdict, long, burn.limit))
+        verdict, measured, limit = max(found, key=lambda one: one[0].badness)
+        is_warning = verdict is Verdict.WARNING
+        return replace(
+            self._alert("all", verdict, measured, measured),
+            raw_verdict=verdict,
+            is_recovered=(measured.value or 0) <= limit,
+            warning=limit if is_warning else None,
+            critical=None if is_warning else limit,
+            direction="above",
+            note=f"the target is {target:.2%} over 30 days",
+        )
+
+    def _burnt(self, window: timedelta, target: float) -> Measured:
+        rows = self._reader.measure("success_rate", window, self._end, by=None).rows
+        [(_, value, samples)] = rows or [("all", None, 0)]
+        rate = None if value is None else burn_rate(float(str(value)), target)
+        return Measured(rate, int(str(samples)), self._end - window, self._end)
+
+    def _anomalies(self) -> Iterator[Alert]:
+        """How unlike the hours alike the last one is; the scope is the figure."""
+        [now] = self._reader.measure("last_hour", HOUR, self._end).rows
+        troubled = self._reader.troubled(self._end - _HISTORY, self._end)
+        alike = [
+            _hour(figures)
+            for hour, *figures in self._reader.measure("hours_alike", _HISTORY, self._end).rows
+            if hour not in troubled
+        ]
+        for score in scores(_hour(now), alike, self._rule.min_samples):
+            size = None if score.z is None else abs(score.z)
+            measured = Measured(size, score.samples, self._end - HOUR, self._end)
+            note = ""
+            if score.value is not None and score.usual is not None:
+                note = f"{score.value:,.4g} where {score.usual:,.4g} is usual"
+            verdict = judge_raw(self._rule, measured)
+            yield self._alert(score.metric, verdict, measured, measured, note)
 
     def _size(self) -> Alert:
         """The size, and when it will pass the next limit if it goes on growing as last week."""
@@ -192,6 +264,20 @@ class _Evaluation:
             direction=rule.direction,
             note=note,
         )
+
+
+def _hour(figures: Sequence[object]) -> Hour:
+    executions, successes, duration_count, duration_sum, cost_count, cost_sum = map(
+        _number, figures
+    )
+    return Hour(
+        executions=int(executions or 0),
+        successes=int(successes or 0),
+        duration_count=int(duration_count or 0),
+        duration_sum=duration_sum or 0.0,
+        cost_count=int(cost_count or 0),
+        cost_sum=cost_sum or 0.0,
+    )
 
 
 def _number(value: object) -> float | None:

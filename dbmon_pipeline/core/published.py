@@ -14,6 +14,7 @@ import duckdb
 from dbmon_pipeline.core.catalogue import PUBLISHED
 from dbmon_pipeline.core.duck import connect, quoted
 from dbmon_pipeline.core.errors import NotPublishedError
+from dbmon_pipeline.core.files import sql
 from dbmon_pipeline.core.instants import hour_floor
 from dbmon_pipeline.core.kept import Kept
 from dbmon_pipeline.core.manifest import Manifest, read_manifest
@@ -24,6 +25,7 @@ from dbmon_pipeline.core.rows import Rows
 from dbmon_pipeline.core.settings import Home
 
 _RECENT = "recent_executions"
+_HISTORY = "check_history"
 _MEMORY = "1GB"
 """What a reader may use; a question about 90 days of ten million executions needs a tenth."""
 
@@ -134,6 +136,22 @@ class Published:
         """As much of the window of a length as the published executions reach back."""
         oldest = self.manifest.as_of - (BY_NAME[_RECENT].window or timedelta())
         return Window(min(max(end - length, oldest), end), end, from_rows=True)
+
+    def troubled(self, start: datetime, end: datetime) -> frozenset[datetime]:
+        """The hours of a stretch in which a rule was beyond a limit.
+
+        Raises:
+            NotPublishedError: A file is damaged or gone.
+        """
+        if _HISTORY not in self.manifest.tables:
+            return frozenset()
+        with self.told(_HISTORY):
+            cursor = self.con.cursor()
+            self._view(cursor, _HISTORY, self._files(_HISTORY, ((start, end),)))
+            rows = cursor.execute(
+                sql("checks", "troubled_hours"), {"window_start": start, "window_end": end}
+            ).fetchall()
+        return frozenset(hour for (hour,) in rows)
 
     def workspace(self, window: Window) -> AbstractContextManager[Workspace]:
         """A cursor in which summary tables hold the rows of a window.

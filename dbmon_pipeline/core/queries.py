@@ -87,6 +87,8 @@ class _Data(Protocol):
 
     def told(self) -> AbstractContextManager[None]: ...
 
+    def troubled(self, start: datetime, end: datetime) -> frozenset[datetime]: ...
+
 
 @dataclass(frozen=True)
 class About:
@@ -208,6 +210,14 @@ class Reader:
         bounds = {"window_start": window.start, "window_end": window.end, **values}
         used = {name: value for name, value in bounds.items() if f"${name}" in select}
         return self.run(select, window, used)
+
+    def troubled(self, start: datetime, end: datetime) -> frozenset[datetime]:
+        """The hours of a stretch in which a rule was beyond a limit, as far as that is known.
+
+        Raises:
+            NotPublishedError: A published file is damaged or gone.
+        """
+        return self._data.troubled(start, end)
 
     def window(self, length: timedelta, *, to_the_second: bool) -> Window:
         """The window of a length that ends as of now, as well as the data can have it."""

@@ -9,6 +9,7 @@ import msgspec
 from msgspec import Meta
 
 from dbmon_pipeline.core.section import Positive, Section
+from dbmon_pipeline.core.slo import can_fire
 
 Measurement = Literal[
     "success_rate",
@@ -17,6 +18,8 @@ Measurement = Literal[
     "recent_executions",
     "cost_budget",
     "cost_drift",
+    "success_slo",
+    "anomaly",
     "database_size",
     "source_freshness",
 ]
@@ -25,7 +28,10 @@ Measurement = Literal[
 RATES = frozenset({"success_rate", "error_rate", "slow_executions"})
 """Measurements that are a part of the executions."""
 
-_WITHOUT_SCOPES = frozenset({"recent_executions", "database_size", "source_freshness"})
+_WITHOUT_SCOPES = frozenset(
+    {"recent_executions", "success_slo", "anomaly", "database_size", "source_freshness"}
+)
+_WITH_LIMITS_OF_ITS_OWN = frozenset({"success_slo"})
 _OF_ROWS = frozenset({"slow_executions", "cost_drift"})
 _LONGEST_OF_ROWS = timedelta(hours=24)
 
@@ -71,6 +77,7 @@ class Rule(Section, frozen=True, rename={"evaluations": "for"}):
             Called ``for`` in the file.
         recovery: By how much a value must be better than the warning limit to end an incident.
         target_seconds: From when on an execution is slow.
+        target: Which part of the executions an objective wants to succeed, below 1.
         runbook: The section of RUNBOOK.md that says what to do; left out, that of its measurement.
         owner: Who looks after it.
         labels: More about it, for whoever is told.
@@ -89,6 +96,7 @@ class Rule(Section, frozen=True, rename={"evaluations": "for"}):
     evaluations: Positive = 2
     recovery: Annotated[float, Meta(ge=0)] = 0
     target_seconds: Annotated[float, Meta(gt=0)] = 600
+    target: Annotated[float, Meta(gt=0, lt=1)] | None = None
     runbook: str | None = None
     owner: str = "monitoring"
     labels: dict[str, str] = msgspec.field(default_factory=dict)
@@ -99,8 +107,6 @@ class Rule(Section, frozen=True, rename={"evaluations": "for"}):
         if self.below is not None and self.above is not None:
             raise ValueError("a rule has limits either below or above")
         warning, critical = self.limits.warning, self.limits.critical
-        if self.enabled and warning is None and critical is None:
-            raise ValueError("an enabled rule has a warning limit, a critical one, or both")
         if warning is not None and critical is not None:
             is_wrong = critical > warning if self.below else critical < warning
             if is_wrong:
@@ -127,6 +133,20 @@ def check_rule(name: str, rule: Rule) -> None:
     if measurement not in get_args(Measurement):
         known = ", ".join(get_args(Measurement))
         raise ValueError(f"it names no measurement; they are {known}")
+    has_limit = rule.limits.warning is not None or rule.limits.critical is not None
+    if measurement in _WITH_LIMITS_OF_ITS_OWN:
+        if has_limit:
+            raise ValueError(f"the limits of {measurement} follow from its target")
+        if rule.enabled and rule.target is None:
+            raise ValueError(f"{measurement} needs a target")
+        if rule.target is not None and not can_fire(rule.target):
+            raise ValueError(
+                f"with a target of {rule.target} it could never fire, even if all executions failed"
+            )
+    elif rule.enabled and not has_limit:
+        raise ValueError("an enabled rule has a warning limit, a critical one, or both")
+    if measurement == "anomaly" and rule.limits.critical is not None:
+        raise ValueError("an anomaly is a warning at the most")
     if rule.by is not None and measurement in _WITHOUT_SCOPES:
         raise ValueError(f"{measurement} cannot be measured by {rule.by}")
     is_confident = measurement in RATES and rule.mode == "confident"

@@ -120,8 +120,12 @@ def spoken(measurement: str, value: float | None) -> str:
             return f"{value / 3600:,.1f} hours"
         case "cost_budget":
             return f"${value:,.2f}"
+        case "success_slo":
+            return f"{value:.1f}x the budget"
+        case "anomaly":
+            return f"{value:.1f} sigma"
         case "cost_drift":
-            return f"{value:.2f}×"
+            return f"{value:.2f}x"
     return f"{value:,g}"
 
 

@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from dbmon_pipeline.core.duck import CATALOGUE, storage_errors
+from dbmon_pipeline.core.files import sql
 from dbmon_pipeline.core.instants import hour_floor
 from dbmon_pipeline.core.queries import About, Reader
 from dbmon_pipeline.core.ranges import Window, full_hours
@@ -43,6 +44,12 @@ class _Unpublished:
                 roll_up_rows(cursor, tables, window)
 
         return Workspace(cursor, relate)
+
+    def troubled(self, start: datetime, end: datetime) -> frozenset[datetime]:
+        rows = self._warehouse.con.execute(
+            sql("checks", "troubled_hours"), {"window_start": start, "window_end": end}
+        ).fetchall()
+        return frozenset(hour for (hour,) in rows)
 
     def told(self) -> AbstractContextManager[None]:
         return storage_errors(self._warehouse.path)

@@ -10,6 +10,7 @@ import sqlite3
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -114,6 +115,15 @@ def test_the_order_of_an_incident_is_kept(store: Incidents) -> None:
     store.close()
 
 
+def test_what_happened_first_is_told_first(store: Incidents) -> None:
+    """Across incidents, too."""
+    for minute, found in enumerate([finding(W, "a"), finding(W, "b"), finding(C, "a")]):
+        store.observe([found], START + minute * MINUTE, complete=False)
+    claimed = store.due(START + HOUR, lease=LEASE)["team"]
+    assert [one.incident.number for one in claimed] == [1, 2, 1]
+    assert [one.number for one in claimed] == [1, 2, 3]
+
+
 def test_a_retry_waits_twice_as_long_each_time(store: Incidents) -> None:
     """From half a minute to an hour, a little more for each key, and then it is given up."""
     store = using(store, targets={"team": target()}, attempts=12)
@@ -202,6 +212,8 @@ def test_forgetting(store: Incidents) -> None:
     store.forget(START + 2 * HOUR)
     assert [one.number for one in store.undelivered()] == [3, 4]
     store = using(store, targets={"team": target(), "two": target(enabled=False)})
+    store.forget(START)
+    assert [one.number for one in store.undelivered()] == [3, 4]
     store.forget(START + 2 * HOUR)
     assert [one.number for one in store.undelivered()] == [3]
     con = sqlite3.connect(store.path)
@@ -327,6 +339,21 @@ def test_a_place_that_is_no_file(tmp_path: Path) -> None:
     for path in (tmp_path / "folder", tmp_path / "file" / "incidents.sqlite"):
         with pytest.raises(IncidentError, match=r"cannot be written or read .*: check the disk"):
             Incidents(path, notifications=EVERYBODY)
+
+
+def test_a_file_that_another_process_makes_just_now(tmp_path: Path) -> None:
+    """SQLite waits for that with all but the change to write-ahead."""
+    path = tmp_path / "incidents.sqlite"
+    maker = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    maker.execute("BEGIN IMMEDIATE")
+    end = threading.Timer(0.3, maker.execute, ["ROLLBACK"])
+    started = time.monotonic()
+    end.start()
+    with Incidents(path, notifications=EVERYBODY) as store:
+        assert time.monotonic() - started >= 0.25
+        assert len(store.observe([finding(W)], START)) == 1
+    end.join()
+    maker.close()
 
 
 @contextmanager

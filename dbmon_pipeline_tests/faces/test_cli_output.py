@@ -194,9 +194,9 @@ def test_a_table_without_rows_has_its_columns(run: Run, form: str, printed: str)
     [
         (["show", "tier_performanc"], "dbmon: no table 'tier_performanc' is published: did you"),
         (["show", "TIER_PERFORMANCE"], "dbmon: no table 'TIER_PERFORMANCE' is published: "),
-        (["show", "qqqq"], "dbmon: no table 'qqqq' is published: the tables are daily_comp"),
+        (["show", "qqqq"], "dbmon: no table 'qqqq' is published: the tables are check_his"),
         (["show", "../generations"], "dbmon: no table '../generations' is published: the tables"),
-        (["show", ""], "dbmon: no table '' is published: the tables are daily_complexity, "),
+        (["show", ""], "dbmon: no table '' is published: the tables are check_history, "),
         (["show"], "dbmon: Missing argument 'table': see 'dbmon show --help'"),
         (["show", "tier_performance", "--limit", "0"], "dbmon: Invalid value for '--limit'"),
         (["show", "tier_performance", "--limit", "x"], "dbmon: Invalid value for '--limit'"),

@@ -124,3 +124,51 @@ SELECT
     percentile(low_95, high_95, last_rank, 0.95) AS p95,
     percentile(low_99, high_99, last_rank, 0.99) AS p99
 FROM beside;
+
+-- One row: one hour like the last one of the range: the same hour of the week, the one before or
+-- the one after, of the eight weeks before; an hour without executions has 0. Hours before the
+-- first execution do not count.
+CREATE MACRO hours_alike(since, until) AS TABLE
+WITH seen AS (
+    SELECT
+        hour,
+        total(executions) AS executions,
+        total(successes) AS successes,
+        total(duration_count) AS duration_count,
+        sum(duration_sum) AS duration_sum,
+        total(actual_cost_count) AS cost_count,
+        sum(actual_cost_sum) AS cost_sum
+    FROM hour_cells(since, until)
+    GROUP BY ALL
+),
+
+weeks (ago) AS (VALUES (1), (2), (3), (4), (5), (6), (7), (8)),
+
+shifts (shift) AS (VALUES (-1), (0), (1)),
+
+alike AS (
+    SELECT
+        date_trunc('hour', until - INTERVAL 30 MINUTE)
+        - weeks.ago * INTERVAL 7 DAY
+        + shifts.shift * INTERVAL 1 HOUR AS hour
+    FROM weeks
+    CROSS JOIN shifts
+),
+
+known AS (
+    SELECT min(hour) AS first_hour
+    FROM seen
+)
+
+SELECT
+    alike.hour,
+    coalesce(seen.executions, 0) AS executions,
+    coalesce(seen.successes, 0) AS successes,
+    coalesce(seen.duration_count, 0) AS duration_count,
+    coalesce(seen.duration_sum, 0) AS duration_sum,
+    coalesce(seen.cost_count, 0) AS cost_count,
+    coalesce(seen.cost_sum, 0) AS cost_sum
+FROM alike
+CROSS JOIN known
+LEFT JOIN seen ON alike.hour = seen.hour
+WHERE alike.hour >= known.first_hour;

@@ -1,0 +1,8 @@
+-- One row: one hour of the window in which a rule on executions was beyond a limit.
+SELECT DISTINCT date_trunc('hour', evaluated_at) AS hour
+FROM check_history
+WHERE
+    evaluated_at >= $window_start
+    AND evaluated_at < $window_end
+    AND verdict IN ('warning', 'critical')
+    AND window_start IS NOT NULL
