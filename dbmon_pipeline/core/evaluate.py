@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from typing import Protocol
 
 from dbmon_pipeline.core.anomaly import Hour, scores
 from dbmon_pipeline.core.config import MonitoringConfig
@@ -49,6 +50,9 @@ class Measuring(Protocol):
 
     def samples(self, time_range: TimeRange) -> int:
         """How many executions a range has."""
+
+    def troubled(self, start: datetime, end: datetime) -> frozenset[datetime]:
+        """The hours of a stretch in which a rule was beyond a limit, as far as that is known."""
 
 
 def evaluate(reader: Measuring, config: MonitoringConfig) -> list[Alert]:

@@ -157,7 +157,7 @@ class Outbox:
         """
         with self._transaction() as con:
             con.executemany(
-                "UPDATE notifications SET sent_at = coalesce(sent_at, ?) WHERE number = ?",
+                "UPDATE notifications SET sent_at = ? WHERE number = ?",
                 [(text(at), number) for number in numbers],
             )
 

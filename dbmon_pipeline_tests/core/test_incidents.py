@@ -802,5 +802,5 @@ class AnyHistory(RuleBasedStateMachine):
             self.folder.cleanup()
 
 
-AnyHistory.TestCase.settings = settings(max_examples=40, stateful_step_count=25, deadline=None)
+AnyHistory.TestCase.settings = settings(max_examples=30, stateful_step_count=25, deadline=None)
 TestAnyHistory = AnyHistory.TestCase

@@ -146,12 +146,16 @@ weeks (ago) AS (VALUES (1), (2), (3), (4), (5), (6), (7), (8)),
 
 shifts (shift) AS (VALUES (-1), (0), (1)),
 
+ending AS (
+    SELECT
+        date_trunc('hour', until - INTERVAL 30 MINUTE) AS last_hour
+),
+
 alike AS (
     SELECT
-        date_trunc('hour', until - INTERVAL 30 MINUTE)
-        - weeks.ago * INTERVAL 7 DAY
-        + shifts.shift * INTERVAL 1 HOUR AS hour
-    FROM weeks
+        ending.last_hour - weeks.ago * INTERVAL 7 DAY + shifts.shift * INTERVAL 1 HOUR AS hour
+    FROM ending
+    CROSS JOIN weeks
     CROSS JOIN shifts
 ),
 
