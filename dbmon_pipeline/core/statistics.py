@@ -6,6 +6,8 @@ import math
 from functools import cache
 from statistics import NormalDist
 
+_LARGEST_SIZE = 1e9
+
 
 @cache
 def quantile(confidence: float) -> float:
@@ -47,12 +49,17 @@ def chance_of_at_most(count: int, mean: float, variance: float) -> float:
         mean: How many are usual, above 0.
         variance: By how much the number of events varies.
     """
-    if variance <= mean:
-        term = math.exp(-mean)
-        terms = [term := term * mean / k if k else term for k in range(count + 1)]
+    excess = variance / mean - 1
+    if excess * _LARGEST_SIZE <= mean:  # Next to Poisson; or so many that any few are impossible.
+        logs = [k * math.log(mean) - mean - math.lgamma(k + 1) for k in range(count + 1)]
     else:
-        size = mean * mean / (variance - mean)
-        odds = mean / (size + mean)
-        term = (1 - odds) ** size
-        terms = [term := term * (size + k - 1) / k * odds if k else term for k in range(count + 1)]
-    return min(1.0, math.fsum(terms))
+        size = mean / excess
+        logs = [
+            math.lgamma(size + k)
+            - math.lgamma(size)
+            - math.lgamma(k + 1)
+            + size * math.log(size / (size + mean))
+            + k * math.log(mean / (size + mean))
+            for k in range(count + 1)
+        ]
+    return min(1.0, math.fsum(map(math.exp, logs)))
