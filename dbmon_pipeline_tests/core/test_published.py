@@ -100,7 +100,7 @@ def test_a_table_that_this_version_does_not_know_is_read(settings: Settings) -> 
 @pytest.mark.parametrize("table", ["executions", "recent_execution", "../x", "", "a'b", "Manifest"])
 def test_an_unknown_table_is_told_with_those_there_are(settings: Settings, table: str) -> None:
     """And with the one that was probably meant."""
-    with pytest.raises(NotPublishedError, match="the tables are daily_complexity, ") as raised:
+    with pytest.raises(NotPublishedError, match="the tables are check_history, ") as raised:
         Published(settings.home).rows(table)
     meant = "did you mean recent_executions?" in str(raised.value)
     assert meant is table.startswith(("exec", "recent"))

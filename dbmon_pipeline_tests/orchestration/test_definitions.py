@@ -130,11 +130,12 @@ def test_all_schedules_and_sensors_are_on_from_the_start() -> None:
     assert {
         schedule.name: schedule.default_status for schedule in repository.schedule_defs
     } == dict.fromkeys(
-        ("hourly_refresh", "daily_refresh", "retention"), dg.DefaultScheduleStatus.RUNNING
+        ("health_check", "hourly_refresh", "daily_refresh", "retention"),
+        dg.DefaultScheduleStatus.RUNNING,
     )
-    assert {sensor.name: sensor.default_status for sensor in repository.sensor_defs} == {
-        "source_changes_sensor": dg.DefaultSensorStatus.RUNNING
-    }
+    assert {
+        sensor.name: sensor.default_status for sensor in repository.sensor_defs
+    } == dict.fromkeys(("alert_sensor", "source_changes_sensor"), dg.DefaultSensorStatus.RUNNING)
 
 
 def test_the_jobs() -> None:
