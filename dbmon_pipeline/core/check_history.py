@@ -58,6 +58,35 @@ class Judged:
     sentence: str
 
 
+def judged(alert: Alert, evaluated_at: datetime) -> Judged:
+    """The row that an alert becomes.
+
+    Args:
+        alert: What a rule says.
+        evaluated_at: The instant that it was said for.
+    """
+    measured, raw = alert.measured, alert.raw
+    return Judged(
+        rule=alert.rule,
+        scope=alert.scope,
+        evaluated_at=evaluated_at,
+        value=measured.value,
+        samples=measured.samples,
+        warning=alert.warning,
+        critical=alert.critical,
+        verdict=alert.verdict,
+        direction=alert.direction,
+        mode=alert.mode,
+        raw_value=raw.value,
+        raw_samples=raw.samples,
+        raw_verdict=alert.raw_verdict,
+        is_recovered=alert.is_recovered,
+        window_start=measured.window_start,
+        window_end=measured.window_end,
+        sentence=alert.sentence,
+    )
+
+
 def check(warehouse: Warehouse, config: MonitoringConfig) -> list[Alert]:
     """Judge what is rolled up, and append that to the history.
 
@@ -74,7 +103,7 @@ def check(warehouse: Warehouse, config: MonitoringConfig) -> list[Alert]:
         return []
     with unpublished_reader(warehouse, as_of) as reader:
         alerts = evaluate(reader, config)
-    rows = [astuple(_judged(alert, as_of)) for alert in alerts]
+    rows = [astuple(judged(alert, as_of)) for alert in alerts]
     with warehouse.transaction() as con:
         con.execute("DELETE FROM check_history WHERE evaluated_at = $at", {"at": as_of})
         if rows:
@@ -113,26 +142,3 @@ def published_since(published: Published, instant: datetime) -> list[Judged]:
 def _from_row(row: tuple[Any, ...]) -> Judged:
     judged = Judged(*row)
     return replace(judged, verdict=Verdict(judged.verdict), raw_verdict=Verdict(judged.raw_verdict))
-
-
-def _judged(alert: Alert, evaluated_at: datetime) -> Judged:
-    measured, raw = alert.measured, alert.raw
-    return Judged(
-        rule=alert.rule,
-        scope=alert.scope,
-        evaluated_at=evaluated_at,
-        value=measured.value,
-        samples=measured.samples,
-        warning=alert.warning,
-        critical=alert.critical,
-        verdict=alert.verdict,
-        direction=alert.direction,
-        mode=alert.mode,
-        raw_value=raw.value,
-        raw_samples=raw.samples,
-        raw_verdict=alert.raw_verdict,
-        is_recovered=alert.is_recovered,
-        window_start=measured.window_start,
-        window_end=measured.window_end,
-        sentence=alert.sentence,
-    )

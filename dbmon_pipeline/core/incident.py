@@ -15,6 +15,11 @@ class Severity(StrEnum):
     WARNING = "warning"
     CRITICAL = "critical"
 
+    @property
+    def badness(self) -> int:
+        """For comparing."""
+        return {"warning": 1, "critical": 2}[self.value]
+
 
 class IncidentState(StrEnum):
     """Where an incident stands: the first four are open, the last one is final."""
@@ -108,6 +113,42 @@ class Incident:
     resolved_at: datetime | None
     acknowledged_by: str | None
     finding: Finding
+
+
+@dataclass(frozen=True, kw_only=True)
+class Silence:
+    """Incidents of which nothing is told for a while.
+
+    Attributes:
+        number: Its number, for people.
+        matcher: What an incident must have: ``rule``, ``scope``, ``severity``, ``owner`` or a label
+            of the rule, each with its value; one that ends in ``*`` is a prefix.
+        until: When it ends, naive UTC.
+        by: Who made it.
+        created_at: When.
+    """
+
+    number: int
+    matcher: Mapping[str, str]
+    until: datetime
+    by: str
+    created_at: datetime
+
+    def covers(self, incident: Incident) -> bool:
+        """Whether an incident has all that the silence asks for."""
+        finding = incident.finding
+        has = {
+            **finding.labels,
+            "rule": finding.rule,
+            "scope": finding.scope,
+            "severity": incident.severity,
+            "owner": finding.owner,
+        }
+        return all(
+            key in has
+            and (has[key].startswith(wanted[:-1]) if wanted.endswith("*") else has[key] == wanted)
+            for key, wanted in self.matcher.items()
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,50 +17,20 @@ from typing import ClassVar
 import msgspec
 
 from dbmon_pipeline.core.errors import IncidentError
-from dbmon_pipeline.core.incident import Finding, Incident, IncidentState, Kind, Severity
+from dbmon_pipeline.core.incident import (
+    Finding,
+    Incident,
+    IncidentState,
+    Kind,
+    Severity,
+    Silence,
+)
 from dbmon_pipeline.core.instants import DAY, HOUR, iso
 from dbmon_pipeline.core.outbox import Outbox, text
+from dbmon_pipeline.core.transitions import ended, moved
 
 _UNSEEN = DAY
 """An incident whose scope was not judged for so long is over."""
-
-_BADNESS = {None: 0, Severity.WARNING: 1, Severity.CRITICAL: 2}
-
-
-@dataclass(frozen=True, kw_only=True)
-class Silence:
-    """Incidents of which nothing is told for a while.
-
-    Attributes:
-        number: Its number, for people.
-        matcher: What an incident must have: ``rule``, ``scope``, ``severity``, ``owner`` or a label
-            of the rule, each with its value; one that ends in ``*`` is a prefix.
-        until: When it ends, naive UTC.
-        by: Who made it.
-        created_at: When.
-    """
-
-    number: int
-    matcher: Mapping[str, str]
-    until: datetime
-    by: str
-    created_at: datetime
-
-    def covers(self, incident: Incident) -> bool:
-        """Whether an incident has all that the silence asks for."""
-        finding = incident.finding
-        has = {
-            **finding.labels,
-            "rule": finding.rule,
-            "scope": finding.scope,
-            "severity": incident.severity,
-            "owner": finding.owner,
-        }
-        return all(
-            key in has
-            and (has[key].startswith(wanted[:-1]) if wanted.endswith("*") else has[key] == wanted)
-            for key, wanted in self.matcher.items()
-        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -174,7 +144,7 @@ class Incidents(Outbox):
         """
         with self._errors():
             found = [kept.incident for kept in _open(self._con)]
-        return sorted(found, key=lambda one: (-_BADNESS[one.severity], one.opened_at, one.number))
+        return sorted(found, key=lambda one: (-one.severity.badness, one.opened_at, one.number))
 
     def history(self, since: datetime | None, limit: int) -> list[Incident]:
         """What has fired, the newest first.
@@ -223,7 +193,11 @@ class Incidents(Outbox):
             IncidentError: It is not open or not firing as yet, or the file cannot be written.
         """
         with self._transaction() as con:
-            able = {kept.incident.number: kept for kept in _open(con) if not _is_pending(kept)}
+            able = {
+                kept.incident.number: kept
+                for kept in _open(con)
+                if kept.incident.state is not IncidentState.PENDING
+            }
             if number not in able:
                 raise IncidentError(f"incident {number} is not open", remedy=_one_of([*able]))
             incident = replace(able[number].incident, acknowledged_by=by)
@@ -317,11 +291,12 @@ class Incidents(Outbox):
                 targets = [*filter(self._is_told, kept.told_targets)]
             case kind:
                 targets = self._targets(kept.incident)
+        severity = kept.incident.severity
         if targets:
             self._put(kind, targets, kept.incident, at)
             told = replace(
                 kept,
-                told=_worse(kept.told, kept.incident.severity),
+                told=max(kept.told or severity, severity, key=lambda one: one.badness),
                 told_at=at,
                 told_targets=tuple(dict.fromkeys((*kept.told_targets, *targets))),
             )
@@ -336,8 +311,10 @@ class Incidents(Outbox):
             return None
         if any(silence.covers(incident) for silence in silences):
             return None
-        if _BADNESS[incident.severity] > _BADNESS[kept.told]:
-            return Kind.ESCALATED if kept.told else Kind.OPENED
+        if kept.told is None:
+            return Kind.OPENED
+        if incident.severity.badness > kept.told.badness:
+            return Kind.ESCALATED
         if is_firing and kept.told_at is not None:
             hours = (at - kept.told_at) / HOUR
             return Kind.REMINDER if hours >= self.notifications.reminder_hours else None
@@ -353,80 +330,23 @@ class Incidents(Outbox):
         ]
 
 
-def _step(
-    state: IncidentState | None, counter: int, finding: Finding, *, is_acknowledged: bool
-) -> tuple[IncidentState | None, int]:
-    """Where an incident stands after a finding, and its counter; None is no incident."""
-    is_new = state in (None, IncidentState.PENDING)
-    if finding.severity is not None:
-        if is_new and counter + 1 < finding.evaluations:
-            return IncidentState.PENDING, counter + 1
-        return (IncidentState.ACKNOWLEDGED if is_acknowledged else IncidentState.FIRING), 0
-    if is_new:
-        return None, 0
-    if not finding.is_recovered:
-        return state, 0
-    if counter + 1 < finding.evaluations:
-        return IncidentState.RECOVERING, counter + 1
-    return IncidentState.RESOLVED, 0
-
-
 def _moved(kept: _Kept | None, finding: Finding, at: datetime) -> _Kept | None:
-    """An incident after a finding; None if there is none, or it never was one."""
-    was = kept.incident if kept else None
-    state, counter = _step(
-        was.state if was else None,
-        kept.counter if kept else 0,
-        finding,
-        is_acknowledged=was is not None and was.acknowledged_by is not None,
-    )
-    severity = finding.severity or (was.severity if was else None)
-    if state is None or severity is None:
+    incident, counter = (kept.incident, kept.counter) if kept else (None, 0)
+    after = moved(incident, counter, finding, at)
+    if after is None:
         return None
-    if kept is None or was is None:
-        incident = Incident(
-            number=0,
-            state=state,
-            severity=severity,
-            worst=severity,
-            opened_at=at,
-            changed_at=at,
-            resolved_at=None,
-            acknowledged_by=None,
-            finding=finding,
-        )
-        return _Kept(incident=incident, counter=counter)
-    incident = replace(
-        was,
-        state=state,
-        severity=severity,
-        worst=_worse(was.worst, severity),
-        resolved_at=at if state is IncidentState.RESOLVED else None,
-        finding=finding,
-    )
-    if not _is_same(was, incident):
-        incident = replace(incident, changed_at=at)
-    return replace(kept, incident=incident, counter=counter)
+    incident, counter = after
+    return replace(kept or _Kept(incident=incident), incident=incident, counter=counter)
 
 
 def _ended(kept: _Kept, at: datetime) -> _Kept | None:
     """An incident of what is no longer looked at."""
-    if _is_pending(kept):
-        return None
-    incident = replace(kept.incident, state=IncidentState.RESOLVED, changed_at=at, resolved_at=at)
-    return replace(kept, incident=incident, counter=0)
-
-
-def _is_pending(kept: _Kept) -> bool:
-    return kept.incident.state is IncidentState.PENDING
+    incident = ended(kept.incident, at)
+    return replace(kept, incident=incident, counter=0) if incident else None
 
 
 def _is_same(one: Incident, other: Incident) -> bool:
     return (one.state, one.severity) == (other.state, other.severity)
-
-
-def _worse(one: Severity | None, other: Severity) -> Severity:
-    return one if one is not None and _BADNESS[one] > _BADNESS[other] else other
 
 
 def _stored(con: sqlite3.Connection, kept: _Kept) -> _Kept:

@@ -1,11 +1,10 @@
-"""``dbmon alerts``: incidents, who takes them on, what is silent, and a trial of a target."""
+"""``dbmon alerts``: incidents, who takes them on, what is silent; trials of targets and rules."""
 
 import getpass
 import os
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Annotated
 
 import typer
@@ -15,10 +14,11 @@ from dbmon_pipeline.core.incident import Incident, IncidentState
 from dbmon_pipeline.core.incidents import Incidents
 from dbmon_pipeline.core.instants import iso, parse_instant, utc_now
 from dbmon_pipeline.core.rows import Rows
-from dbmon_pipeline.core.rule_config import length_of
 from dbmon_pipeline.core.settings import Settings
+from dbmon_pipeline.faces.cli.lengths import is_length, length
 from dbmon_pipeline.faces.cli.options import FormatOption, HomeOption
 from dbmon_pipeline.faces.cli.output import Format, put, put_rows, say
+from dbmon_pipeline.faces.cli.replay import replay_alerts
 
 ByOption = Annotated[str | None, typer.Option(help="Who you are. [your login]")]
 
@@ -88,7 +88,7 @@ def silence(
     """Have nothing told of some incidents for a while. A value may end in * for any ending."""
     matcher = dict(_pair(text) for text in matchers)
     now = utc_now()
-    until = now + _length(duration)
+    until = now + length(duration)
     with _store(home) as incidents:
         number = incidents.silence(matcher, until, by or getpass.getuser(), now)
     put(f"silence {number} until {iso(until)}")
@@ -114,6 +114,9 @@ def try_(
 
     try_target(target, Settings.load(home=home).config.notifications, os.environ, utc_now())
     put(f"{target} was told")
+
+
+alerts.command("replay")(replay_alerts)
 
 
 @contextmanager
@@ -153,15 +156,7 @@ def _put_incidents(found: list[Incident], form: Format) -> None:
 
 def _instant_of(text: str) -> datetime:
     """A length before now, or an instant."""
-    if re.fullmatch("[1-9][0-9]{0,2}[mhd]", text):
-        return utc_now() - length_of(text)
-    return parse_instant(text)
-
-
-def _length(text: str) -> timedelta:
-    if not re.fullmatch("[1-9][0-9]{0,2}[mhd]", text):
-        raise typer.BadParameter(f"{text!r} is not a length such as 30m, 2h or 1d")
-    return length_of(text)
+    return utc_now() - length(text) if is_length(text) else parse_instant(text)
 
 
 def _pair(text: str) -> tuple[str, str]:

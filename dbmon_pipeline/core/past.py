@@ -1,0 +1,348 @@
+"""The past as rules see it: what is published of it, as of one instant after another.
+
+A replay looks at thousands of instants. So the cells are read once, and a measurement adds them up
+in memory; its rows have the columns of its SELECT in ``sql/checks``.
+"""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+from functools import cache
+from itertools import product
+from pathlib import Path
+
+from dbmon_pipeline.core.errors import NotPublishedError
+from dbmon_pipeline.core.instants import DAY, HOUR, hour_floor
+from dbmon_pipeline.core.published import Published
+from dbmon_pipeline.core.queries import About
+from dbmon_pipeline.core.ranges import TimeRange, Window
+from dbmon_pipeline.core.rollups import BY_NAME
+from dbmon_pipeline.core.rows import Rows
+from dbmon_pipeline.core.rules import Alert
+
+_ROWS = "recent_executions"
+_OF_TOTALS = (None, "model_tier", "pool_type")
+"""The dimensions that the much smaller ``hourly_totals`` have."""
+
+_COUNTS = {
+    "executions": ("sum(executions)", "count(*)"),
+    "successes": ("sum(successes)", "count(*) FILTER (WHERE success)"),
+    "errors": ("sum(errors)", "count(error_type)"),
+    "durations": ("sum(duration_count)", "count(duration_seconds)"),
+    "slow": ("0", "count(*) FILTER (WHERE duration_seconds > $target_seconds)"),
+    "costs": ("sum(actual_cost_count)", "count(actual_cost)"),
+    "both_costs": ("sum(both_costs_count)", "count(actual)"),
+}
+"""What is counted: over the hours, and over the executions themselves."""
+_AMOUNTS = {
+    "seconds": ("sum(duration_sum)", "sum(duration_seconds)"),
+    "cost": ("sum(actual_cost_sum)", "sum(actual_cost)"),
+    "actual": ("sum(both_costs_actual_sum)", "sum(actual)"),
+    "estimate": ("sum(both_costs_estimate_sum)", "sum(estimate)"),
+    "actual_squares": ("0", "sum(actual * actual)"),
+    "products": ("0", "sum(actual * estimate)"),
+    "estimate_squares": ("0", "sum(estimate * estimate)"),
+}
+"""What is added up likewise; 0 is what the hours do not have."""
+
+_COLUMNS = ("scope", "value", "samples")
+_OF_AN_HOUR = {
+    "executions": "executions",
+    "successes": "successes",
+    "durations": "duration_count",
+    "seconds": "duration_sum",
+    "costs": "cost_count",
+    "cost": "cost_sum",
+}
+"""What hours are compared by, and what ``sql/checks/last_hour.sql`` calls it."""
+
+_OVER_HOURS, _OVER_ROWS = (
+    ", ".join(f"coalesce({measure}, 0)" for measure in measures)
+    for measures in zip(*_COUNTS.values(), *_AMOUNTS.values(), strict=True)
+)
+_HOURS = f"""
+    SELECT hour, {{scope}} AS scope, {_OVER_HOURS}
+    FROM read_parquet($files)
+    WHERE hour >= $since
+    GROUP BY ALL
+    ORDER BY hour
+"""
+_MINUTES = f"""
+    WITH known AS (
+        SELECT
+            *,
+            CASE WHEN cost_estimate IS NOT NULL THEN actual_cost END AS actual,
+            CASE WHEN actual_cost IS NOT NULL THEN cost_estimate END AS estimate
+        FROM read_parquet($files)
+    )
+    SELECT date_trunc('minute', timestamp) AS minute, {{scope}} AS scope, {_OVER_ROWS}
+    FROM known
+    GROUP BY ALL
+    ORDER BY minute
+"""
+
+Part = tuple[int, int]
+"""Which of some cells: from the one of a number up to, without, that of another."""
+
+
+class _Cells:
+    """The cells of one scope, in the order of time.
+
+    Attributes:
+        starts: When each begins.
+    """
+
+    def __init__(self) -> None:
+        self.starts: list[datetime] = []
+        self._counts: dict[str, list[int]] = {name: [0] for name in _COUNTS}
+        self._amounts: dict[str, list[float]] = {name: [] for name in _AMOUNTS}
+
+    def add(self, start: datetime, values: Sequence[float]) -> None:
+        """Add the next cell."""
+        self.starts.append(start)
+        for sums, count in zip(self._counts.values(), values, strict=False):
+            sums.append(sums[-1] + int(count))
+        for amounts, amount in zip(self._amounts.values(), values[len(_COUNTS) :], strict=True):
+            amounts.append(amount)
+
+    def within(self, since: datetime, until: datetime) -> Part:
+        """Those that begin in ``[since, until)``."""
+        return bisect_left(self.starts, since), bisect_left(self.starts, until)
+
+    def count(self, name: str, part: Part) -> int:
+        """How many executions of a kind some cells have."""
+        sums = self._counts[name]
+        return sums[part[1]] - sums[part[0]]
+
+    def amount(self, name: str, part: Part) -> float:
+        """A sum over some cells; added up anew, so that a sum of zeros is zero."""
+        return math.fsum(self._amounts[name][part[0] : part[1]])
+
+    def hour(self, part: Part) -> tuple[object, ...]:
+        """What an hour is compared with others by."""
+        return tuple(
+            self.count(name, part) if name in self._counts else self.amount(name, part)
+            for name in _OF_AN_HOUR
+        )
+
+
+class Past:
+    """Published data as of one instant after another, for :func:`evaluate`.
+
+    It answers as a reader of the same generation does. Only where a measurement of the executions
+    themselves looks back beyond those that are published it differs: ``cost_drift`` then comes from
+    the hours, without a standard error, and ``slow_executions`` has no rows. A reader would take
+    what is published of the window for all of it.
+
+    Attributes:
+        about: What the figures are about, at the instant that it speaks for.
+        first: The first hour that has executions.
+        rows_from: From when on the executions themselves are published.
+    """
+
+    def __init__(self, published: Published, since: datetime) -> None:
+        """Read the hours of everything together; the other cells are read when they are needed.
+
+        Args:
+            published: The generation.
+            since: Windows that are asked about begin then or later.
+
+        Raises:
+            NotPublishedError: A published file is damaged or gone, or there are no executions.
+        """
+        manifest = published.manifest
+        self.rows_from = manifest.as_of - (BY_NAME[_ROWS].window or timedelta())
+        self._published = published
+        self._since = hour_floor(since)
+        self._hours = cache(self._read_hours)
+        self._minutes = cache(self._read_minutes)
+        self._measured: dict[tuple[object, ...], Rows] = {}
+        self._troubled: dict[datetime, None] = {}
+        if not self._hours(None):
+            raise NotPublishedError(
+                "there are no executions in what is published",
+                remedy="run dbmon refresh when the source has some",
+            )
+        self._all = self._hours(None)["all"]
+        self.first = self._all.starts[0]
+        self.about = About(
+            path=Path(str(manifest.source.get("path", ""))),
+            as_of=manifest.as_of,
+            data_through=manifest.data_through,
+            published_at=manifest.published_at,
+            executions=manifest.executions,
+            schema_version=manifest.schema_version,
+            source_bytes=0,
+        )
+
+    def speak_for(self, at: datetime) -> None:
+        """Speak for an instant, a full minute, up to which everything had been read."""
+        self._measured.clear()
+        before = self._all.count("executions", self._all.within(datetime.min, hour_floor(at)))
+        if not before and at > self.rows_from:
+            before = self._count(Window(hour_floor(at), at, from_rows=True))
+        self.about = replace(self.about, as_of=at, data_through=at, executions=before)
+
+    def samples(self, time_range: TimeRange) -> int:
+        """How many executions a range has."""
+        to_the_second = time_range.is_to_the_second
+        return self._count(self._window(time_range.length, self.about.as_of, to_the_second))
+
+    def measure(
+        self, name: str, length: timedelta, end: datetime, **values: str | float | None
+    ) -> Rows:
+        """Take a measurement over the window of a length that ends at an instant.
+
+        Args:
+            name: Its name in ``sql/checks``.
+            length: How long the window is, full minutes.
+            end: Where it ends, a full minute.
+            values: ``by``, the dimension that has the scopes, and ``target_seconds``.
+
+        Raises:
+            NotPublishedError: A published file is damaged or gone.
+        """
+        window = self._window(length, end, length <= DAY)
+        target = float(values.get("target_seconds") or 0) if name == "slow_executions" else 0.0
+        by = None if values.get("by") is None else str(values["by"])
+        key = (name, window, by, target)
+        if key not in self._measured:
+            self._measured[key] = self._taken(name, window, by, target)
+        return self._measured[key]
+
+    def troubled(self, start: datetime, end: datetime) -> frozenset[datetime]:
+        """The hours of a stretch in which a rule was beyond a limit, as far as it is remembered."""
+        return frozenset(hour for hour in self._troubled if hour_floor(start) <= hour < end)
+
+    def remember(self, alerts: Iterable[Alert]) -> None:
+        """Remember whether a rule is beyond a limit, as the history of the checks does."""
+        if any(alert.verdict.badness > 0 and alert.measured.window_start for alert in alerts):
+            self._troubled[hour_floor(self.about.as_of)] = None
+
+    def begin(self, at: datetime) -> None:
+        """Remember only what is published of the time before an instant."""
+        self._troubled = dict.fromkeys(self._published.troubled(datetime.min, at))
+
+    def _window(self, length: timedelta, end: datetime, to_the_second: bool) -> Window:
+        return self._published.window(length, end, to_the_second=to_the_second)
+
+    def _taken(self, name: str, window: Window, by: str | None, target: float) -> Rows:
+        match name:
+            case "recent_executions":
+                count = self._count(window)
+                return Rows(_COLUMNS, [("all", float(count), count)])
+            case "last_hour":
+                hours = [cells.hour(part) for _, cells, part in self._parts(window, None, 0)]
+                return Rows((*_OF_AN_HOUR.values(),), hours or [(0,) * len(_OF_AN_HOUR)])
+            case "hours_alike":
+                alike = [(at, *self._all.hour(part)) for at, part in sorted(self._alike(window))]
+                return Rows(("hour", *_OF_AN_HOUR.values()), alike)
+            case "usual_executions":
+                counts = [self._all.count("executions", part) for _, part in self._alike(window)]
+                return Rows(("mean", "variance", "hours"), [_moments(counts)])
+        has_error = name == "cost_drift" and window.from_rows
+        found = (
+            _measured(name, cells, part, is_of_rows=window.from_rows, scope=scope)
+            for scope, cells, part in self._parts(window, by, target)
+        )
+        columns = (*_COLUMNS, "standard_error") if has_error else _COLUMNS
+        return Rows(columns, [row for row in found if row])
+
+    def _parts(
+        self, window: Window, by: str | None, target: float
+    ) -> Iterator[tuple[str, _Cells, Part]]:
+        """The cells of each scope that has executions in a window."""
+        found = self._minutes(by, target) if window.from_rows else self._hours(by)
+        for scope, cells in found.items():
+            part = cells.within(window.start, window.end)
+            if part[0] < part[1]:
+                yield scope, cells, part
+
+    def _count(self, window: Window) -> int:
+        parts = self._parts(window, None, 0)
+        return sum(cells.count("executions", part) for _, cells, part in parts)
+
+    def _alike(self, window: Window) -> Iterator[tuple[datetime, Part]]:
+        """The hours like the last one of a window: see the macro ``hours_alike``."""
+        first, after = self._all.within(window.start, window.end)
+        if first == after:
+            return
+        first_hour, last_hour = self._all.starts[first], hour_floor(window.end - HOUR / 2)
+        for weeks, shift in product(range(1, 9), (-1, 0, 1)):
+            hour = last_hour - timedelta(weeks=weeks) + shift * HOUR
+            if hour >= first_hour:
+                yield hour, self._all.within(hour, hour + HOUR)
+
+    def _read_hours(self, by: str | None) -> Mapping[str, _Cells]:
+        table = "hourly_totals" if by in _OF_TOTALS else "hourly_summary"
+        # Whether anything was executed before, and the hours of earlier weeks: from everything.
+        since = datetime.min if by is None else self._since
+        return self._read(table, _HOURS, by, since=since)
+
+    def _read_minutes(self, by: str | None, target_seconds: float) -> Mapping[str, _Cells]:
+        return self._read(_ROWS, _MINUTES, by, target_seconds=target_seconds)
+
+    def _read(
+        self, table: str, select: str, by: str | None, **values: object
+    ) -> Mapping[str, _Cells]:
+        files = [str(file) for file in self._published.files(table)]
+        with self._published.told(table):
+            found = self._published.con.cursor().execute(
+                select.format(scope="'all'" if by is None else by), {"files": files, **values}
+            )
+            rows = found.fetchall()
+        cells: dict[str, _Cells] = {}
+        for start, scope, *measures in rows:
+            cells.setdefault(scope, _Cells()).add(start, tuple(measures))
+        return cells
+
+
+def _measured(
+    name: str, cells: _Cells, part: Part, *, is_of_rows: bool, scope: str
+) -> tuple[object, ...] | None:
+    """The row of a scope that has executions; None if the measurement has none of it."""
+    executions = cells.count("executions", part)
+    match name:
+        case "success_rate":
+            return scope, cells.count("successes", part) / executions, executions
+        case "error_rate":
+            return scope, cells.count("errors", part) / executions, executions
+        case "cost_budget":
+            return scope, cells.amount("cost", part), executions
+        case "slow_executions" if is_of_rows:
+            known = cells.count("durations", part)
+            return scope, _ratio(cells.count("slow", part), known), known
+        case "cost_drift" if known := cells.count("both_costs", part):
+            value = _ratio(cells.amount("actual", part), cells.amount("estimate", part))
+            error = (_standard_error(cells, part, value),) if is_of_rows else ()
+            return scope, value, known, *error
+    return None
+
+
+def _moments(counts: Sequence[int]) -> tuple[float | None, float, int]:
+    """Mean and variance, and of how many."""
+    if not counts:
+        return None, 0.0, 0
+    mean = sum(counts) / len(counts)
+    squares = math.fsum((count - mean) ** 2 for count in counts)
+    return mean, squares / max(len(counts) - 1, 1), len(counts)
+
+
+def _ratio(part: float, whole: float) -> float | None:
+    return part / whole if whole else None
+
+
+def _standard_error(cells: _Cells, part: Part, value: float | None) -> float | None:
+    """That of the ratio of costs, as ``sql/checks/cost_drift.sql`` has it."""
+    if value is None:
+        return None
+    squares = (
+        cells.amount("actual_squares", part)
+        - 2 * value * cells.amount("products", part)
+        + value * value * cells.amount("estimate_squares", part)
+    )
+    return _ratio(math.sqrt(max(squares, 0)), cells.amount("estimate", part))

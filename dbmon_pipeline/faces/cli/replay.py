@@ -1,0 +1,175 @@
+"""``dbmon alerts replay``: what rules would have said of the past."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from pathlib import Path
+from statistics import median
+from typing import Annotated
+
+import typer
+import yaml
+
+from dbmon_pipeline.core.config import MonitoringConfig
+from dbmon_pipeline.core.errors import ConfigError
+from dbmon_pipeline.core.files import write_whole
+from dbmon_pipeline.core.incident import Severity
+from dbmon_pipeline.core.instants import HOUR, iso, parse_instant
+from dbmon_pipeline.core.proposal import proposed
+from dbmon_pipeline.core.published import Published
+from dbmon_pipeline.core.replay import Replay, replay
+from dbmon_pipeline.core.rows import Rows
+from dbmon_pipeline.core.settings import Settings
+from dbmon_pipeline.faces.cli.lengths import is_length, length
+from dbmon_pipeline.faces.cli.options import FormatOption, HomeOption
+from dbmon_pipeline.faces.cli.output import Format, progress, put_rows, say
+
+_PRESENT = "as they are"
+
+
+def replay_alerts(
+    since: Annotated[
+        str, typer.Option(help="Where to begin: a length before the end (60d), or a time.")
+    ] = "30d",
+    as_of: Annotated[
+        str | None, typer.Option("--as-of", help="Where to end. [what was refreshed last]")
+    ] = None,
+    thresholds: Annotated[
+        Path | None,
+        typer.Option(readable=False, help="Another rules file to compare with."),
+    ] = None,
+    propose: Annotated[
+        Path | None,
+        typer.Option(
+            help="Write limits here for rules whose normal state lies beyond theirs, and compare."
+        ),
+    ] = None,
+    episodes: Annotated[bool, typer.Option("--episodes", help="List every incident.")] = False,
+    home: HomeOption = None,
+    format: FormatOption = Format.TABLE,  # noqa: A002
+) -> None:
+    """Show which incidents the rules would have opened in the past, with one set of rules or two.
+
+    It looks every five minutes while the executions themselves are published (48 hours), and every
+    hour before.
+    """
+    if thresholds and propose:
+        raise typer.BadParameter("give either --thresholds or --propose")
+    if propose and propose.exists():
+        raise ConfigError(f"{propose} exists", remedy="name a file that does not")
+    settings = Settings.load(home=home)
+    configs = {_PRESENT: settings.config}
+    if thresholds:
+        configs[str(thresholds)] = Settings.load(home=home, rules=thresholds).config
+    replays: dict[str, Replay] = {}
+    with Published(settings.home) as published, progress():
+        until = _until(as_of, published.manifest.as_of)
+        start = until - length(since) if is_length(since) else parse_instant(since)
+        for name, config in configs.items():
+            replays[name] = replay(published, config, start, until)
+        if propose:
+            with_limits = _with_limits(propose, replays[_PRESENT], settings)
+            replays[str(propose)] = replay(published, with_limits, start, until)
+    put_rows((_episodes if episodes else _summary)(replays), format)
+    _say_how(replays[_PRESENT], settings.config, propose)
+
+
+def _until(as_of: str | None, published: datetime) -> datetime:
+    if as_of is None:
+        return published
+    until = parse_instant(as_of)
+    if until > published:
+        raise ConfigError(
+            f"nothing is published of the time after {iso(published)}",
+            remedy="give an earlier --as-of, or run dbmon refresh first",
+        )
+    return until
+
+
+def _with_limits(path: Path, found: Replay, settings: Settings) -> MonitoringConfig:
+    """Write the proposal; the rules with its limits.
+
+    Raises:
+        ConfigError: No rule is beyond its limits for most of the time.
+    """
+    limits = proposed(found.rules, settings.config.rules)
+    if not limits:
+        raise ConfigError(
+            "no rule is beyond its limits for most of the time, or none that a limit would help",
+            remedy="leave --propose out to see what they say",
+        )
+    heading = (
+        f"# Limits that fit what was usual from {iso(found.start)} to {iso(found.end)}.\n"
+        "# Name this file as DBMON_CONFIG, or copy its rules into the one that is named there.\n"
+    )
+    write_whole(path, heading + yaml.safe_dump({"rules": limits}, sort_keys=False))
+    return Settings.load(home=settings.home.path, rules=path).config
+
+
+def _summary(replays: Mapping[str, Replay]) -> Rows:
+    """A row for each rule and rules file, those of a rule together."""
+    names = dict.fromkeys(one.rule for found in replays.values() for one in found.rules)
+    rows: list[tuple[object, ...]] = []
+    for name in names:
+        for file, found in replays.items():
+            for one in found.rules:
+                if one.rule == name:
+                    hours = [lasted / HOUR for lasted in one.durations(found.end)]
+                    rows.append(
+                        (
+                            name,
+                            file,
+                            len(one.episodes),
+                            sum(e.severity is Severity.CRITICAL for e in one.episodes),
+                            one.flaps,
+                            round(median(hours), 2) if hours else None,
+                            round(max(hours), 2) if hours else None,
+                            _percent(one.troubled),
+                            _percent(one.unknown),
+                            one.usual,
+                        )
+                    )
+    columns = ("rule", "limits", "episodes", "critical", "flaps", "median_hours", "longest_hours")
+    return Rows((*columns, "troubled_percent", "unknown_percent", "usual"), rows)
+
+
+def _episodes(replays: Mapping[str, Replay]) -> Rows:
+    rows: list[tuple[object, ...]] = [
+        (
+            one.fired_at,
+            one.resolved_at,
+            one.severity,
+            one.rule,
+            one.scope,
+            file,
+            one.summary,
+        )
+        for file, found in replays.items()
+        for rule in found.rules
+        for one in rule.episodes
+    ]
+    columns = ("fired_at", "resolved_at", "severity", "rule", "scope", "limits", "summary")
+    return Rows(columns, sorted(rows, key=lambda row: str(row[0])))
+
+
+def _say_how(found: Replay, config: MonitoringConfig, propose: Path | None) -> None:
+    """How it was looked, and what may be done about it."""
+    looks = f"every hour from {iso(found.start)}, every five minutes from {iso(found.fine_from)}"
+    if found.fine_from <= found.start:
+        looks = f"every five minutes from {iso(found.start)}"
+    elif found.fine_from >= found.end:
+        looks = f"every hour from {iso(found.start)}"
+    say(f"looked {looks} to {iso(found.end)}")
+    if found.left_out:
+        say(f"left out, for their past is not known: {', '.join(sorted(found.left_out))}")
+    unfit = proposed(found.rules, config.rules)
+    if propose:
+        say(f"{propose} has limits for {', '.join(unfit)}; name it as DBMON_CONFIG to use them")
+    elif unfit:
+        say(
+            f"beyond its limits most of the time: {', '.join(unfit)}; if that is its normal state,"
+            " --propose FILE writes limits that fit"
+        )
+
+
+def _percent(part: float) -> float:
+    return round(100 * part, 1)
