@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import astuple, dataclass, replace
+from dataclasses import astuple, dataclass, fields, replace
 from datetime import datetime
 from typing import Any, Literal
 
@@ -103,11 +103,14 @@ def check(warehouse: Warehouse, config: MonitoringConfig) -> list[Alert]:
         return []
     with unpublished_reader(warehouse, as_of) as reader:
         alerts = evaluate(reader, config)
-    rows = [astuple(judged(alert, as_of)) for alert in alerts]
+    found = [judged(alert, as_of) for alert in alerts]
+    if set(found) == set(latest(warehouse)):
+        return alerts
     with warehouse.transaction() as con:
         con.execute("DELETE FROM check_history WHERE evaluated_at = $at", {"at": as_of})
-        if rows:
-            places = ", ".join("?" * len(rows[0]))
+        if found:
+            places = ", ".join("?" * len(fields(Judged)))
+            rows = [astuple(one) for one in found]
             con.executemany(f"INSERT INTO check_history VALUES ({places})", rows)
         waiting = warehouse.pending(CHECK_HISTORY.name, Stage.PUBLISH)
         warehouse.add_pending([CHECK_HISTORY.name], {as_of.date()} - waiting, Stage.PUBLISH)

@@ -127,7 +127,8 @@ def replay(
         if (rule.measurement or name) not in UNKNOWN_IN_THE_PAST
     }
     config = msgspec.structs.replace(config, rules=rules)
-    past = Past(published, since - _longest_window(rules.values()))
+    longest = _longest_window(rules.values())
+    past = Past(published, max(since, datetime.min + longest) - longest)
     end = min(until, published.manifest.data_through or until)
     instants = list(_instants(max(since, past.first), past.rows_from, end))
     if not instants:
@@ -163,11 +164,13 @@ def _instants(
     since: datetime, rows_from: datetime, until: datetime
 ) -> Iterator[tuple[datetime, timedelta]]:
     """The instants to look at, and how far each lies from the one before."""
+    fine_from = rows_from + HOUR  # Before, the shortest window is not made from executions.
     at = hour_floor(since) + HOUR
+    step = _STEP if at > fine_from else HOUR
     while at <= until:
-        step = _STEP if at >= rows_from + HOUR else HOUR
         yield at, step
-        at += _STEP if at >= rows_from else HOUR
+        step = _STEP if at >= fine_from else HOUR
+        at += step
 
 
 @dataclass
@@ -211,8 +214,7 @@ class _Record:
         if alert.verdict is Verdict.INSUFFICIENT_DATA:
             return
         was = self._open.get(alert.scope)
-        before = (was.incident, was.counter) if was else None
-        incident, counter = before or (None, 0)
+        incident, counter = (was.incident, was.counter) if was else (None, 0)
         after = moved(incident, counter, finding(judged(alert, at), rule), at)
         if after is None or after[0].state is IncidentState.RESOLVED:
             self._close(alert.scope, after[0] if after else None)

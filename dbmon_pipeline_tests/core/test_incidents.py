@@ -23,8 +23,9 @@ from dbmon_pipeline.core.incident import (
     Kind,
     Notification,
     Severity,
+    Silence,
 )
-from dbmon_pipeline.core.incidents import Incidents, Silence
+from dbmon_pipeline.core.incidents import Incidents
 from dbmon_pipeline.core.notification_config import Notifications, TargetConfig
 
 START = datetime(2026, 3, 2, 12)

@@ -337,7 +337,7 @@ def test_alert_shows_every_rule(run: Run) -> None:
     alerts = {alert["rule"]: alert for alert in ended.json["alerts"]}
     assert list(alerts) == [
         *("success_rate", "error_rate", "slow_executions", "recent_executions", "cost_drift"),
-        *("database_size", "source_freshness"),
+        *("anomaly", "database_size", "source_freshness"),
     ]
     assert alerts["success_rate"] == {
         "rule": "success_rate",

@@ -18,12 +18,14 @@ from dbmon_pipeline.core.proposal import proposed
 from dbmon_pipeline.core.published import Published
 from dbmon_pipeline.core.replay import Replay, replay
 from dbmon_pipeline.core.rows import Rows
+from dbmon_pipeline.core.rule_config import RATES
 from dbmon_pipeline.core.settings import Settings
 from dbmon_pipeline.faces.cli.lengths import is_length, length
 from dbmon_pipeline.faces.cli.options import FormatOption, HomeOption
 from dbmon_pipeline.faces.cli.output import Format, progress, put_rows, say
 
 _PRESENT = "as they are"
+_MOST = 0.9
 
 
 def replay_alerts(
@@ -161,6 +163,16 @@ def _say_how(found: Replay, config: MonitoringConfig, propose: Path | None) -> N
     say(f"looked {looks} to {iso(found.end)}")
     if found.left_out:
         say(f"left out, for their past is not known: {', '.join(sorted(found.left_out))}")
+    unknown = [
+        one.rule
+        for one in found.rules
+        if one.unknown > _MOST and (config.rules[one.rule].measurement or one.rule) in RATES
+    ]
+    if unknown:
+        say(
+            f"too little to judge nearly always: {', '.join(unknown)}; longer windows or a lower"
+            " min_samples would tell more"
+        )
     unfit = proposed(found.rules, config.rules)
     if propose:
         say(f"{propose} has limits for {', '.join(unfit)}; name it as DBMON_CONFIG to use them")
