@@ -32,7 +32,9 @@ _WITHOUT_SCOPES = frozenset(
     {"recent_executions", "success_slo", "anomaly", "database_size", "source_freshness"}
 )
 _WITH_LIMITS_OF_ITS_OWN = frozenset({"success_slo"})
-_OF_ROWS = frozenset({"slow_executions", "cost_drift"})
+OF_ROWS = frozenset({"slow_executions", "cost_drift"})
+"""Measurements of the executions themselves, which are published for 48 hours only."""
+
 _LONGEST_OF_ROWS = timedelta(hours=24)
 
 Dimension = Literal["model_tier", "pool_type", "repo", "task_type"]
@@ -151,7 +153,7 @@ def check_rule(name: str, rule: Rule) -> None:
         raise ValueError(f"{measurement} cannot be measured by {rule.by}")
     is_confident = measurement in RATES and rule.mode == "confident"
     windows = (rule.window, *(rule.windows if is_confident else ()))
-    if measurement in _OF_ROWS and max(map(length_of, windows)) > _LONGEST_OF_ROWS:
+    if measurement in OF_ROWS and max(map(length_of, windows)) > _LONGEST_OF_ROWS:
         raise ValueError(f"{measurement} is measured over 24h at the most")
     if is_confident and not rule.windows:
         raise ValueError("a confident rule on a rate has at least one of windows")

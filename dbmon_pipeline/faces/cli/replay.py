@@ -18,7 +18,7 @@ from dbmon_pipeline.core.proposal import proposed
 from dbmon_pipeline.core.published import Published
 from dbmon_pipeline.core.replay import Replay, replay
 from dbmon_pipeline.core.rows import Rows
-from dbmon_pipeline.core.rule_config import RATES
+from dbmon_pipeline.core.rule_config import OF_ROWS, RATES
 from dbmon_pipeline.core.settings import Settings
 from dbmon_pipeline.faces.cli.lengths import is_length, length
 from dbmon_pipeline.faces.cli.options import FormatOption, HomeOption
@@ -166,7 +166,8 @@ def _say_how(found: Replay, config: MonitoringConfig, propose: Path | None) -> N
     unknown = [
         one.rule
         for one in found.rules
-        if one.unknown > _MOST and (config.rules[one.rule].measurement or one.rule) in RATES
+        if one.unknown > _MOST
+        and (config.rules[one.rule].measurement or one.rule) in RATES - OF_ROWS
     ]
     if unknown:
         say(
