@@ -21,7 +21,8 @@ from pathlib import Path
 
 _SIZE = "1800,2250"
 _GROUPS = ",".join(
-    f"global@global:{group}" for group in ("source", "warehouse", "summaries", "published")
+    f"global@global:{group}"
+    for group in ("source", "warehouse", "summaries", "checks", "published")
 )
 _PATIENCE_SECONDS = 60
 
