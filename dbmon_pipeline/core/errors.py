@@ -77,4 +77,13 @@ class IncidentError(DbmonError):
 
 
 class NotificationError(DbmonError):
-    """A target could not be told; it will be tried again."""
+    """A target could not be told; it will be tried again.
+
+    Attributes:
+        told: The numbers of the notifications that it was told all the same.
+    """
+
+    def __init__(self, message: str, *, remedy: str, told: tuple[int, ...] = ()) -> None:
+        """Keep the numbers."""
+        self.told = told
+        super().__init__(message, remedy=remedy)

@@ -18,24 +18,16 @@ from dbmon_pipeline.core.rules import Verdict
 
 RUNBOOK = "The pipeline itself"
 OWNER = "monitoring"
-_FAILED = "FAILURE"
+_FAILED, _UNDER_WAY = "FAILURE", "STARTED"
 _FINISHED = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE]
 _FRESHNESS = "source_freshness"
+_LATEST_TICKS = 5
+"""How many are looked at for one that has ended."""
 
 
-def findings(
-    instance: dg.DagsterInstance, published: Published, config: MonitoringConfig, at: datetime
-) -> list[Finding]:
-    """How the pipeline is at an instant.
-
-    Raises:
-        NotPublishedError: A published file is damaged or gone.
-    """
-    return [
-        *_runs(instance),
-        *_ticks(instance),
-        *_freshness(published, config, at),
-    ]
+def findings(instance: dg.DagsterInstance) -> list[Finding]:
+    """How the last runs and ticks ended."""
+    return [*_runs(instance), *_ticks(instance)]
 
 
 def _runs(instance: dg.DagsterInstance) -> Iterator[Finding]:
@@ -49,17 +41,24 @@ def _runs(instance: dg.DagsterInstance) -> Iterator[Finding]:
 
 
 def _ticks(instance: dg.DagsterInstance) -> Iterator[Finding]:
-    """For each schedule and sensor, whether its last tick has failed."""
+    """For each schedule and sensor, whether its last tick that ended has failed."""
     for state in instance.all_instigator_state():
-        ticks = instance.get_ticks(state.instigator_origin_id, state.selector_id, limit=1)
-        if ticks:
-            has_failed = ticks[0].status.value == _FAILED
+        ticks = instance.get_ticks(
+            state.instigator_origin_id, state.selector_id, limit=_LATEST_TICKS
+        )
+        ended = [tick for tick in ticks if tick.status.value != _UNDER_WAY]
+        if ended:
+            has_failed = ended[0].status.value == _FAILED
             said = f"the last tick of {state.name} {'failed' if has_failed else 'went well'}"
             yield _finding("_ticks", state.name, said, is_bad=has_failed)
 
 
-def _freshness(published: Published, config: MonitoringConfig, at: datetime) -> Iterator[Finding]:
-    """How old the data is: inside of a refresh it never is."""
+def freshness(published: Published, config: MonitoringConfig, at: datetime) -> Iterator[Finding]:
+    """How old the data is at an instant: inside of a refresh it never is.
+
+    Raises:
+        NotPublishedError: A published file is damaged or gone.
+    """
     rule = config.rules.get(_FRESHNESS)
     if rule is None or not rule.enabled:
         return

@@ -2,7 +2,6 @@
 
 import hashlib
 import os
-from contextlib import suppress
 from datetime import timedelta
 
 import dagster as dg
@@ -24,7 +23,7 @@ from dbmon_pipeline.faces.notify.deliver import deliver
 from dbmon_pipeline.faces.notify.heartbeat import beat
 from dbmon_pipeline.faces.notify.targets import targets
 from dbmon_pipeline.orchestration.jobs import refresh
-from dbmon_pipeline.orchestration.own_health import findings
+from dbmon_pipeline.orchestration.own_health import findings, freshness
 from dbmon_pipeline.orchestration.planning import planned, run_requests
 
 _UNDER_WAY = [
@@ -90,19 +89,21 @@ def alert_sensor(context: dg.SensorEvaluationContext) -> dg.SkipReason:
     at = utc_now()
     notifications = settings.config.notifications
     with Incidents(settings.home.incidents, notifications=notifications) as incidents:
-        said = "nothing is published yet"
-        with suppress(NotPublishedError), Published(settings.home) as published:
-            changed = observe_published(incidents, published, settings.config)
-            changed += incidents.observe(
-                findings(context.instance, published, settings.config, at), at, complete=False
-            )
-            said = f"{len(changed)} incidents changed"
-            said += _sign_of_life(incidents, published, settings)
+        changed = incidents.observe(findings(context.instance), at, complete=False)
+        try:
+            with Published(settings.home) as published:
+                changed += observe_published(incidents, published, settings.config)
+                age = [*freshness(published, settings.config, at)]
+                changed += incidents.observe(age, at, complete=False)
+                also = _sign_of_life(incidents, published, settings)
+        except NotPublishedError as error:
+            also = f"; {error}"
         delivery = deliver(incidents, targets(notifications, os.environ), at, utc_now)
         incidents.forget(at - timedelta(days=settings.config.keep.dagster_runs_days))
-    told = f"{said}; {delivery.sent} notifications sent, {delivery.failed} not"
-    for error in delivery.errors:
-        context.log.warning(error)
+    counts = f"{delivery.sent} notifications sent, {delivery.failed} not"
+    told = f"{len(changed)} incidents changed{also}; {counts}"
+    for line in delivery.errors:
+        context.log.warning(line)
     return dg.SkipReason("; ".join((told, *delivery.errors)))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -15,21 +16,33 @@ import dagster as dg
 import duckdb
 import pytest
 from dagster._core.code_pointer import ModuleCodePointer
+from dagster._core.definitions.schedule_definition import ScheduleExecutionData
+from dagster._core.definitions.sensor_definition import SensorExecutionData, SensorType
 from dagster._core.origin import JobPythonOrigin, RepositoryPythonOrigin
 from dagster._core.remote_origin import RemoteRepositoryOrigin
+from dagster._core.scheduler.instigation import (
+    InstigatorState,
+    InstigatorStatus,
+    InstigatorType,
+    SensorInstigatorData,
+    TickData,
+    TickStatus,
+)
 from dagster._core.workspace.load_target import ModuleTarget
+from dagster_shared.error import SerializableErrorInfo
 
 from dbmon_pipeline.core import instants
 from dbmon_pipeline.core.duck import connect
 from dbmon_pipeline.core.published import Published
-from dbmon_pipeline.core.settings import Home
+from dbmon_pipeline.core.settings import Home, Settings
 from dbmon_pipeline.definitions import defs
 from dbmon_pipeline.orchestration.instance import LOCATION, opened, run_refresh
 from dbmon_pipeline.orchestration.partitions import days, range_tags
-from dbmon_pipeline_tests.helpers import make_source
+from dbmon_pipeline_tests.helpers import make_source, published_rows
 
 WORKSPACE = ModuleTarget("dbmon_pipeline.definitions", None, None, LOCATION)
 """The code location, as ``workspace.yaml`` has it."""
+REPOSITORY = RemoteRepositoryOrigin(WORKSPACE.create_origins()[0], "__repository__")
 NOON = datetime.fromisoformat("2025-06-11T12:00")
 """The present of these tests, a Wednesday."""
 TODAY = NOON.date()
@@ -73,6 +86,12 @@ class Site:
         """The number of the published generation."""
         return Published(self.home).manifest.generation
 
+    def show(self, generation: int) -> None:
+        """Have a kept generation be the published one."""
+        link = self.home.published / "shown"
+        link.symlink_to(Path("generations", f"{generation:06d}"))
+        link.replace(self.home.current)
+
     def refresh(self, first: date = TODAY, last: date = TODAY) -> dg.DagsterRun:
         """Refresh a stretch as ``dbmon refresh`` does, and return its run."""
         run_refresh(self.job, self.instance, (first, last), self.clock.now)
@@ -85,19 +104,59 @@ class Site:
             tags["dagster/run_key"] = request.run_key
         return self.job.execute_in_process(instance=self.instance, tags=tags, raise_on_error=False)
 
+    def published(self) -> Published:
+        """What readers see."""
+        return Published(self.home)
+
+    def published_rows(self, table: str) -> list[dict[str, Any]]:
+        """The rows of a published table, by column."""
+        return published_rows(Settings.load(), table)
+
+    def schedule_tick(self, name: str) -> ScheduleExecutionData:
+        """Evaluate a schedule as the daemon does."""
+        context = dg.build_schedule_context(
+            instance=self.instance,
+            scheduled_execution_time=self.clock.now,
+            repository_def=defs.get_repository_def(),
+        )
+        return defs.resolve_schedule_def(name).evaluate_tick(context)
+
     def make_run(self, status: dg.DagsterRunStatus) -> dg.DagsterRun:
         """A run of the refresh that stands at a status; nothing executes it."""
-        repository = RemoteRepositoryOrigin(WORKSPACE.create_origins()[0], "__repository__")
         return self.instance.create_run_for_job(
             self.job,
             status=status,
-            remote_job_origin=repository.get_job_origin(self.job.name),
+            remote_job_origin=REPOSITORY.get_job_origin(self.job.name),
             job_code_origin=JobPythonOrigin(
                 self.job.name,
                 RepositoryPythonOrigin(
                     sys.executable, ModuleCodePointer("dbmon_pipeline.definitions", "defs")
                 ),
             ),
+        )
+
+    def make_tick(self, sensor: str, status: TickStatus) -> None:
+        """A tick of a sensor that stands at a status, the last one so far."""
+        state = InstigatorState(
+            REPOSITORY.get_instigator_origin(sensor),
+            InstigatorType.SENSOR,
+            InstigatorStatus.RUNNING,
+            SensorInstigatorData(sensor_type=SensorType.STANDARD),
+        )
+        if not self.instance.get_instigator_state(state.instigator_origin_id, state.selector_id):
+            self.instance.add_instigator_state(state)
+        self.instance.create_tick(
+            TickData(
+                state.instigator_origin_id,
+                sensor,
+                InstigatorType.SENSOR,
+                status,
+                time.time(),
+                error=SerializableErrorInfo("It went wrong.", [], "Exception")
+                if status is TickStatus.FAILURE
+                else None,
+                selector_id=state.selector_id,
+            )
         )
 
     def last_run(self) -> dg.DagsterRun:
@@ -148,6 +207,14 @@ class Site:
         """Ask the source, independently of the product."""
         with duckdb.connect(str(self.source), read_only=True) as con:
             return con.execute(statement, values).fetchall()
+
+
+def sensor_tick(
+    instance: dg.DagsterInstance, name: str, cursor: str | None = None
+) -> SensorExecutionData:
+    """Evaluate a sensor as the daemon does."""
+    context = dg.build_sensor_context(instance=instance, cursor=cursor, definitions=defs)
+    return defs.resolve_sensor_def(name).evaluate_tick(context)
 
 
 @contextmanager

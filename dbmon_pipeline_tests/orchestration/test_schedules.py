@@ -54,13 +54,7 @@ def refreshed(tmp_path: Path, template: Path) -> Iterator[Site]:
 
 def tick(site: Site, name: str) -> list[tuple[str, str]]:
     """Evaluate a schedule as the daemon does, and return the stretches that it asks for."""
-    schedule = defs.resolve_schedule_def(name)
-    context = dg.build_schedule_context(
-        instance=site.instance,
-        scheduled_execution_time=site.clock.now,
-        repository_def=defs.get_repository_def(),
-    )
-    data = schedule.evaluate_tick(context)
+    data = site.schedule_tick(name)
     assert data.skip_message is None
     run_keys = [request.run_key for request in data.run_requests or ()]
     assert len(set(run_keys)) == len(run_keys)
@@ -124,13 +118,7 @@ def test_daily_finds_changed_and_deleted_rows(refreshed: Site) -> None:
 def test_a_late_row_is_in_the_figures_after_the_daily_run(refreshed: Site) -> None:
     """From the tick to the table."""
     add_rows(refreshed.source, [execution(NOON - 40 * DAY)])
-    schedule = defs.resolve_schedule_def("daily_refresh")
-    context = dg.build_schedule_context(
-        instance=refreshed.instance,
-        scheduled_execution_time=NOON,
-        repository_def=defs.get_repository_def(),
-    )
-    (request,) = schedule.evaluate_tick(context).run_requests or ()
+    (request,) = refreshed.schedule_tick("daily_refresh").run_requests or ()
     assert refreshed.run(request).success
     assert refreshed.metadata("executions")["late_rows_repaired"] == 1
     assert refreshed.warehouse(
@@ -166,17 +154,14 @@ def test_an_unreadable_source_becomes_a_failed_run(refreshed: Site) -> None:
 
 def test_the_retention_runs_without_configuration(site: Site) -> None:
     """Every night, as it is."""
-    context = dg.build_schedule_context(
-        instance=site.instance, scheduled_execution_time=site.clock.now
-    )
-    data = defs.resolve_schedule_def("retention").evaluate_tick(context)
-    (request,) = data.run_requests or ()
+    (request,) = site.schedule_tick("retention").run_requests or ()
     assert dict(request.run_config or {}) == {}
 
 
 @pytest.mark.parametrize(
     ("name", "job", "cron"),
     [
+        ("health_check", "refresh", "*/5 * * * *"),
         ("hourly_refresh", "refresh", "5 * * * *"),
         ("daily_refresh", "refresh", "15 0 * * *"),
         ("retention", "retention", "30 3 * * *"),

@@ -10,7 +10,6 @@ import pytest
 
 from dbmon_pipeline.core.published import Published
 from dbmon_pipeline.core.source import signature
-from dbmon_pipeline.definitions import defs
 from dbmon_pipeline.orchestration import assets, sensors
 from dbmon_pipeline_tests.helpers import (
     HOLD_DATABASE,
@@ -29,6 +28,7 @@ from dbmon_pipeline_tests.orchestration.site import (
     Site,
     open_site,
     refreshed_template,
+    sensor_tick,
     stretch_of,
 )
 from dbmon_pipeline_tests.orchestration.test_checks import refuse
@@ -45,10 +45,7 @@ class Sensor:
 
     def tick(self) -> list[dg.RunRequest]:
         """Evaluate a tick as the daemon does; a run key that was run is not asked for again."""
-        context = dg.build_sensor_context(
-            instance=self._site.instance, cursor=self.cursor, definitions=defs
-        )
-        data = defs.resolve_sensor_def("source_changes_sensor").evaluate_tick(context)
+        data = sensor_tick(self._site.instance, "source_changes_sensor", self.cursor)
         self.cursor, self._skipped = data.cursor, data.skip_message
         return list(data.run_requests or ())
 

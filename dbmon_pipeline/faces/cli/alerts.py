@@ -45,9 +45,10 @@ def open_alerts(
     for one in waiting:
         if one.attempts:
             fate = "given up" if one.is_dead else "will be tried again"
+            tries = f"{one.attempts} attempt{'' if one.attempts == 1 else 's'}"
             say(
-                f"not told: {one.target}, {one.kind} of incident {one.incident}, after"
-                f" {one.attempts} attempts, {fate}: {one.last_error}"
+                f"not told: {one.target}, {one.kind} of incident {one.incident}, after {tries},"
+                f" {fate}: {one.last_error}"
             )
 
 
@@ -72,7 +73,7 @@ def ack(
 ) -> None:
     """Take an incident on: it is not told again unless it gets worse."""
     with _store(home) as incidents:
-        incident = incidents.acknowledge(number, by or getpass.getuser(), utc_now())
+        incident = incidents.acknowledge(number, by or _login(), utc_now())
     put(f"incident {number} ({incident.finding.fingerprint}): {incident.acknowledged_by} has it")
 
 
@@ -86,11 +87,14 @@ def silence(
     home: HomeOption = None,
 ) -> None:
     """Have nothing told of some incidents for a while. A value may end in * for any ending."""
-    matcher = dict(_pair(text) for text in matchers)
+    pairs = [_pair(text) for text in matchers]
+    matcher = dict(pairs)
+    if len(matcher) < len(pairs):
+        raise typer.BadParameter("a key is given twice, and no incident has two values of it")
     now = utc_now()
     until = now + length(duration)
     with _store(home) as incidents:
-        number = incidents.silence(matcher, until, by or getpass.getuser(), now)
+        number = incidents.silence(matcher, until, by or _login(), now)
     put(f"silence {number} until {iso(until)}")
 
 
@@ -157,6 +161,13 @@ def _put_incidents(found: list[Incident], form: Format) -> None:
 def _instant_of(text: str) -> datetime:
     """A length before now, or an instant."""
     return utc_now() - length(text) if is_length(text) else parse_instant(text)
+
+
+def _login() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # as in a container, whose users need not have a name
+        return f"user {os.getuid()}"
 
 
 def _pair(text: str) -> tuple[str, str]:

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 _TALKATIVE = ("apprise", "urllib3", "requests", "requests_oauthlib", "oauthlib")
 _RESOLVING = "map"
 """What Apprise's pagers call it that a success resolves what a failure has triggered."""
+_MOST_REFUSALS = 3
+"""A pager that did not take so many incidents is asked no more: it may be the pager."""
 
 
 class AppriseTarget:
@@ -56,17 +58,30 @@ class AppriseTarget:
             at: The present instant, naive UTC; no message has it.
 
         Raises:
-            NotificationError: The service did not take a message.
+            NotificationError: The service did not take a message. That a pager did not take one
+                keeps it only from the later ones of that incident.
         """
         service = self._service()
         if not _is_pager(service):
             self._tell(service, notifications)
             return
+        told: list[int] = []
+        errors: dict[int, NotificationError] = {}
         for notification in notifications:
+            incident = notification.incident
+            if incident.number in errors or len(errors) == _MOST_REFUSALS:
+                continue
             pager: Any = self._service()  # a new one, for each waits between two messages
-            pager.dedup = _dedup_key(notification.incident)
+            pager.dedup = _dedup_key(incident)
             pager.action = _RESOLVING
-            self._tell(pager, [notification])
+            try:
+                self._tell(pager, [notification])
+                told.append(notification.number)
+            except NotificationError as error:
+                errors[incident.number] = error
+        if errors:
+            first = next(iter(errors.values()))
+            raise NotificationError(first.args[0], remedy=first.remedy, told=tuple(told))
 
     def _service(self) -> NotifyBase:
         """Apprise's service for the URL.

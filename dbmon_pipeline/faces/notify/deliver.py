@@ -108,27 +108,30 @@ def deliver(
     errors: dict[str, str] = {}
     working: set[str] = set()
     for name, group in due.items():
+        failure = _sent(targets.get(name), name, group, clock())
         numbers = [notification.number for notification in group]
-        error = _sent(targets.get(name), name, group, clock())
-        if error is None:
-            incidents.sent(numbers, clock())
-            sent += len(group)
+        told = numbers if failure is None else failure.told
+        if told:
+            incidents.sent(told, clock())
+            sent += len(told)
+        if failure is None:
             working.add(name)
-        else:
-            errors[name] = error
-            failed += len(group)
-            if gone := incidents.failed(numbers, clock(), error):
-                given_up[name] = gone
+            continue
+        errors[name] = str(failure)
+        left = [number for number in numbers if number not in told]
+        failed += len(left)
+        if gone := incidents.failed(left, clock(), errors[name]):
+            given_up[name] = gone
     still_open = incidents.open_incidents()
     silences = incidents.silences(at)
     firing = [incident for incident in still_open if not _is_silent(incident, silences)]
     for name, target in targets.items():
         if isinstance(target, Alertmanager) and name not in errors:
-            error = _tried(lambda: target.resend(firing, clock()))  # noqa: B023 - called at once
-            if error is None:
+            failure = _tried(lambda: target.resend(firing, clock()))  # noqa: B023 - called at once
+            if failure is None:
                 working.add(name)
             else:
-                errors[name] = error
+                errors[name] = str(failure)
     findings = [_given_up(name, gone, errors[name]) for name, gone in given_up.items()]
     findings += _working_again(still_open, targets, working - errors.keys(), errors)
     if findings:
@@ -143,26 +146,27 @@ def deliver(
 
 def _sent(
     target: Target | None, name: str, group: Sequence[Notification], at: datetime
-) -> str | None:
+) -> NotificationError | None:
     if target is None:
-        return str(
-            NotificationError(
-                f"there is no target {name} that is enabled",
-                remedy=f"put it back as notifications.targets.{name}; what was for it is lost"
-                " otherwise",
-            )
+        return NotificationError(
+            f"there is no target {name} that is enabled",
+            remedy=f"put it back as notifications.targets.{name}; what was for it is lost"
+            " otherwise",
         )
     return _tried(lambda: target.send(group, at))
 
 
-def _tried(work: Callable[[], None]) -> str | None:
+def _tried(work: Callable[[], None]) -> NotificationError | None:
     """Why something failed, None if it did not. A stranger's words may have a secret in them."""
     try:
         work()
     except NotificationError as error:
-        return str(error)
+        return error
     except Exception as error:
-        return f"sending failed unexpectedly ({type(error).__name__})"
+        return NotificationError(
+            f"sending failed unexpectedly ({type(error).__name__})",
+            remedy="see what the receiver says of it",
+        )
     return None
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -112,6 +113,8 @@ class Receiver:
         headers: With which headers.
         manner: Whether it answers, stays silent, closes the connection, or goes on forever with
             the head or with the body of its answer.
+        pause: How many seconds it takes to answer.
+        refuses: What it answers 400 to, whatever it answers else.
     """
 
     port: int
@@ -119,6 +122,8 @@ class Receiver:
     status: int = 200
     headers: dict[str, str] = field(default_factory=dict)
     manner: Literal["answer", "hang", "close", "drip head", "drip body"] = "answer"
+    pause: float = 0
+    refuses: str | None = None
     over: threading.Event = field(default_factory=threading.Event)
 
     @property
@@ -126,10 +131,20 @@ class Receiver:
         """Its root."""
         return f"http://127.0.0.1:{self.port}"
 
+    @property
+    def events(self) -> list[Any]:
+        """What the webhooks that came in tell of, one by one."""
+        return [
+            event
+            for request in self.requests
+            if request.method == "POST"
+            for event in json.loads(request.body)["events"]
+        ]
+
 
 @contextmanager
-def receiving() -> Iterator[Receiver]:
-    """A receiver that ends with the block."""
+def receiving(port: int = 0) -> Iterator[Receiver]:
+    """A receiver that ends with the block, at any port or at one that nobody listens on."""
 
     class Handler(BaseHTTPRequestHandler):
         def handle_one_request(self) -> None:
@@ -140,11 +155,11 @@ def receiving() -> Iterator[Receiver]:
             headers = {name.lower(): value for name, value in self.headers.items()}
             body = self.rfile.read(int(headers.get("content-length", 0)))
             receiver.requests.append(Received(self.command, self.path, headers, body))
-            if receiver.manner == "hang":
-                receiver.over.wait(20)
+            receiver.over.wait(20 if receiver.manner == "hang" else receiver.pause)
             if receiver.manner in ("hang", "close"):
                 return
-            self.send_response(receiver.status)
+            is_refused = receiver.refuses is not None and receiver.refuses.encode() in body
+            self.send_response(400 if is_refused else receiver.status)
             if receiver.manner == "drip head":
                 self.flush_headers()
                 while not receiver.over.wait(0.05):
@@ -167,7 +182,7 @@ def receiving() -> Iterator[Receiver]:
         def handle_error(self, *_: object) -> None:
             """A client that has left is none."""
 
-    server = Server(("127.0.0.1", 0), Handler)
+    server = Server(("127.0.0.1", port), Handler)
     receiver = Receiver(server.server_address[1])
     thread = threading.Thread(target=server.serve_forever, args=(0.02,))
     thread.start()

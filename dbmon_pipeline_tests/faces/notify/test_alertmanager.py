@@ -3,17 +3,10 @@
 from __future__ import annotations
 
 import json
-import shutil
-import socket
-import subprocess
-import time
-import urllib.request
-from collections.abc import Callable, Iterator
-from contextlib import suppress
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
-from urllib.error import URLError
 
 import pytest
 
@@ -34,93 +27,21 @@ from dbmon_pipeline_tests.faces.notify.made import (
     receiving,
     resolved,
 )
-
-BINARY = shutil.which("prometheus-alertmanager") or shutil.which("alertmanager")
-CONFIG = """
-route:
-  receiver: people
-  group_by: [alertname, scope]
-  group_wait: 200ms
-  group_interval: 300ms
-  repeat_interval: 1h
-receivers:
-  - name: people
-    webhook_configs:
-      - url: URL
-        send_resolved: true
-"""
-
-needs_alertmanager = pytest.mark.skipif(
-    BINARY is None, reason="needs Debian's package prometheus-alertmanager"
+from dbmon_pipeline_tests.faces.notify.real_alertmanager import (
+    Running,
+    alertmanager,
+    free_port,
+    needs_alertmanager,
+    wait_for,
 )
-
-
-@dataclass(frozen=True)
-class Running:
-    """An Alertmanager that runs, and what it has told people."""
-
-    url: str
-    people: Receiver
-
-    def alerts(self, rule: str) -> list[Any]:
-        """What fires there of a rule."""
-        with urllib.request.urlopen(f"{self.url}/api/v2/alerts", timeout=5) as answer:  # noqa: S310
-            found = json.load(answer)
-        return [alert for alert in found if alert["labels"]["alertname"] == rule]
-
-    def told(self, rule: str) -> list[list[tuple[str, str]]]:
-        """Severity and status of each alert in each message about a rule."""
-        messages = [json.loads(request.body) for request in self.people.requests]
-        return [
-            sorted((alert["labels"]["severity"], alert["status"]) for alert in message["alerts"])
-            for message in messages
-            if message["commonLabels"]["alertname"] == rule
-        ]
-
-
-def wait_for(is_so: Callable[[], object]) -> None:
-    """Wait until something is so."""
-    deadline = time.monotonic() + 10
-    while not is_so():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
 
 
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     """An Alertmanager."""
-    assert BINARY is not None
     folder = tmp_path_factory.mktemp("alertmanager")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    with receiving() as people, (folder / "log").open("wb") as log:
-        (folder / "config.yml").write_text(CONFIG.replace("URL", people.url), "utf-8")
-        process = subprocess.Popen(
-            [
-                BINARY,
-                f"--config.file={folder}/config.yml",
-                f"--storage.path={folder}/data",
-                f"--web.listen-address=127.0.0.1:{port}",
-                "--cluster.listen-address=",
-            ],
-            stdout=log,
-            stderr=log,
-        )
-        try:
-            started = Running(f"http://127.0.0.1:{port}", people)
-
-            def is_ready() -> bool:
-                assert process.poll() is None, (folder / "log").read_text("utf-8")
-                with suppress(URLError, OSError):
-                    return started.alerts("none") == []
-                return False
-
-            wait_for(is_ready)
-            yield started
-        finally:
-            process.terminate()
-            process.wait(10)
+    with receiving() as people, alertmanager(folder, people, free_port()) as started:
+        yield started
 
 
 def just_now() -> datetime:

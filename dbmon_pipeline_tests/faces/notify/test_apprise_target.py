@@ -158,22 +158,27 @@ def test_a_service_with_short_messages(receiver: Receiver) -> None:
         assert len(receiver.requests) == number
 
 
-def test_a_pager_resolves_what_it_was_told(
-    receiver: Receiver, monkeypatch: pytest.MonkeyPatch, said: Mapping[str, Any]
-) -> None:
-    """Each incident has a key there, whatever is told of it, and whoever else is told."""
-    target = AppriseTarget(
-        "pager", f"pagerduty://{SECRET}@{SECRET}/dbmon?action=trigger&dedup=fixed", timeout=5
-    )
+@pytest.fixture
+def pager(receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> AppriseTarget:
+    """A target at PagerDuty, whose requests come to the receiver."""
+    url = f"pagerduty://{SECRET}@{SECRET}/dbmon?action=trigger&dedup=fixed"
+    target = AppriseTarget("pager", url, timeout=5)
     regions = sys.modules[type(target._service()).__module__].PAGERDUTY_API_LOOKUP
     monkeypatch.setitem(regions, "us", f"{receiver.url}/v2/enqueue")
+    return target
+
+
+def test_a_pager_resolves_what_it_was_told(
+    pager: AppriseTarget, receiver: Receiver, said: Mapping[str, Any]
+) -> None:
+    """Each incident has a key there, whatever is told of it, and whoever else is told."""
     one = made_incident()
     other = made_incident(made_finding(scope="model_tier=large"), number=13)
     worse = escalated(one, NOW)
 
     def told(*group: tuple[Kind, Incident]) -> list[Any]:
         receiver.requests.clear()
-        target.send([made_notification(kind, incident) for kind, incident in group], NOW)
+        pager.send([made_notification(kind, incident) for kind, incident in group], NOW)
         return [json.loads(request.body) for request in receiver.requests]
 
     opened, another = told((Kind.OPENED, one), (Kind.OPENED, other))
@@ -194,6 +199,36 @@ def test_a_pager_resolves_what_it_was_told(
     (elsewhere,) = told((Kind.OPENED, replace(one, opened_at=NOW)))
     assert elsewhere["dedup_key"] != key
     check_silence(said)
+
+
+def test_a_pager_that_does_not_take_all(pager: AppriseTarget, receiver: Receiver) -> None:
+    """Of an incident nothing is told after what was refused; one has no say over another."""
+    incidents = [made_incident(made_finding(scope=f"<{n}>"), number=n) for n in range(5)]
+    bad, good = incidents[:2]
+    group = [
+        made_notification(kind, incident, number=number)
+        for number, (kind, incident) in enumerate(
+            [
+                (Kind.OPENED, bad),
+                (Kind.OPENED, good),
+                (Kind.RESOLVED, resolved(bad, NOW)),
+                (Kind.RESOLVED, resolved(good, NOW)),
+            ],
+            start=1,
+        )
+    ]
+    receiver.refuses = "OPENED #0"
+    with pytest.raises(NotificationError) as caught:
+        pager.send(group, NOW)
+    assert caught.value.told == (2, 4)
+    assert len(receiver.requests) == 3
+
+    receiver.requests.clear()
+    receiver.status = 500
+    with pytest.raises(NotificationError) as caught:
+        pager.send([made_notification(incident=one) for one in incidents], NOW)
+    assert caught.value.told == ()
+    assert len(receiver.requests) == 3  # it is the pager, and is asked no more
 
 
 def test_apprise_is_loaded_only_where_it_is_needed() -> None:

@@ -142,13 +142,14 @@ def test_one_that_fails_stops_no_other() -> None:
     refused = NotificationError("a answered 500", remedy="look at it")
     odd = ValueError(f"https://example.com/{SECRET}")
     d = Heard("d")
-    assert run(store, Heard("a", refused), Heard("b", odd), d) == Delivery(
+    told = run(store, Heard("a", refused), Heard("b", odd), d)
+    assert told == Delivery(
         sent=1,
         failed=3,
         given_up=0,
         errors=(
             "a: a answered 500: look at it",
-            "b: sending failed unexpectedly (ValueError)",
+            "b: sending failed unexpectedly (ValueError): see what the receiver says of it",
             "c: there is no target c that is enabled: put it back as notifications.targets.c; what"
             " was for it is lost otherwise",
         ),
@@ -157,10 +158,21 @@ def test_one_that_fails_stops_no_other() -> None:
     assert store.was_sent == [([4], NOW + SECOND)]
     assert store.has_failed[:2] == [
         ([1], NOW + SECOND, "a answered 500: look at it"),
-        ([2], NOW + SECOND, "sending failed unexpectedly (ValueError)"),
+        ([2], NOW + SECOND, told.errors[1].removeprefix("b: ")),
     ]
     assert store.has_failed[2][:2] == ([3], NOW + SECOND)
     assert store.observed == []
+
+
+def test_one_that_was_told_a_part() -> None:
+    """The rest waits, and is all that is given up."""
+    store = Notes(waiting={"a": some("a", 1, 2, 3)}, gives_up=True)
+    refused = NotificationError("a answered 500", remedy="look at it", told=(2,))
+    assert run(store, Heard("a", refused)) == Delivery(
+        sent=1, failed=2, given_up=2, errors=("a: a answered 500: look at it",)
+    )
+    assert store.was_sent == [([2], NOW + SECOND)]
+    assert store.has_failed == [([1, 3], NOW + SECOND, "a answered 500: look at it")]
 
 
 def test_nobody_catches_an_interruption() -> None:
@@ -348,11 +360,7 @@ def test_with_the_real_store(receiver: Receiver, tmp_path: Path) -> None:
     def told(at: datetime) -> list[tuple[str, str]]:
         receiver.requests.clear()
         deliver(store, targets(config, environ), at, lambda: at)
-        return [
-            (event["kind"], f"{event['rule']}/{event['scope']}")
-            for request in receiver.requests
-            for event in json.loads(request.body)["events"]
-        ]
+        return [(event["kind"], f"{event['rule']}/{event['scope']}") for event in receiver.events]
 
     with Incidents(tmp_path / "incidents.db", notifications=config) as store:
         store.observe([made_finding()], NOW)
