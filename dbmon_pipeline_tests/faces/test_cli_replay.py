@@ -103,7 +103,7 @@ def test_every_incident(home: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("--since", "soon"), "'soon' is not an instant"),
+        (("--since", "soon"), "'soon' is neither a length nor a time"),
         (("--as-of", "2026-03-01"), "nothing is published of the time after 2026-02-10T12:00:00Z"),
         (("--as-of", "2026-02-01"), "executions begin at 2026-02-10T02:00:00Z"),
         (("--thresholds", "absent.yaml"), "absent.yaml"),

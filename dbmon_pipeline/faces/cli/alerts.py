@@ -4,7 +4,6 @@ import getpass
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime
 from typing import Annotated
 
 import typer
@@ -12,10 +11,10 @@ import typer
 from dbmon_pipeline.core.errors import IncidentError
 from dbmon_pipeline.core.incident import Incident, IncidentState
 from dbmon_pipeline.core.incidents import Incidents
-from dbmon_pipeline.core.instants import iso, parse_instant, utc_now
+from dbmon_pipeline.core.instants import iso, utc_now
 from dbmon_pipeline.core.rows import Rows
 from dbmon_pipeline.core.settings import Settings
-from dbmon_pipeline.faces.cli.lengths import is_length, length
+from dbmon_pipeline.faces.cli.lengths import instant_of, length
 from dbmon_pipeline.faces.cli.options import FormatOption, HomeOption
 from dbmon_pipeline.faces.cli.output import Format, put, put_rows, say
 from dbmon_pipeline.faces.cli.replay import replay_alerts
@@ -61,7 +60,7 @@ def history(
 ) -> None:
     """List incidents, also those that are over, the newest first."""
     with _store(home) as incidents:
-        found = incidents.history(_instant_of(since), limit)
+        found = incidents.history(instant_of(since, end=utc_now()), limit)
     _put_incidents(found, format)
 
 
@@ -156,11 +155,6 @@ def _put_incidents(found: list[Incident], form: Format) -> None:
         put("no incidents")
     else:
         put_rows(Rows((*columns, "summary"), rows), form)
-
-
-def _instant_of(text: str) -> datetime:
-    """A length before now, or an instant."""
-    return utc_now() - length(text) if is_length(text) else parse_instant(text)
 
 
 def _login() -> str:

@@ -20,7 +20,7 @@ from dbmon_pipeline.core.replay import Replay, replay
 from dbmon_pipeline.core.rows import Rows
 from dbmon_pipeline.core.rule_config import OF_ROWS, RATES
 from dbmon_pipeline.core.settings import Settings
-from dbmon_pipeline.faces.cli.lengths import is_length, length
+from dbmon_pipeline.faces.cli.lengths import instant_of
 from dbmon_pipeline.faces.cli.options import FormatOption, HomeOption
 from dbmon_pipeline.faces.cli.output import Format, progress, put_rows, say
 
@@ -65,7 +65,7 @@ def replay_alerts(
     replays: dict[str, Replay] = {}
     with Published(settings.home) as published, progress():
         until = _until(as_of, published.manifest.as_of)
-        start = until - length(since) if is_length(since) else parse_instant(since)
+        start = instant_of(since, end=until)
         for name, config in configs.items():
             replays[name] = replay(published, config, start, until)
         if propose:
