@@ -134,7 +134,7 @@ def refresh_core(settings: Settings, as_of: datetime, scope: Scope = Scope.RECEN
     with Warehouse(settings.home.warehouse) as warehouse:
 
         def source() -> Source:
-            return Source(settings.source, config.source, warehouse.con)
+            return Source(settings.source, config.source, warehouse.con, settings.home.snapshots)
 
         redactor = Redactor(config.redaction)
         extractions = tuple(

@@ -41,11 +41,13 @@ class SourceLimits(Section, frozen=True):
 
     Attributes:
         lock_wait_seconds: How long to try while the owner holds the source.
+        snapshot: Whether a copy is read then.
         longest_hold_ms: How long one attach may last; slices are sized by it.
         compare_hours: How far back each refresh looks for late, changed and deleted rows.
     """
 
-    lock_wait_seconds: Seconds = 5
+    lock_wait_seconds: Seconds = 2
+    snapshot: bool = True
     longest_hold_ms: Positive = 50
     compare_hours: Positive = 48
 

@@ -11,17 +11,19 @@ class DbmonError(Exception):
     """Something went wrong that a person can act upon.
 
     Attributes:
+        message: What went wrong, on one line.
         remedy: What to do about it, an imperative sentence without the full stop.
     """
 
     def __init__(self, message: str, *, remedy: str) -> None:
         """Keep the message on one line, whatever a library wrote into it."""
         self.remedy = remedy
-        super().__init__(" ".join(message.split()))
+        self.message = " ".join(message.split())
+        super().__init__(self.message)
 
     def __str__(self) -> str:
         """The message and its remedy, on one line."""
-        return f"{super().__str__()}: {self.remedy}"
+        return f"{self.message}: {self.remedy}"
 
 
 class ConfigError(DbmonError):

@@ -19,6 +19,7 @@ from dbmon_pipeline.core.instants import DAY, HOUR, day_start, hour_floor, iso
 from dbmon_pipeline.core.pruning import has_aged, mark_pruned, whole_old_days
 from dbmon_pipeline.core.redaction import Redactor
 from dbmon_pipeline.core.rollups import ROLLUPS
+from dbmon_pipeline.core.snapshot import Snapshot
 from dbmon_pipeline.core.source import Overview, Source
 from dbmon_pipeline.core.warehouse import Stage, State, Warehouse
 
@@ -39,7 +40,8 @@ class Extraction:
         data_through: The instant up to which the source has been read; None before it was read
             whole.
         overview: The glance at the source that this began with.
-        holds_ms: How long each attach lasted, in milliseconds.
+        holds_ms: How long each attach of the source lasted, in milliseconds.
+        snapshot: The copy that was read in its stead, if its owner kept it open.
     """
 
     rows: int
@@ -51,6 +53,7 @@ class Extraction:
     data_through: datetime | None
     overview: Overview
     holds_ms: tuple[float, ...] = field(repr=False)
+    snapshot: Snapshot | None
 
 
 def compare_since(warehouse: Warehouse, config: MonitoringConfig, as_of: datetime) -> datetime:
@@ -148,6 +151,7 @@ def extract(
         data_through=data_through,
         overview=overview,
         holds_ms=tuple(source.holds_ms),
+        snapshot=source.snapshot,
     )
 
 

@@ -42,6 +42,11 @@ class Home:
         return self.published / "current"
 
     @property
+    def snapshots(self) -> Path:
+        """The folder with the copy of a source that its owner keeps open."""
+        return self.path / "snapshots"
+
+    @property
     def live_runs(self) -> Path:
         """One locked file for each Dagster run that is alive."""
         return self.path / "live_runs"

@@ -2,13 +2,17 @@
 
 While any process has a DuckDB file open for reading, its owner cannot open it for writing. So the
 file is attached READ_ONLY, what is needed is copied into memory, and it is detached again; the time
-of every hold is recorded, and work is cut into slices by it.
+of every hold is recorded, and work is cut into slices by it. While its owner keeps it open, a
+guarded snapshot is read in its stead.
 """
 
 from __future__ import annotations
 
+import json
+import logging
 import os
 import random
+import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -22,11 +26,17 @@ from dbmon_pipeline.core.config import SourceLimits
 from dbmon_pipeline.core.contract import SourceSchema, inspect
 from dbmon_pipeline.core.duck import explain_source, quoted, unreadable_value
 from dbmon_pipeline.core.errors import SourceError, SourceLockedError
+from dbmon_pipeline.core.files import write_whole
+from dbmon_pipeline.core.snapshot import Snapshot, SnapshotError, take_snapshot
 
 _AIM = 0.8
 """Which part of the longest hold a slice is sized for, since the next one may be slower."""
 FUTURE_TOLERANCE = timedelta(minutes=5)
 """How far a clock may run ahead before its rows count as wrong."""
+
+_ABOUT = "about.json"
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -60,15 +70,30 @@ class Source:
     Attributes:
         path: The file.
         holds_ms: How long each attach lasted, in milliseconds.
+        snapshot: The copy that is read in its stead, if its owner keeps it open.
     """
 
-    def __init__(self, path: Path, limits: SourceLimits, con: duckdb.DuckDBPyConnection) -> None:
+    def __init__(
+        self,
+        path: Path,
+        limits: SourceLimits,
+        con: duckdb.DuckDBPyConnection,
+        snapshots: Path | None = None,
+    ) -> None:
         """Take a cursor of the instance into whose memory rows will be copied.
 
         The source is not touched yet.
+
+        Args:
+            path: The file.
+            limits: How it may be touched.
+            con: The instance.
+            snapshots: A folder of our own for a copy; without one, none is taken.
         """
         self.path = path
         self.holds_ms: list[float] = []
+        self.snapshot: Snapshot | None = None
+        self._snapshots = snapshots if limits.snapshot else None
         self._limits = limits
         self._cursor = con.cursor()
         self._schema: SourceSchema | None = None
@@ -84,7 +109,12 @@ class Source:
             stat = self.path.stat()
         except OSError as error:
             raise _unreachable(self.path, error) from None
-        return {"path": str(self.path), "inode": stat.st_ino, "size_bytes": stat.st_size}
+        return {
+            "path": str(self.path),
+            "inode": stat.st_ino,
+            "size_bytes": stat.st_size,
+            "read_from": "snapshot" if self.snapshot else "source",
+        }
 
     @contextmanager
     def attached(self) -> Iterator[duckdb.DuckDBPyConnection]:
@@ -97,7 +127,6 @@ class Source:
             SourceLockedError: Its owner holds it for longer than the configured wait.
             SourceError: It is not there, not readable, damaged, or not a learning database.
         """
-        check_file(self.path)
         started = self._attach()
         try:
             if self._schema is None:
@@ -106,11 +135,13 @@ class Source:
         except duckdb.ConversionException as error:
             raise unreadable_value(self.path, error) from error
         except duckdb.Error as error:
+            self._distrust_snapshot()
             raise explain_source(self.path, error) from error
         finally:
             with suppress(duckdb.Error):
                 self._cursor.execute("DETACH source")
-            self.holds_ms.append((time.perf_counter() - started) * 1000)
+            if not self.snapshot:
+                self.holds_ms.append((time.perf_counter() - started) * 1000)
 
     def pause(self) -> None:
         """Leave the owner a moment between two holds."""
@@ -118,6 +149,8 @@ class Source:
 
     def fit(self) -> float:
         """By what factor the next slice should be larger, for its hold to stay within the limit."""
+        if self.snapshot:  # Which keeps nobody waiting.
+            return 2.0
         goal = self._limits.longest_hold_ms * _AIM
         return min(2.0, max(0.25, goal / max(self.holds_ms[-1], 0.1)))
 
@@ -168,21 +201,64 @@ class Source:
         return self._schema
 
     def _attach(self) -> float:
-        """Attach within the configured wait, and tell when."""
+        """Attach within the configured wait, or else a copy, and tell when."""
+        if not self.snapshot:
+            check_file(self.path)
         deadline = time.monotonic() + self._limits.lock_wait_seconds
         while True:
+            path = self.snapshot.path if self.snapshot else self.path
             started = time.perf_counter()
             try:
-                self._cursor.execute(
-                    f"ATTACH {quoted(self.path)} AS source (READ_ONLY, TYPE duckdb)"
-                )
+                self._cursor.execute(f"ATTACH {quoted(path)} AS source (READ_ONLY, TYPE duckdb)")
             except duckdb.Error as error:
                 explained = explain_source(self.path, error)
-                if not isinstance(explained, SourceLockedError) or time.monotonic() > deadline:
+                if not isinstance(explained, SourceLockedError):
+                    self._distrust_snapshot()
                     raise explained from error
-                time.sleep(random.uniform(0.005, 0.05))  # noqa: S311 - jitter, not cryptography
+                if time.monotonic() < deadline:
+                    time.sleep(random.uniform(0.005, 0.05))  # noqa: S311 - jitter, not cryptography
+                elif self._snapshots:
+                    self.snapshot = _current_snapshot(self.path, self._snapshots, explained)
+                else:
+                    raise explained from error
             else:
+                if self._snapshots and not self.snapshot:
+                    shutil.rmtree(self._snapshots, ignore_errors=True)
                 return started
+
+    def _distrust_snapshot(self) -> None:
+        """Have the next refresh take another copy."""
+        if self.snapshot:
+            (self.snapshot.path.parent / _ABOUT).unlink(missing_ok=True)
+
+
+def _current_snapshot(source: Path, folder: Path, locked: SourceLockedError) -> Snapshot:
+    """A copy of a source as it is now: the one that was taken last, if it has not changed since.
+
+    Raises:
+        SourceLockedError: None could be taken.
+    """
+    target, about = folder / source.name, folder / _ABOUT
+    now = signature(source)
+    if _text_of(about) == json.dumps({"of": str(source), "signature": now}) and target.exists():
+        return Snapshot(target, target.stat().st_size, 0.0, 0)
+    about.unlink(missing_ok=True)
+    try:
+        taken = take_snapshot(source, target)
+    except SnapshotError as error:
+        raise SourceLockedError(
+            f"{locked.message}, and no copy of it could be taken: {error}", remedy=locked.remedy
+        ) from None
+    write_whole(about, json.dumps({"of": str(source), "signature": now}))
+    logger.info("%s: read from a copy of %.1f MB", locked.message, taken.size_bytes / 1e6)
+    return taken
+
+
+def _text_of(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except OSError:
+        return ""
 
 
 def check_file(path: Path) -> None:

@@ -123,8 +123,11 @@ def _extraction_metadata(result: Extraction) -> dict[str, dg.MetadataValue | int
         "hours_left": result.hours_left,
         "unrepairable_hours": result.unrepairable_hours,
         "source_attaches": len(result.holds_ms),
-        "longest_lock_ms": round(max(result.holds_ms), 1),
+        "longest_lock_ms": round(max(result.holds_ms, default=0), 1),
         "total_lock_ms": round(sum(result.holds_ms), 1),
+        "read_from": "a guarded snapshot" if result.snapshot else "the source",
+        "snapshot_mb": round(result.snapshot.size_bytes / 1e6, 2) if result.snapshot else 0,
+        "snapshot_seconds": result.snapshot.seconds if result.snapshot else 0,
         "data_through": iso(result.data_through) if result.data_through else "not yet",
     }
 

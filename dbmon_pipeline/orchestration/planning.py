@@ -35,7 +35,9 @@ def planned(
         report_dead_runs(instance, settings.home, this_run="")
         path = settings.home.warehouse
         with storage_errors(path), Warehouse(path) as warehouse:
-            source = Source(settings.source, settings.config.source, warehouse.con)
+            source = Source(
+                settings.source, settings.config.source, warehouse.con, settings.home.snapshots
+            )
             return plan(warehouse, source, settings.config, scope, as_of)
 
 

@@ -83,7 +83,10 @@ class WarehouseResource(DuckDBResource):
 
     def source(self) -> Source:
         """The source, not yet touched."""
-        return Source(self._settings.source, self._settings.config.source, self._warehouse.con)
+        settings = self._settings
+        return Source(
+            settings.source, settings.config.source, self._warehouse.con, settings.home.snapshots
+        )
 
 
 def report_dead_runs(instance: dg.DagsterInstance, home: Home, this_run: str) -> None:

@@ -39,7 +39,7 @@ from dbmon_pipeline_tests.helpers import (
 
 AS_OF = datetime.fromisoformat("2026-02-10T12:00")
 AT = datetime.fromisoformat("2026-02-10T09:30")
-QUICK = SourceLimits(lock_wait_seconds=0.2)
+QUICK = SourceLimits(lock_wait_seconds=0.2, snapshot=False)
 LARGE = """
     INSERT INTO executions (task_id, timestamp, success, duration_seconds, error_message)
     SELECT hash(n), $start + n * INTERVAL 1 SECOND, false, n,

@@ -200,7 +200,10 @@ def test_a_home_that_is_a_file(settings: Settings, tmp_path: Path) -> None:
 
 def test_a_source_that_its_owner_holds(settings: Settings) -> None:
     """Who it is, and no longer than the configured wait."""
-    rules = config(settings.home.path.with_name("rules.yaml"), "source: {lock_wait_seconds: 0.3}\n")
+    rules = config(
+        settings.home.path.with_name("rules.yaml"),
+        "source: {lock_wait_seconds: 0.3, snapshot: false}\n",
+    )
     before = state_of(settings.home)
     with running(HOLD_DATABASE, settings.source):
         started = time.monotonic()

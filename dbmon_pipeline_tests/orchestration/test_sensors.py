@@ -189,7 +189,7 @@ def test_a_locked_source_is_told(read: Site, monkeypatch: pytest.MonkeyPatch) ->
     sensor = Sensor(read)
     add_rows(read.source, [execution(NOON - MINUTE)])
     rules = read.source.with_name("rules.yaml")
-    rules.write_text("source: {lock_wait_seconds: 0.1}")
+    rules.write_text("source: {lock_wait_seconds: 0.1, snapshot: false}")
     monkeypatch.setenv("DBMON_CONFIG", str(rules))
     with running(HOLD_DATABASE, read.source):
         assert sensor.skip().startswith(f"{read.source} is locked: ")
