@@ -41,10 +41,10 @@ def window(count: int, samples: int, hours: float = 1) -> Measured:
 
 
 def is_sure(rule: Rule, measured: Measured, limit: float) -> bool:
-    """Whether a score test refuses that the true rate is as good as a limit: by definition."""
+    """Whether a score test, corrected for continuity, refuses that the true rate is as good."""
     assert measured.value is not None
     beyond = limit - measured.value if rule.below else measured.value - limit
-    return beyond > Z * math.sqrt(limit * (1 - limit) / measured.samples)
+    return beyond - 0.5 / measured.samples > Z * math.sqrt(limit * (1 - limit) / measured.samples)
 
 
 def expected_verdict(rule: Rule, windows: list[Measured]) -> Verdict:
@@ -214,22 +214,31 @@ def test_a_latest_window_without_enough_samples_is_not_asked() -> None:
 
 
 def test_without_a_minimum_one_sample_is_enough_but_none_is_not() -> None:
-    """A bound knows its samples: of one alone little is sure."""
+    """A bound knows its samples: of two alone little is sure."""
     rule = Rule(below=Limits(warning=0.85, critical=0.7), min_samples=0)
     nothing = window(0, 0)
     assert judge_rate(rule, [nothing]) == (UNKNOWN, nothing)
-    assert judge_rate(rule, [nothing, window(0, 1, 6)])[0] is OK  # Up to 86.9 % are possible.
-    assert judge_rate(rule, [window(0, 2, 6)])[0] is WARNING  # 76.8 %
-    assert judge_rate(rule, [window(0, 3, 6)])[0] is CRITICAL  # 68.9 %
+    assert judge_rate(rule, [nothing, window(0, 2, 6)])[0] is OK  # Up to 86.8 % are possible.
+    assert judge_rate(rule, [window(0, 3, 6)])[0] is WARNING  # 78.1 %
+    assert judge_rate(rule, [window(0, 5, 6)])[0] is CRITICAL  # 65.0 %
 
 
 def test_a_rate_is_told_at_its_best() -> None:
     """The bound on the good side: the upper one below a limit, the lower one above it."""
-    upper = judge_rate(BELOW, [window(50, 100)])[1].best
-    lower = judge_rate(ABOVE, [window(50, 100)])[1].best
-    reach = Z / (2 * math.sqrt(100 + Z * Z))  # What the formula becomes for one half.
+    # Half an execution away from one half, what the formula becomes for that.
+    upper = judge_rate(BELOW, [replace(window(50, 100), value=0.495)])[1].best
+    lower = judge_rate(ABOVE, [replace(window(50, 100), value=0.505)])[1].best
+    reach = Z / (2 * math.sqrt(100 + Z * Z))
     assert upper == pytest.approx(0.5 + reach)
     assert lower == pytest.approx(0.5 - reach)
+
+
+def test_seven_of_twelve_are_no_proof() -> None:
+    """That few or fewer of 12 succeed 2.4 % of the time when 85 % do in the long run."""
+    chance = sum(math.comb(12, n) * 0.85**n * 0.15 ** (12 - n) for n in range(8))
+    assert chance == pytest.approx(0.0239, abs=1e-4)
+    assert judge_rate(BELOW, [window(7, 12)])[0] is OK
+    assert judge_rate(BELOW, [window(6, 12)])[0] is WARNING
 
 
 @pytest.mark.parametrize("rule", [BELOW, ABOVE], ids=["below", "above"])
