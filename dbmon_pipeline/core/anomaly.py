@@ -1,4 +1,4 @@
-"""Anomalies: is the last hour unlike the same hour of the weeks before?
+"""Anomalies: is the last hour unlike the same hour of the weeks before, and the hour before it too?
 
 A robust z score: how many standard errors a figure lies from the median of the hours alike, on a
 scale on which its scatter does not depend on how large it is. The scatter is the median absolute
@@ -6,14 +6,20 @@ deviation (times 1.4826, as for a normal distribution), and never less than chan
 F. J. Anscombe, The transformation of Poisson, binomial and negative-binomial data, Biometrika 35
 (1948); P. J. Rousseeuw and C. Croux, Alternatives to the median absolute deviation, Journal of the
 American Statistical Association 88 (1993).
+
+Once is no anomaly: of two dozen hours the median absolute deviation is no more exact than a
+standard deviation of nine, so that 0.8 % of all hours (not 0.05 %) are beyond 3.5. An evaluation
+five minutes later would say the same, of mostly the same executions. So two hours that share none
+must agree, and the score is that of the less unusual one.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import median
+from typing import NamedTuple
 
 _FEWEST_HOURS = 8
 _TO_SIGMA = 1.4826
@@ -61,74 +67,98 @@ class Score:
     samples: int
 
 
+class _Figure(NamedTuple):
+    """A figure of an hour, and from how many executions it is."""
+
+    value: float
+    samples: int
+
+
 def scores(now: Hour, alike: Iterable[Hour], min_samples: int) -> list[Score]:
     """Compare an hour with those alike.
 
     Args:
         now: The hour.
         alike: The hours that it should be like.
-        min_samples: A rate or a mean of fewer executions is not compared.
+        min_samples: A rate or a mean of fewer executions is not compared, nor compared with.
     """
     before = list(alike)
+    fewest = max(min_samples, 1)
     return [
         _score(
             "volume",
-            now.executions,
-            now.executions,
-            [hour.executions for hour in before],
+            _Figure(now.executions, now.executions),
+            [_Figure(hour.executions, now.executions) for hour in before],
             scale=lambda value: 2 * math.sqrt(value + 3 / 8),
             chance=1.0,
         ),
         _score(
             "success_rate",
-            _mean(now.successes, now.executions, min_samples),
-            now.executions,
-            _means((hour.successes, hour.executions) for hour in before),
+            _mean(now.successes, now.executions),
+            [_mean(hour.successes, hour.executions) for hour in before],
             scale=lambda value: 2 * math.asin(math.sqrt(min(max(value, 0.0), 1.0))),
             chance=1 / math.sqrt(max(now.executions, 1)),
+            fewest=fewest,
         ),
         _score(
             "duration",
-            _mean(now.duration_sum, now.duration_count, min_samples),
-            now.duration_count,
-            _means((hour.duration_sum, hour.duration_count) for hour in before),
+            _mean(now.duration_sum, now.duration_count),
+            [_mean(hour.duration_sum, hour.duration_count) for hour in before],
             scale=_logarithm,
             chance=_SCATTER_OF_MEANS,
+            fewest=fewest,
         ),
         _score(
             "cost",
-            _mean(now.cost_sum, now.cost_count, min_samples),
-            now.cost_count,
-            _means((hour.cost_sum, hour.cost_count) for hour in before),
+            _mean(now.cost_sum, now.cost_count),
+            [_mean(hour.cost_sum, hour.cost_count) for hour in before],
             scale=_logarithm,
             chance=_SCATTER_OF_MEANS,
+            fewest=fewest,
         ),
     ]
 
 
+def lasting(score: Score, before: Score) -> Score:
+    """A score that is no further from 0 than that of the hour before.
+
+    Args:
+        score: That of the last hour.
+        before: That of the hour before it.
+    """
+    if score.z is None or before.z is None:
+        return replace(score, z=None)
+    if score.z * before.z <= 0:
+        return replace(score, z=0.0)
+    return replace(score, z=min(score.z, before.z, key=abs))
+
+
 def _score(
     metric: str,
-    value: float | None,
-    samples: int,
-    before: Sequence[float],
+    now: _Figure,
+    before: Sequence[_Figure],
     *,
     scale: Callable[[float], float],
     chance: float,
+    fewest: int = 0,
 ) -> Score:
-    if value is None or len(before) < _FEWEST_HOURS:
-        return Score(metric, None, value, None, samples)
-    scaled = [scale(one) for one in before]
+    if now.samples < fewest:
+        return Score(metric, None, None, None, now.samples)
+    alike = [figure for figure in before if figure.samples >= fewest]
+    if len(alike) < _FEWEST_HOURS:
+        return Score(metric, None, now.value, None, now.samples)
+    scaled = [scale(figure.value) for figure in alike]
     middle = median(scaled)
-    scatter = max(_TO_SIGMA * median(abs(one - middle) for one in scaled), chance)
-    return Score(metric, (scale(value) - middle) / scatter, value, median(before), samples)
+    scatter = _TO_SIGMA * median(abs(one - middle) for one in scaled)
+    # A mean of fewer executions than usual scatters more, and the median itself is not exact.
+    fewer = median(figure.samples for figure in alike) / max(now.samples, 1)
+    scatter *= math.sqrt(max(fewer, 1) + math.pi / (2 * len(alike)))
+    z = (scale(now.value) - middle) / max(scatter, chance)
+    return Score(metric, z, now.value, median(figure.value for figure in alike), now.samples)
 
 
-def _mean(total: float, count: int, min_samples: int) -> float | None:
-    return total / count if count >= max(min_samples, 1) else None
-
-
-def _means(parts: Iterable[tuple[float, int]]) -> list[float]:
-    return [total / count for total, count in parts if count]
+def _mean(total: float, count: int) -> _Figure:
+    return _Figure(total / count if count else 0.0, count)
 
 
 def _logarithm(value: float) -> float:

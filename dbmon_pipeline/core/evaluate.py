@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
+from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Protocol
 
-from dbmon_pipeline.core.anomaly import Hour, scores
+from dbmon_pipeline.core.anomaly import Hour, Score, lasting, scores
 from dbmon_pipeline.core.config import MonitoringConfig
 from dbmon_pipeline.core.instants import HOUR, day_start
 from dbmon_pipeline.core.queries import About
@@ -24,11 +26,11 @@ from dbmon_pipeline.core.rules import (
     judge_raw,
     spoken,
 )
-from dbmon_pipeline.core.slo import BURNS, burn_rate
+from dbmon_pipeline.core.slo import BURNS, Burn, burn_rate
 from dbmon_pipeline.core.statistics import chance_of_at_most, quantile
 
-_WIDER = ("12h", "24h")
-"""Where to look when no window of a rule on a rate has enough samples."""
+_WIDEST = timedelta(hours=24)
+"""How far to look when no window of a rule on a rate has enough samples."""
 _HISTORY = timedelta(weeks=8, hours=2)
 """How far back what is usual at an hour of the week is looked for."""
 _FEWEST_USUAL_HOURS = 6
@@ -96,6 +98,7 @@ class _Evaluation:
         self._rule = rule
         self._end = end
         self._measurement: str = rule.measurement or name
+        self._seen: dict[str, _Seen] = {}
 
     def alerts(self) -> Iterator[Alert]:
         """What the rule says of each scope."""
@@ -119,16 +122,30 @@ class _Evaluation:
     def _rates(self) -> Iterator[Alert]:
         rule = self._rule
         raws = self._measure(rule.window)
-        windows = [self._measure(length) for length in sorted(rule.windows, key=length_of)]
-        wider = [
-            length for length in _WIDER if length_of(length) > max(map(length_of, rule.windows))
-        ]
+        lengths = sorted(rule.windows, key=length_of)
+        windows = [self._measure(length) for length in lengths]
         for scope in dict.fromkeys(scope for seen in (*windows, raws) for scope in seen.scopes):
-            verdict, measured = judge_rate(rule, [seen.of(scope) for seen in windows])
-            for length in wider:
-                if verdict is Verdict.INSUFFICIENT_DATA:
-                    verdict, measured = judge_rate(rule, [self._measure(length).of(scope)])
-            yield self._alert(scope, verdict, measured, raws.of(scope))
+            found = judge_rate(rule, self._from_the_latest(scope, lengths))
+            yield self._alert(scope, *found, raws.of(scope))
+
+    def _from_the_latest(self, scope: str, lengths: Sequence[str]) -> list[Measured]:
+        """What was measured of a scope, from the shortest window with enough samples on.
+
+        Where those of the rule are too short, that is one of full hours: after a pause, a much
+        longer one would tell of what has been over for long.
+        """
+        seen = [self._measure(length).of(scope) for length in lengths]
+        fewest = max(self._rule.min_samples, 1)
+        few = sum(one.samples < fewest for one in seen)
+        if not few:
+            return seen
+        too_short = length_of(lengths[few - 1])
+        longest = length_of(lengths[few]) if few < len(lengths) else _WIDEST
+        hours = [f"{n}h" for n in range(int(too_short / HOUR) + 1, int(longest / HOUR) + 1)]
+        if not hours:
+            return seen
+        at = bisect_left(hours, fewest, key=lambda one: self._measure(one).of(scope).samples)
+        return [self._measure(hours[min(at, len(hours) - 1)]).of(scope), *seen[few:]]
 
     def _silence(self) -> Alert:
         """How few executions there were, and whether that is unusual at this hour of the week."""
@@ -137,23 +154,39 @@ class _Evaluation:
             return self._alert("all", Verdict.INSUFFICIENT_DATA, raw, raw)
         verdict, note = judge_raw(rule, raw), ""
         if verdict is not Verdict.OK and rule.mode == "confident":
-            [(mean, variance, hours)] = self._reader.measure(
-                "usual_executions", _HISTORY, self._end
-            ).rows
-            usual, share = _number(mean) or 0, length_of(rule.window) / HOUR
-            if int(str(hours)) < _FEWEST_USUAL_HOURS:
+            usual, variance, hours = self._usual(length_of(rule.window))
+            if hours < _FEWEST_USUAL_HOURS:
                 verdict = Verdict.INSUFFICIENT_DATA
             elif not usual or 1 - rule.confidence < chance_of_at_most(
-                int(raw.value or 0), usual * share, (_number(variance) or 0) * share
+                int(raw.value or 0), usual, variance
             ):
                 verdict = Verdict.OK
-            note = f"usual at this hour of the week are {usual * share:,.1f}"
+            note = f"usual at this time of the week are {usual:,.1f}"
         return self._alert("all", verdict, raw, raw, note)
+
+    def _usual(self, length: timedelta) -> tuple[float, float, int]:
+        """How many executions are usual in a window that ends now.
+
+        Returns:
+            The mean, the variance, and from how many hours like the one of which fewest are known;
+            hours are taken to be independent of each other.
+        """
+        usual = variance = 0.0
+        known = []
+        for number in range(math.ceil(length / HOUR)):
+            share = min(1.0, length / HOUR - number)
+            [(mean, spread, hours)] = self._reader.measure(
+                "usual_executions", _HISTORY, self._end - number * HOUR
+            ).rows
+            usual += (_number(mean) or 0) * share
+            variance += (_number(spread) or 0) * share
+            known.append(int(str(hours)))
+        return usual, variance, min(known)
 
     def _objective(self) -> Alert:
         """How fast the error budget is burnt, over the pair of windows that says the worst."""
         target = self._rule.target or 0.0
-        found: list[tuple[Verdict, Measured, float]] = []
+        found: list[tuple[Verdict, Measured, Burn]] = []
         for burn in BURNS:
             long, short = (self._burnt(window, target) for window in (burn.window, burn.short))
             rates = [one.value for one in (long, short) if one.value is not None]
@@ -162,15 +195,14 @@ class _Evaluation:
                 verdict = Verdict.INSUFFICIENT_DATA
             elif min(rates) > burn.limit:
                 verdict = Verdict.CRITICAL if burn.is_critical else Verdict.WARNING
-            found.append((verdict, long, burn.limit))
-        verdict, measured, limit = max(found, key=lambda one: one[0].badness)
-        is_warning = verdict is Verdict.WARNING
+            found.append((verdict, long, burn))
+        verdict, measured, burn = max(found, key=lambda one: one[0].badness)
         return replace(
             self._alert("all", verdict, measured, measured),
             raw_verdict=verdict,
-            is_recovered=(measured.value or 0) <= limit,
-            warning=limit if is_warning else None,
-            critical=None if is_warning else limit,
+            is_recovered=(measured.value or 0) <= burn.limit,
+            warning=None if burn.is_critical else burn.limit,
+            critical=burn.limit if burn.is_critical else None,
             direction="above",
             note=f"the target is {target:.2%} over 30 days",
         )
@@ -182,22 +214,27 @@ class _Evaluation:
         return Measured(rate, int(str(samples)), self._end - window, self._end)
 
     def _anomalies(self) -> Iterator[Alert]:
-        """How unlike the hours alike the last one is; the scope is the figure."""
-        [now] = self._reader.measure("last_hour", HOUR, self._end).rows
-        troubled = self._reader.troubled(self._end - _HISTORY, self._end)
-        alike = [
-            _hour(figures)
-            for hour, *figures in self._reader.measure("hours_alike", _HISTORY, self._end).rows
-            if hour not in troubled
-        ]
-        for score in scores(_hour(now), alike, self._rule.min_samples):
+        """How unlike the hours alike both the last hour and the one before are, by figure."""
+        start = self._end - 2 * HOUR
+        for score in map(lasting, self._scores(self._end), self._scores(self._end - HOUR)):
             size = None if score.z is None else abs(score.z)
-            measured = Measured(size, score.samples, self._end - HOUR, self._end)
+            measured = Measured(size, score.samples, start, self._end)
             note = ""
             if score.value is not None and score.usual is not None:
                 note = f"{score.value:,.4g} where {score.usual:,.4g} is usual"
             verdict = judge_raw(self._rule, measured)
             yield self._alert(score.metric, verdict, measured, measured, note)
+
+    def _scores(self, end: datetime) -> list[Score]:
+        """How unlike the hours alike the one that ends at an instant is."""
+        [now] = self._reader.measure("last_hour", HOUR, end).rows
+        troubled = self._reader.troubled(end - _HISTORY, end)
+        alike = [
+            _hour(figures)
+            for hour, *figures in self._reader.measure("hours_alike", _HISTORY, end).rows
+            if hour not in troubled
+        ]
+        return scores(_hour(now), alike, self._rule.min_samples)
 
     def _size(self) -> Alert:
         """The size, and when it will pass the next limit if it goes on growing as last week."""
@@ -224,12 +261,16 @@ class _Evaluation:
         return self._alert("all", judge_raw(self._rule, measured), measured, measured)
 
     def _plainly(self, raw: Measured) -> Verdict:
-        if raw.value is None or raw.samples < self._rule.min_samples:
+        # A budget is blown by one execution as by many.
+        fewest = 0 if self._measurement == "cost_budget" else self._rule.min_samples
+        if raw.value is None or raw.samples < fewest:
             return Verdict.INSUFFICIENT_DATA
         return compare(self._rule, raw.value if raw.best is None else raw.best)
 
     def _measure(self, length: str) -> _Seen:
         """Measure over the window of a length; without a dimension there is always one scope."""
+        if length in self._seen:
+            return self._seen[length]
         rule, end = self._rule, self._end
         lasting = length_of(length)
         if self._measurement == "cost_budget":  # A day's budget, from midnight on.
@@ -247,7 +288,8 @@ class _Evaluation:
             scopes[str(scope)] = Measured(_number(value), int(str(samples)), start, end, best)
         if rule.by is None and not scopes:
             scopes["all"] = Measured(None, 0, start, end)
-        return _Seen(start, end, scopes)
+        self._seen[length] = _Seen(start, end, scopes)
+        return self._seen[length]
 
     def _alert(
         self, scope: str, verdict: Verdict, measured: Measured, raw: Measured, note: str = ""

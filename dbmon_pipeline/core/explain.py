@@ -116,7 +116,7 @@ def contributors(
 def _bad(measurement: str) -> Callable[[Cell], float]:
     """How much of a cell is bad."""
     match measurement:
-        case "success_rate":
+        case "success_rate" | "success_slo":
             return lambda cell: _number(cell["executions"]) - _number(cell["successes"])
         case "error_rate":
             return lambda cell: _number(cell["errors"])
@@ -166,6 +166,8 @@ def _contributions(
     now: Sequence[Cell], before: Sequence[Cell], bad: Callable[[Cell], float]
 ) -> Records:
     total = sum(map(bad, now))
+    if not total:
+        return []
     usual = _shares(before, bad)[1]
     worst = sorted(now, key=lambda cell: (-bad(cell), _key(cell)))[:_MOST]
     return [

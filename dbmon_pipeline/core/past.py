@@ -209,9 +209,9 @@ class Past:
         window = self._window(length, end, length <= DAY)
         target = float(values.get("target_seconds") or 0) if name == "slow_executions" else 0.0
         by = None if values.get("by") is None else str(values["by"])
-        key = (name, window, by, target)
+        key = (name, window, end, by, target)
         if key not in self._measured:
-            self._measured[key] = self._taken(name, window, by, target)
+            self._measured[key] = self._taken(*key)
         return self._measured[key]
 
     def troubled(self, start: datetime, end: datetime) -> frozenset[datetime]:
@@ -221,7 +221,7 @@ class Past:
     def remember(self, alerts: Iterable[Alert]) -> None:
         """Remember whether a rule is beyond a limit, as the history of the checks does."""
         if any(alert.verdict.badness > 0 and alert.measured.window_start for alert in alerts):
-            self._troubled[hour_floor(self.about.as_of)] = None
+            self._troubled[hour_floor(self.about.as_of - HOUR / 2)] = None
 
     def begin(self, at: datetime) -> None:
         """Remember only what is published of the time before an instant."""
@@ -230,7 +230,9 @@ class Past:
     def _window(self, length: timedelta, end: datetime, to_the_second: bool) -> Window:
         return self._published.window(length, end, to_the_second=to_the_second)
 
-    def _taken(self, name: str, window: Window, by: str | None, target: float) -> Rows:
+    def _taken(
+        self, name: str, window: Window, end: datetime, by: str | None, target: float
+    ) -> Rows:
         match name:
             case "recent_executions":
                 count = self._count(window)
@@ -239,10 +241,14 @@ class Past:
                 hours = [cells.hour(part) for _, cells, part in self._parts(window, None, 0)]
                 return Rows((*_OF_AN_HOUR.values(),), hours or [(0,) * len(_OF_AN_HOUR)])
             case "hours_alike":
-                alike = [(at, *self._all.hour(part)) for at, part in sorted(self._alike(window))]
+                alike = [
+                    (at, *self._all.hour(part)) for at, part in sorted(self._alike(window, end))
+                ]
                 return Rows(("hour", *_OF_AN_HOUR.values()), alike)
             case "usual_executions":
-                counts = [self._all.count("executions", part) for _, part in self._alike(window)]
+                counts = [
+                    self._all.count("executions", part) for _, part in self._alike(window, end)
+                ]
                 return Rows(("mean", "variance", "hours"), [_moments(counts)])
         has_error = name == "cost_drift" and window.from_rows
         found = (
@@ -266,12 +272,12 @@ class Past:
         parts = self._parts(window, None, 0)
         return sum(cells.count("executions", part) for _, cells, part in parts)
 
-    def _alike(self, window: Window) -> Iterator[tuple[datetime, Part]]:
-        """The hours like the last one of a window: see the macro ``hours_alike``."""
+    def _alike(self, window: Window, end: datetime) -> Iterator[tuple[datetime, Part]]:
+        """The hours like the last one before an instant: see the macro ``hours_alike``."""
         first, after = self._all.within(window.start, window.end)
         if first == after:
             return
-        first_hour, last_hour = self._all.starts[first], hour_floor(window.end - HOUR / 2)
+        first_hour, last_hour = self._all.starts[first], hour_floor(end - HOUR / 2)
         for weeks, shift in product(range(1, 9), (-1, 0, 1)):
             hour = last_hour - timedelta(weeks=weeks) + shift * HOUR
             if hour >= first_hour:

@@ -207,7 +207,8 @@ class Reader:
         """
         select = sql("checks", name)
         window = self._data.window(length, end, to_the_second=length <= TimeRange.DAY.length)
-        bounds = {"window_start": window.start, "window_end": window.end, **values}
+        # The window may end before that instant, with a full hour.
+        bounds = {"window_start": window.start, "window_end": window.end, "instant": end} | values
         used = {name: value for name, value in bounds.items() if f"${name}" in select}
         return self.run(select, window, used)
 

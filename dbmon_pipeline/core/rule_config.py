@@ -36,6 +36,7 @@ OF_ROWS = frozenset({"slow_executions", "cost_drift"})
 """Measurements of the executions themselves, which are published for 48 hours only."""
 
 _LONGEST_OF_ROWS = timedelta(hours=24)
+_LONGEST_SILENCE = timedelta(days=7)
 
 Dimension = Literal["model_tier", "pool_type", "repo", "task_type"]
 Length = Annotated[str, Meta(pattern=r"^[1-9][0-9]{0,2}[mhd]$")]
@@ -151,6 +152,8 @@ def check_rule(name: str, rule: Rule) -> None:
         raise ValueError("an anomaly is a warning at the most")
     if rule.by is not None and measurement in _WITHOUT_SCOPES:
         raise ValueError(f"{measurement} cannot be measured by {rule.by}")
+    if measurement == "recent_executions" and length_of(rule.window) > _LONGEST_SILENCE:
+        raise ValueError("a silence is looked for over 7d at the most")
     is_confident = measurement in RATES and rule.mode == "confident"
     windows = (rule.window, *(rule.windows if is_confident else ()))
     if measurement in OF_ROWS and max(map(length_of, windows)) > _LONGEST_OF_ROWS:

@@ -187,5 +187,12 @@ def judge_rate(rule: Rule, windows: Iterable[Measured]) -> tuple[Verdict, Measur
 
 
 def _best_rate(rule: Rule, value: float, samples: int) -> float:
-    lower, upper = wilson_bounds(value, samples, rule.confidence)
-    return upper if rule.below else lower
+    """The bound on the good side, with half an execution's correction for continuity.
+
+    Without that a few executions seem twice as sure as they are: at 85 % no more than 7 of 12
+    succeed once in 42 times, which a bound of 99.5 % would call certainly below.
+    """
+    half = 0.5 / samples
+    if rule.below:
+        return wilson_bounds(min(value + half, 1.0), samples, rule.confidence)[1]
+    return wilson_bounds(max(value - half, 0.0), samples, rule.confidence)[0]

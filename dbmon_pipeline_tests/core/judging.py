@@ -275,9 +275,9 @@ def compared(rule: Rule, value: float | None) -> Verdict:
     return WARNING if _is_beyond(rule, value, rule.limits.warning) else OK
 
 
-def usual(world: World) -> tuple[float, float, int]:
+def usual(world: World, end: datetime) -> tuple[float, float, int]:
     """Mean, variance and number of the hours alike, looked up hour by hour."""
-    counts = [len(rows) for rows in hours_alike(world, world.end).values()]
+    counts = [len(rows) for rows in hours_alike(world, end).values()]
     if not counts:
         return 0.0, 0.0, 0
     mean = sum(counts) / len(counts)
@@ -412,12 +412,16 @@ def _silence(rule: Rule, world: World) -> Expected:
         return Expected(UNKNOWN, raw, raw)
     if verdict is OK or rule.mode == "raw":
         return Expected(verdict, raw, raw)
-    mean, variance, hours = usual(world)
-    share = length_of(rule.window) / HOUR
-    note = f"usual at this hour of the week are {mean * share:,.1f}"
-    if hours < 6:
+    length = length_of(rule.window) / HOUR
+    whole, rest = divmod(length, 1)
+    parts = [1.0] * int(whole) + ([rest] if rest else [])
+    hours = [usual(world, world.end - n * HOUR) for n in range(len(parts))]
+    mean = sum(part * one[0] for part, one in zip(parts, hours, strict=True))
+    variance = sum(part * one[1] for part, one in zip(parts, hours, strict=True))
+    note = f"usual at this time of the week are {mean:,.1f}"
+    if min(one[2] for one in hours) < 6:
         verdict = UNKNOWN
-    elif not mean or chance_of(raw.samples, mean * share, variance * share) > 1 - rule.confidence:
+    elif not mean or chance_of(raw.samples, mean, variance) > 1 - rule.confidence:
         verdict = OK
     return Expected(verdict, raw, raw, note=note)
 

@@ -286,7 +286,7 @@ def test_hours_in_which_a_rule_was_beyond_a_limit_are_left_out(tmp_path: Path) -
     refresh_core(home, AS_OF)
 
     known = World(rows + failing + later)
-    noted = World(known.rows, troubled=frozenset({hour_of(week_before)}))
+    noted = World(known.rows, troubled=frozenset({hour_of(week_before - 30 * MINUTE)}))
     alone = {"anomaly": rules["anomaly"]}
     published, database = (
         evaluated(kind, home, AS_OF, alone) for kind in ("published", "database")

@@ -297,7 +297,7 @@ def test_silence_at_noon_is_not(told_by_office: Callable[..., Alert]) -> None:
     for kind in KINDS:
         alert = told_by_office(kind, AS_OF)
         assert (alert.verdict, alert.raw_verdict, alert.measured.value) == (WARNING, WARNING, 0)
-        assert "usual at this hour of the week are 2" in alert.note
+        assert "usual at this time of the week are 2" in alert.note
         for mode in MODES:
             limits = Limits(warning=30, critical=1)
             assert told_by_office(kind, AS_OF, mode=mode, below=limits).verdict is CRITICAL
@@ -313,6 +313,7 @@ def test_silence_at_noon_is_not(told_by_office: Callable[..., Alert]) -> None:
         ("2026-02-10T12:17", 60, "3h", OK),  # more than two hours of three
         ("2026-02-10T13:07", 60, "3h", WARNING),  # half of them
         ("2026-02-10T15:30", 60, "3h", WARNING),
+        ("2026-02-09T11:00", 100, "24h", OK),  # after a Sunday
         ("2026-02-09T08:00", 1, "1h", OK),  # begins to work
         ("2026-02-08T13:00", 1, "1h", OK),  # a Sunday
         ("2026-02-06T18:20", 30, "30m", OK),  # ends to work
@@ -372,7 +373,7 @@ def test_a_short_history_knows_no_usual(tmp_path: Path) -> None:
         end = hour + 40 * MINUTE
         told = evaluated("database", settings, end)
         assert_as_expected(told, rules, World(rows, end))
-        assert usual(World(rows, end))[2] == hours
+        assert usual(World(rows, end), end)[2] == hours
         confident = WARNING if hours >= 6 else UNKNOWN
         assert verdicts_of(told, "recent_executions") == [confident, WARNING, WARNING, WARNING]
 
@@ -389,7 +390,7 @@ def test_usual_executions_are_those_of_the_hours_alike(
     with opened(kind, settings, AS_OF + HOUR) as reader:
         for end in ends:
             [found] = reader.measure("usual_executions", 8 * WEEK + 2 * HOUR, end).rows
-            *moments, hours = usual(World(rows, end))
+            *moments, hours = usual(World(rows, end), end)
             assert found[2] == hours, end
             assert [number or 0 for number in found[:2]] == pytest.approx(moments, rel=1e-9), end
 

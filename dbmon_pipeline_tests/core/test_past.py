@@ -159,7 +159,7 @@ def test_troubled_hours_are_remembered(past: Past, config: MonitoringConfig) -> 
     past.speak_for(at)
     assert past.troubled(datetime.min, datetime.max) == frozenset()
     past.remember(evaluate(past, config))
-    hour = at.replace(minute=0)
+    hour = at - timedelta(hours=1)
     assert past.troubled(hour, datetime.max) == {hour}
     assert past.troubled(hour + timedelta(hours=1), datetime.max) == frozenset()
 

@@ -60,7 +60,7 @@ STORY = [("opened", "warning"), ("escalated", "critical"), ("resolved", "critica
 RULES = """
 keep: {generations: 100, dagster_runs_days: 10000}
 rules:
-  success_rate: {by: model_tier}
+  success_rate: {by: model_tier, for: 2, confidence: 0.99}
   error_rate: {enabled: false}
   source_freshness: {enabled: false}
   flips: {measurement: success_rate, by: repo, mode: raw, for: 1, min_samples: 1,
@@ -127,11 +127,19 @@ class People:
         self.said.append(tick(site))
 
     def passed_on(self) -> list[list[tuple[str, str]]]:
-        """What the Alertmanager has told its pager, once that is up to date."""
+        """What the Alertmanager has told its pager, once that is up to date.
+
+        It may or may not mention the end of what it has never told; that is left out.
+        """
         if self.running is None:
             return []
         self.running.pass_on("success_rate")
-        return self.running.told("success_rate")
+        known: set[str] = set()
+        told = []
+        for message in self.running.told("success_rate"):
+            known |= {severity for severity, state in message if state == "firing"}
+            told.append([one for one in message if one[0] in known])
+        return told
 
 
 @contextmanager
@@ -276,12 +284,12 @@ COMPLAINTS = [
         (
             range(4),
             {2: 1, 3: 2},
-            [[("critical", "firing"), ("warning", "resolved")], [("critical", "resolved")]],
+            [[("critical", "firing")], [("critical", "resolved")]],
         ),
         (
             range(3, 6),
             {3: 1, 4: 1, 5: 2},
-            [[("warning", "firing")], [("critical", "resolved"), ("warning", "resolved")]],
+            [[("warning", "firing")], [("warning", "resolved")]],
         ),
     ],
     ids=["down at first", "down later"],

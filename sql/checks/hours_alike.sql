@@ -1,4 +1,5 @@
--- One row: one hour like the last one of the window, with what is compared of it: see the macro.
+-- One row: one hour like the last one before an instant, with what is compared of it: see the
+-- macro.
 SELECT
     hour,
     executions,
@@ -7,5 +8,5 @@ SELECT
     duration_sum,
     cost_count,
     cost_sum
-FROM hours_alike($window_start, $window_end)
+FROM hours_alike($window_start, $window_end, $instant)
 ORDER BY hour

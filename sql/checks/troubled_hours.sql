@@ -1,5 +1,6 @@
--- One row: one hour of the window in which a rule on executions was beyond a limit.
-SELECT DISTINCT date_trunc('hour', evaluated_at) AS hour
+-- One row: one hour of the window of which most was judged when a rule on executions was beyond a
+-- limit.
+SELECT DISTINCT date_trunc('hour', evaluated_at - INTERVAL 30 MINUTE) AS hour
 FROM check_history
 WHERE
     evaluated_at >= $window_start

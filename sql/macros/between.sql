@@ -125,10 +125,10 @@ SELECT
     percentile(low_99, high_99, last_rank, 0.99) AS p99
 FROM beside;
 
--- One row: one hour like the last one of the range: the same hour of the week, the one before or
--- the one after, of the eight weeks before; an hour without executions has 0. Hours before the
--- first execution do not count.
-CREATE MACRO hours_alike(since, until) AS TABLE
+-- One row: one hour like the last one before an instant: the same hour of the week, the one before
+-- or the one after, of the eight weeks before; an hour without executions has 0. Hours before the
+-- first execution of the range do not count.
+CREATE MACRO hours_alike(since, until, instant) AS TABLE
 WITH seen AS (
     SELECT
         hour,
@@ -148,7 +148,7 @@ shifts (shift) AS (VALUES (-1), (0), (1)),
 
 ending AS (
     SELECT
-        date_trunc('hour', until - INTERVAL 30 MINUTE) AS last_hour
+        date_trunc('hour', instant - INTERVAL 30 MINUTE) AS last_hour
 ),
 
 alike AS (
