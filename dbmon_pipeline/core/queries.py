@@ -102,6 +102,7 @@ class About:
         executions: How many executions are monitored in all.
         schema_version: What the source says of itself, None if it does not.
         source_bytes: The size of the source now, or when it was last read if it is gone.
+        from_snapshot: Whether a guarded copy was read in its stead.
     """
 
     path: Path
@@ -111,6 +112,7 @@ class About:
     executions: int
     schema_version: int | None
     source_bytes: int
+    from_snapshot: bool = False
 
 
 class Reader:
@@ -262,6 +264,7 @@ def reading(published: Published, as_of: datetime) -> Iterator[Reader]:
         executions=manifest.executions,
         schema_version=manifest.schema_version,
         source_bytes=source_bytes,
+        from_snapshot=manifest.source.get("read_from") == "snapshot",
     )
     reader = Reader(published, about)
     try:

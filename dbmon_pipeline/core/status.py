@@ -45,12 +45,21 @@ class Level(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Database:
-    """The source; ``writer`` is the process that holds it open for writing, which is normal."""
+    """The source.
+
+    Attributes:
+        path: The file.
+        size_mb: Its size in MB; None if it is not there.
+        schema_version: What it says of itself.
+        writer: The process that holds it open for writing, which is normal.
+        read_from: ``source``, or ``snapshot`` if a guarded copy was read in its stead.
+    """
 
     path: str
     size_mb: float | None
     schema_version: int | None
     writer: str | None
+    read_from: Literal["source", "snapshot"] = "source"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -230,6 +239,7 @@ def database_status(
             size_mb=round(about.source_bytes / 1e6, 2),
             schema_version=about.schema_version,
             writer=health.writer,
+            read_from="snapshot" if about.from_snapshot else "source",
         ),
         executions=ExecutionCounts(
             total=about.executions,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 import time
@@ -23,6 +24,7 @@ from dbmon_pipeline_tests.helpers import (
     make_source,
     published_rows,
     refresh_core,
+    run_dbmon,
     running,
     settings_for,
 )
@@ -174,6 +176,8 @@ def test_a_source_that_its_owner_keeps_open_is_refreshed(settings: Settings) -> 
         taken_at = (settings.home.snapshots / settings.source.name).stat().st_mtime_ns
         [again] = refresh_core(settings, NOON).extractions
         rows = published_rows(settings, "recent_executions")
+        told = run_dbmon("status", "--format", "json", "--home", settings.home.path)
+    assert json.loads(told.stdout)["database"]["read_from"] == "snapshot"
     assert (first.rows, first.holds_ms, again.rows) == (2, (), 0)
     assert first.snapshot
     assert again.snapshot

@@ -318,6 +318,7 @@ def test_json_has_the_fields_that_programs_rely_on(run: Run, settings: Settings)
         "size_mb": round(settings.source.stat().st_size / 1e6, 2),
         "schema_version": 1,
         "writer": None,
+        "read_from": "source",
     }
     assert status["executions"] == {"total": 63, "recent_1h": 20, "daily": 60, "weekly": 62}
     assert status["performance"] == {

@@ -51,6 +51,8 @@ def text(status: DatabaseStatus, *, alert: bool, colour: bool) -> str:
         lines.append(f"Data Through: {status.data_through}")
     if database.writer:
         lines.append(f"Writer: {database.writer}, which is normal; figures as of Data Through")
+    if database.read_from == "snapshot":
+        lines.append("Read From: a guarded copy, since its owner keeps it open")
     if counts and performance:
         lines += [
             "",
