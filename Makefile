@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 OLDER_DUCKDB := .cache/duckdb-1.5
 
-.PHONY: run test test-older check dev bench lock screenshot clean
+.PHONY: run test test-older check dev bench bench-alerts lock screenshot clean
 
 run: $(VENV)/.ready
 	@test -e data/learning.db || $(BIN)/dbmon sample data/learning.db --rows 50000 --days 30
@@ -33,6 +33,10 @@ dev: $(VENV)/.ready
 
 bench: $(VENV)/.ready
 	$(BIN)/python -m dbmon_pipeline_tests.benchmarks.bench $(BENCH)
+
+# False alarms and missed incidents over made-up traffic: about five minutes on two cores.
+bench-alerts: $(VENV)/.ready
+	$(BIN)/python -m dbmon_pipeline_tests.benchmarks.alert_quality $(BENCH)
 
 # The asset graph in the README; wants Debian's package chromium.
 screenshot: $(VENV)/.ready

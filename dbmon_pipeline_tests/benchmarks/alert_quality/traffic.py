@@ -103,8 +103,14 @@ class Executions:
             chance[: incident.tiers, : len(progress)] += (incident.success - success) * progress
         return self.luck >= 1 - chance[self.tier, self.step]
 
-    def measures(self, successes: NDArray[np.bool_]) -> Measures:
-        """What is added up of them; whatever fails names an error."""
+    def measures(self, success: float, incident: Incident | None = None) -> Measures:
+        """What is added up of them; whatever fails names an error.
+
+        Args:
+            success: Which part of them usually succeeds.
+            incident: What goes wrong from the first step on, if anything does.
+        """
+        successes = self.succeed(success, incident)
         cells = self.tier * self.steps + self.step
         ones = np.ones(len(cells))
         values: dict[str, Numbers] = {

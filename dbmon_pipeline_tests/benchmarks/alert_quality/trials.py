@@ -23,7 +23,6 @@ from dbmon_pipeline.core.transitions import moved
 from dbmon_pipeline_tests.benchmarks.alert_quality.traffic import (
     MONDAY,
     STEP,
-    Executions,
     Incident,
     Simulated,
     busyness,
@@ -65,7 +64,9 @@ class Line:
 SLO = "success_slo of 95 % at 98 %"
 LINES = {
     "success_rate": Line("success_rate"),
-    "success_rate by tier": Line("success_rate", given={"by": "model_tier"}, is_shipped=False),
+    "success_rate by tier": Line(
+        "success_rate", given={"by": "model_tier"}, modes=("confident",), is_shipped=False
+    ),
     "error_rate at 98 %": Line("error_rate", success=0.98),
     "error_rate at 92 %": Line("error_rate", is_shipped=False),
     "slow_executions": Line("slow_executions"),
@@ -151,7 +152,7 @@ def healthy_month(seed: Iterable[int], volume: int) -> Iterator[Month]:
     start = hour_floor(MONDAY - HISTORY)
     traffic = simulate(np.random.default_rng([*seed]), start, MONDAY + _MONTH - start, volume)
     for success, lines in _by_success(LINES).items():
-        watch = _Watch(lines, _reader(start, success, (traffic, None)))
+        watch = _Watch(lines, Simulated(start, traffic.measures(success)))
         for at in _instants(MONDAY, MONDAY + _MONTH):
             watch.look(at)
         for (line, mode), episodes in watch.episodes.items():
@@ -183,12 +184,13 @@ def trials(
     begin = MONDAY + int(rng.integers(7 * DAY // STEP)) * STEP
     start = hour_floor(begin - history)
     weekly = volume / float(busyness(begin)[0])
-    before = simulate(rng, start, begin - start, weekly)
+    before = cache(simulate(rng, start, begin - start, weekly).measures)
     for incident, names in incidents.items():
         end = begin + incident.lasting + _AFTERWARDS
         during = simulate(rng, begin, end - begin, weekly, incident)
         for success, lines in _by_success(names).items():
-            watch = _Watch(lines, _reader(start, success, (before, None), (during, incident)))
+            reader = Simulated(start, before(success), during.measures(success, incident))
+            watch = _Watch(lines, reader)
             for at in _instants(begin - _WARM_UP, end):
                 watch.look(at)
             for (line, mode), episodes in watch.episodes.items():
@@ -302,16 +304,6 @@ def _by_success(lines: Iterable[str]) -> Mapping[float, list[str]]:
     for line in lines:
         found.setdefault(LINES[line].success, []).append(line)
     return found
-
-
-def _reader(
-    start: datetime, success: float, *parts: tuple[Executions, Incident | None]
-) -> Simulated:
-    """A reader of stretches of executions of which such a part succeeds."""
-    return Simulated(
-        start,
-        *(traffic.measures(traffic.succeed(success, incident)) for traffic, incident in parts),
-    )
 
 
 def _instants(first: datetime, last: datetime) -> Iterator[datetime]:
