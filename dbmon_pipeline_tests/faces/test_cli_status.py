@@ -592,9 +592,14 @@ def test_a_time_limit(run: Run, settings: Settings, tmp_path: Path) -> None:
     rules.write_text(f"source: {{lock_wait_seconds: {SourceLimits().lock_wait_seconds * 10}}}\n")
     started = time.monotonic()
     with running(HOLD_DATABASE, settings.source):
-        ended = run("--db", settings.source, "--timeout", "0.3", DBMON_CONFIG=rules)
-    assert ended.refusal == (
-        "there is no answer after 0.3 seconds: give more with --timeout, or look at dbmon tables"
+        ended = run_dbmon(
+            *("status", "--home", settings.home.path, "--db", settings.source, "--timeout", "0.3"),
+            DBMON_CONFIG=rules,
+        )
+    assert (ended.returncode, ended.stdout, ended.stderr) == (
+        *(3, ""),
+        "dbmon: there is no answer after 0.3 seconds: give more with --timeout, or look at dbmon"
+        " tables\n",
     )
     assert time.monotonic() - started < 10
     assert run("--timeout", "30").code == 0

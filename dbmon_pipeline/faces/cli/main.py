@@ -9,8 +9,8 @@ from io import TextIOWrapper
 
 import typer
 
-from dbmon_pipeline.core.errors import DbmonError
-from dbmon_pipeline.faces.cli.output import ExitCode, is_interrupt, say
+from dbmon_pipeline.core.errors import DbmonError, TimeoutExceededError
+from dbmon_pipeline.faces.cli.output import ExitCode, is_interrupt, leave, say
 
 _COMMANDS = {
     "refresh": "refresh",
@@ -76,13 +76,15 @@ def _run() -> ExitCode | int:
         return ExitCode.UNKNOWN
     except DbmonError as error:
         say(f"dbmon: {error}")
+        if isinstance(error, TimeoutExceededError):
+            leave(ExitCode.UNKNOWN)
         return ExitCode.UNKNOWN
     except (KeyboardInterrupt, typer.Abort):
         result = ExitCode.INTERRUPTED
     except Exception as error:
         if isinstance(error, RuntimeError) and is_interrupt(error):
             say("dbmon: interrupted; what was published stays")
-            return ExitCode.INTERRUPTED
+            leave(ExitCode.INTERRUPTED)
         if os.environ.get("DBMON_DEBUG"):
             raise
         text = " ".join(f"{type(error).__name__} {error}".split())[:300]

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import IntEnum, StrEnum
+from typing import NoReturn
 
 from dbmon_pipeline.core.rows import Rows, plain
 from dbmon_pipeline.faces.cli.tabular import table_lines
@@ -55,6 +56,17 @@ def put_rows(rows: Rows, form: Format) -> None:
 def is_interrupt(error: RuntimeError) -> bool:
     """Whether DuckDB says in its own words that a signal has interrupted a query."""
     return str(error) == "Query interrupted"
+
+
+def leave(code: ExitCode) -> NoReturn:
+    """End the process at once: DuckDB may go on with a query that was interrupted, and wait for it.
+
+    Args:
+        code: The exit code.
+    """
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 @contextmanager

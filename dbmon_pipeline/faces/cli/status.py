@@ -1,7 +1,6 @@
 """``dbmon status``: the health check, for people, cron, monitoring plugins and scrapers."""
 
 import json
-import os
 import signal
 import sys
 import threading
@@ -39,7 +38,15 @@ from dbmon_pipeline.core.status import (
 )
 from dbmon_pipeline.faces.cli import status_text
 from dbmon_pipeline.faces.cli.options import AsOfOption, DatabaseOption, HomeOption, RangeOption
-from dbmon_pipeline.faces.cli.output import ExitCode, Format, is_interrupt, put, put_rows, say
+from dbmon_pipeline.faces.cli.output import (
+    ExitCode,
+    Format,
+    is_interrupt,
+    leave,
+    put,
+    put_rows,
+    say,
+)
 
 _GRACE_SECONDS = 1.0
 _CLEAR = "\x1b[H\x1b[2J"
@@ -244,7 +251,7 @@ def _watch(look: Callable[[], int], interval: float) -> int:
         return ExitCode.OK
     except RuntimeError as error:
         if is_interrupt(error):
-            return ExitCode.OK
+            leave(ExitCode.OK)
         raise
 
 
@@ -270,8 +277,7 @@ def _within(seconds: float | None) -> Iterator[None]:
 
     def end() -> None:
         say(f"dbmon: {late}")
-        sys.stderr.flush()
-        os._exit(ExitCode.UNKNOWN)
+        leave(ExitCode.UNKNOWN)
 
     last_resort = threading.Timer(seconds + _GRACE_SECONDS, end)
     last_resort.daemon = True

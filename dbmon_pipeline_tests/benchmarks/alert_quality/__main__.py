@@ -36,7 +36,7 @@ _VOLUMES = (1, 6, 60, 600)
 """Executions an hour."""
 _SOON_MINUTES = 30
 _GOAL_VOLUME = 60
-_GOAL_TRIALS = 10
+_GOAL_TRIALS = 40
 """So many times as often the incident of the goal is tried, because a share is hard to tell."""
 _TRIALS_A_CREEP = 10
 """For so many trials of another incident there is one that creeps for days."""
@@ -220,15 +220,17 @@ def main() -> None:
     lines = (
         [f"Seed {arguments.seed}, {seconds:.0f} seconds on {os.cpu_count()} cores.", ""],
         [
-            f"{arguments.months} healthy months at each number of executions an hour: false"
-            " episodes in 30 days / in the worst month / critical ones in the worst month.",
+            f"{arguments.months} healthy months at so many executions an hour, fewer by night and"
+            " more by day: false episodes in 30 days / in the worst month / critical ones in the"
+            " worst month.",
             "",
         ],
         _table(months, titles, _healthy_cell),
         [
             "",
-            f"Incidents, {arguments.trials} trials each ({_TRIALS_A_CREEP} times fewer of those"
-            " that creep): share detected, median delay until the incident fires.",
+            f"Incidents at so many executions in each hour, {arguments.trials} trials"
+            f" ({_TRIALS_A_CREEP} times fewer of what creeps): share detected, median delay until"
+            " the incident fires.",
             "",
         ],
         _table(found, ("incident", *titles), _incident_cell),

@@ -138,6 +138,8 @@ def simulate(
     lasting: timedelta,
     volume: float,
     incident: Incident | None = None,
+    *,
+    is_even: bool = False,
 ) -> Executions:
     """Make executions.
 
@@ -147,9 +149,12 @@ def simulate(
         lasting: For how long.
         volume: How many there are in an hour, on average over a week.
         incident: What goes wrong from the beginning on, if anything does.
+        is_even: Whether all hours are equally busy, rather than working hours busier than nights.
     """
     steps = lasting // STEP
-    expected = volume * (STEP / HOUR) * busyness(start, steps) * _unlike(rng, start, steps)
+    expected = np.full(steps, volume * (STEP / HOUR))
+    if not is_even:
+        expected *= _busyness(rng, start, steps)
     factor = np.ones(steps)
     if incident is not None:
         progress = incident.progress
@@ -176,27 +181,17 @@ def simulate(
     )
 
 
-def busyness(start: datetime, steps: int = 1) -> Numbers:
-    """How busy each step is, 1 on average over a week: working hours are busier."""
-    hours = _hours(start, steps)
+def _busyness(rng: np.random.Generator, start: datetime, steps: int) -> Numbers:
+    """How busy each step is, 1 on average: working hours are busier, and no two hours are alike."""
+    hours = ((start - MONDAY) // STEP + np.arange(steps)) // (HOUR // STEP)
     of_day, weekday = hours % 24, hours // 24 % 7
     is_day = (of_day >= 6) & (of_day <= 20)
     is_work = (of_day >= 8) & (of_day <= 17)
     weight = np.where(is_work, 10, np.where(is_day, 7, 4)) * np.where(weekday > 4, 1, 2)
-    return np.asarray(weight / ((10 * 10 + 5 * 7 + 9 * 4) / 24 * 12 / 7))
-
-
-def _unlike(rng: np.random.Generator, start: datetime, steps: int) -> Numbers:
-    """By how much each step is busier than usual: no two hours are alike."""
-    hours = _hours(start, steps)
+    mean_weight = (10 * 10 + 5 * 7 + 9 * 4) / 24 * 12 / 7
     shape = _HOURS_DIFFER**-2
-    factors = rng.gamma(shape, 1 / shape, hours[-1] - hours[0] + 1)
-    return np.asarray(factors[hours - hours[0]])
-
-
-def _hours(start: datetime, steps: int) -> NDArray[np.int64]:
-    """The hour of each step, counted from a Monday on."""
-    return ((start - MONDAY) // STEP + np.arange(steps)) // (HOUR // STEP)
+    unlike = rng.gamma(shape, 1 / shape, hours[-1] - hours[0] + 1)[hours - hours[0]]
+    return np.asarray(weight / mean_weight * unlike)
 
 
 class Simulated:

@@ -25,7 +25,6 @@ from dbmon_pipeline_tests.benchmarks.alert_quality.traffic import (
     STEP,
     Incident,
     Simulated,
-    busyness,
     simulate,
 )
 
@@ -171,23 +170,23 @@ def trials(
     incidents: Mapping[Incident, Sequence[str]],
     history: timedelta = HISTORY,
 ) -> Iterator[Trial]:
-    """What the rules say of incidents that begin at the same instant, some time in a week.
+    """What the rules say of incidents that begin at the same instant, in traffic without a rhythm.
+
+    So that each is tried at that volume, and not by day at a larger one and by night at a smaller.
 
     Args:
         seed: Of the traffic.
-        volume: Executions an hour where the incidents begin; other hours have as many more or
-            fewer as they have in any week.
+        volume: Executions an hour.
         incidents: What goes wrong, and the rules that might find it.
         history: How much traffic lies before.
     """
     rng = np.random.default_rng([*seed])
-    begin = MONDAY + int(rng.integers(7 * DAY // STEP)) * STEP
+    begin = MONDAY + int(rng.integers(HOUR // STEP)) * STEP
     start = hour_floor(begin - history)
-    weekly = volume / float(busyness(begin)[0])
-    before = cache(simulate(rng, start, begin - start, weekly).measures)
+    before = cache(simulate(rng, start, begin - start, volume, is_even=True).measures)
     for incident, names in incidents.items():
         end = begin + incident.lasting + _AFTERWARDS
-        during = simulate(rng, begin, end - begin, weekly, incident)
+        during = simulate(rng, begin, end - begin, volume, incident, is_even=True)
         for success, lines in _by_success(names).items():
             reader = Simulated(start, before(success), during.measures(success, incident))
             watch = _Watch(lines, reader)
