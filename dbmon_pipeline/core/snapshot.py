@@ -57,6 +57,8 @@ class SnapshotError(Exception):
 def take_snapshot(source: Path, target: Path) -> Snapshot:
     """Copy a database with its write-ahead log.
 
+    Nothing in it is redacted, so a folder that is made for it is its user's alone.
+
     Args:
         source: The database, which this process must not have open.
         target: The copy, which is overwritten.
@@ -64,7 +66,7 @@ def take_snapshot(source: Path, target: Path) -> Snapshot:
     Raises:
         SnapshotError: It changes too fast, the disk would run short, or it cannot be read.
     """
-    target.parent.mkdir(parents=True, exist_ok=True)
+    target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     command = [sys.executable, "-I", __file__, str(source), str(target)]
     try:
         done = subprocess.run(  # noqa: S603 - this very file

@@ -173,6 +173,7 @@ def test_a_source_that_its_owner_keeps_open_is_refreshed(settings: Settings) -> 
     """From a copy, with what is in the log alone; it is taken once, and goes when it may."""
     with running(_OWNER_OF_EXECUTIONS, settings.source):
         [first] = refresh_core(settings, NOON).extractions
+        assert settings.home.snapshots.stat().st_mode & 0o777 == 0o700
         taken_at = (settings.home.snapshots / settings.source.name).stat().st_mtime_ns
         [again] = refresh_core(settings, NOON).extractions
         rows = published_rows(settings, "recent_executions")
