@@ -29,7 +29,7 @@ from dbmon_pipeline.core.rules import (
 from dbmon_pipeline.core.slo import BURNS, Burn, burn_rate
 from dbmon_pipeline.core.statistics import chance_of_at_most, quantile
 
-_WIDEST = timedelta(hours=24)
+WIDEST = timedelta(hours=24)
 """How far to look when no window of a rule on a rate has enough samples."""
 _HISTORY = timedelta(weeks=8, hours=2)
 """How far back what is usual at an hour of the week is looked for."""
@@ -140,7 +140,7 @@ class _Evaluation:
         if not few:
             return seen
         too_short = length_of(lengths[few - 1])
-        longest = length_of(lengths[few]) if few < len(lengths) else _WIDEST
+        longest = length_of(lengths[few]) if few < len(lengths) else WIDEST
         hours = [f"{n}h" for n in range(int(too_short / HOUR) + 1, int(longest / HOUR) + 1)]
         if not hours:
             return seen

@@ -25,12 +25,9 @@ from dbmon_pipeline.core.incident import (
     Severity,
     Silence,
 )
-from dbmon_pipeline.core.instants import DAY, HOUR, iso
+from dbmon_pipeline.core.instants import HOUR, iso
 from dbmon_pipeline.core.outbox import Outbox, text
-from dbmon_pipeline.core.transitions import ended, moved
-
-_UNSEEN = DAY
-"""An incident whose scope was not judged for so long is over."""
+from dbmon_pipeline.core.transitions import UNSEEN, ended, moved
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,7 +111,7 @@ class Incidents(Outbox):
                 missing = before.keys() - late - {finding.fingerprint for finding in findings}
                 for name in missing:
                     rule = before[name].incident.finding.rule
-                    is_gone = rule not in rules or at - judged[name] >= _UNSEEN
+                    is_gone = rule not in rules or at - judged[name] >= UNSEEN
                     if is_gone and not rule.startswith("_"):
                         after[name] = _ended(before[name], at)
             con.executemany(

@@ -1,8 +1,8 @@
 """Replay: what the rules would have said of the past, and what incidents would have come of it.
 
 The rules are evaluated as of one instant after another, as the pipeline does it: every five minutes
-while the executions themselves are published, every hour before. Each stretch of `for` evaluations
-is taken for as long as it would have been.
+while the executions themselves are published, every hour before. Where that is every hour, one bad
+evaluation stands for the twelve that would have been: `for` counts minutes rather than looks.
 """
 
 from __future__ import annotations
@@ -20,23 +20,21 @@ import msgspec
 from dbmon_pipeline.core.check_history import judged
 from dbmon_pipeline.core.config import MonitoringConfig
 from dbmon_pipeline.core.errors import NotPublishedError
-from dbmon_pipeline.core.evaluate import evaluate
+from dbmon_pipeline.core.evaluate import WIDEST, evaluate
 from dbmon_pipeline.core.incident import Incident, IncidentState, Severity
-from dbmon_pipeline.core.instants import DAY, HOUR, hour_floor, iso
+from dbmon_pipeline.core.instants import HOUR, hour_floor, iso
 from dbmon_pipeline.core.past import Past
 from dbmon_pipeline.core.published import Published
 from dbmon_pipeline.core.rule_config import Rule, length_of
 from dbmon_pipeline.core.rules import Alert, Verdict
-from dbmon_pipeline.core.transitions import ended, moved
+from dbmon_pipeline.core.transitions import UNSEEN, ended, moved
 from dbmon_pipeline.core.watch import finding
 
 UNKNOWN_IN_THE_PAST = frozenset({"database_size", "source_freshness"})
 """Measurements of the source as it is now: nobody knows what they were."""
 
 _STEP = timedelta(minutes=5)
-_UNSEEN = DAY
 _FLAP = timedelta(hours=6)
-_LONGEST_WIDENING = DAY
 
 logger = logging.getLogger(__name__)
 
@@ -157,7 +155,7 @@ def replay(
 
 def _longest_window(rules: Iterable[Rule]) -> timedelta:
     windows = (window for rule in rules for window in (rule.window, *rule.windows))
-    return max((length_of(window) for window in windows), default=HOUR) + _LONGEST_WIDENING
+    return max((length_of(window) for window in windows), default=HOUR) + WIDEST
 
 
 def _instants(
@@ -205,7 +203,7 @@ class _Record:
             if alert.raw.value is not None and alert.raw.samples >= rule.min_samples:
                 self._values.append(alert.raw.value)
         for scope, one in list(self._open.items()):
-            if at - one.judged_at >= _UNSEEN:
+            if at - one.judged_at >= UNSEEN:
                 self._close(scope, ended(one.incident, at))
         badness = max((alert.verdict.badness for alert in alerts), default=-1)
         self._lengths["unknown" if badness < 0 else "troubled" if badness else "calm"] += step

@@ -10,6 +10,10 @@ from dataclasses import replace
 from datetime import datetime
 
 from dbmon_pipeline.core.incident import Finding, Incident, IncidentState
+from dbmon_pipeline.core.instants import DAY
+
+UNSEEN = DAY
+"""An incident whose scope was not judged for so long is over."""
 
 
 def moved(
