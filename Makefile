@@ -4,8 +4,10 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 OLDER_DUCKDB := .cache/duckdb-1.5
+MINUTES ?= 20
+RIVALS := dbmon_pipeline_tests/benchmarks/rivals
 
-.PHONY: run test test-older check dev bench bench-alerts lock screenshot clean
+.PHONY: run test test-older check dev bench bench-alerts soak lock screenshot clean
 
 run: $(VENV)/.ready
 	@test -e data/learning.db || $(BIN)/dbmon sample data/learning.db --rows 50000 --days 30
@@ -31,8 +33,13 @@ check: $(VENV)/.ready
 dev: $(VENV)/.ready
 	$(BIN)/dbmon dev
 
+# Ratios beside bare DuckDB, pandas, dbt and SQLMesh, over ten million rows by default.
 bench: $(VENV)/.ready
-	$(BIN)/python -m dbmon_pipeline_tests.benchmarks.bench $(BENCH)
+	$(BIN)/python -m dbmon_pipeline_tests.benchmarks.refresh $(BENCH)
+
+# Owners that write beside refreshes for some minutes, and two hundred kills.
+soak: $(VENV)/.ready $(OLDER_DUCKDB)/.ready
+	$(BIN)/python -m dbmon_pipeline_tests.soak --minutes $(MINUTES) $(SOAK)
 
 # False alarms and missed incidents over made-up traffic: about five minutes on two cores.
 bench-alerts: $(VENV)/.ready
@@ -48,6 +55,11 @@ lock: $(VENV)/.ready
 		--no-strip-extras --no-header --no-emit-index-url --quiet --output-file requirements.lock
 	echo "duckdb<2" | $(BIN)/uv pip compile - --universal --python-version 3.11 --generate-hashes \
 		--no-header --no-emit-index-url --quiet --output-file requirements-duckdb-1.5.lock
+	for rival in $(RIVALS)/*/requirements.in; do \
+		$(BIN)/uv pip compile $$rival --universal --python-version 3.11 --generate-hashes \
+			--no-strip-extras --no-header --no-annotate --no-emit-index-url --quiet \
+			--output-file $${rival%.in}.lock || exit 1; \
+	done
 
 clean:
 	rm -rf $(VENV) .cache .dbmon data

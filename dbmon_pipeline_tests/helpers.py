@@ -20,6 +20,7 @@ from dbmon_pipeline.core.duck import connect
 from dbmon_pipeline.core.extract import Extraction, extract, kept_from
 from dbmon_pipeline.core.files import sql
 from dbmon_pipeline.core.learning_db import creating
+from dbmon_pipeline.core.opening import open_warehouse
 from dbmon_pipeline.core.plan import Scope, plan
 from dbmon_pipeline.core.publish import Publication, publish
 from dbmon_pipeline.core.published import Published
@@ -29,7 +30,6 @@ from dbmon_pipeline.core.rollups import ROLLUPS
 from dbmon_pipeline.core.settings import Home, Settings
 from dbmon_pipeline.core.source import Source
 from dbmon_pipeline.core.summaries import RolledUp, roll_up
-from dbmon_pipeline.core.warehouse import Warehouse
 
 Row = Mapping[str, object]
 """One execution, by column; what it leaves out is NULL."""
@@ -121,24 +121,39 @@ def settings_for(folder: Path, **config: object) -> Settings:
 
 @dataclass(frozen=True)
 class Refreshed:
-    """What a refresh without Dagster did, over all of its runs."""
+    """What a refresh without Dagster did, over all of its runs, with its look for them."""
 
     extractions: tuple[Extraction, ...]
     rolled_up: dict[str, RolledUp]
     publication: Publication
+    holds_ms: tuple[float, ...]
 
 
-def refresh_core(settings: Settings, as_of: datetime, scope: Scope = Scope.RECENT) -> Refreshed:
+def refresh_core(
+    settings: Settings,
+    as_of: datetime,
+    scope: Scope = Scope.RECENT,
+    *,
+    accept_shrink: bool = False,
+) -> Refreshed:
     """The steps of a refresh in their order, in this process and without Dagster."""
     config = settings.config
-    with Warehouse(settings.home.warehouse) as warehouse:
+    opened: list[Source] = []
+    with open_warehouse(settings.home) as warehouse:
 
         def source() -> Source:
-            return Source(settings.source, config.source, warehouse.con, settings.home.snapshots)
+            path, snapshots = settings.source, settings.home.snapshots
+            opened.append(Source(path, config.source, warehouse.con, snapshots))
+            return opened[-1]
 
         redactor = Redactor(config.redaction)
         extractions = tuple(
-            extract(warehouse, source(), config, redactor, days=days, as_of=as_of)
+            extract(
+                *(warehouse, source(), config, redactor),
+                days=days,
+                as_of=as_of,
+                accept_shrink=accept_shrink,
+            )
             for days in plan(warehouse, source(), config, scope, as_of).runs
         )
         rolled_up = {rollup.name: roll_up(warehouse, rollup, as_of) for rollup in ROLLUPS}
@@ -149,7 +164,8 @@ def refresh_core(settings: Settings, as_of: datetime, scope: Scope = Scope.RECEN
         check(warehouse, config)
         publication = publish(warehouse, settings.home, keep=config.keep.generations)
         warehouse.forget_executions_before(kept_from(config, as_of))
-    return Refreshed(extractions, rolled_up, publication)
+    holds_ms = tuple(hold for each in opened for hold in each.holds_ms)
+    return Refreshed(extractions, rolled_up, publication, holds_ms)
 
 
 def published_rows(settings: Settings, table: str) -> list[dict[str, object]]:

@@ -21,7 +21,10 @@ logger = logging.getLogger(__name__)
 Window = tuple[datetime, datetime]
 """``[start, end)``."""
 
-_FIRST_LOOK = timedelta(hours=48)
+_FIRST_LOOK = timedelta(hours=52)
+"""One hold is enough for the 48 hours that a usual refresh compares, and those since the last."""
+_SHORTEST_LOOK = timedelta(hours=6)
+"""On a busy machine to attach alone may take longer than a hold should, however short the look."""
 
 
 @dataclass(frozen=True)
@@ -32,11 +35,13 @@ class ChangedHour:
         hour: When it begins.
         source_rows: How many rows the source has in it now.
         known_rows: How many it had when it was last read.
+        fingerprint: The sum of the hashes of the rows that it has now, None if there are none.
     """
 
     hour: datetime
-    source_rows: int
-    known_rows: int
+    source_rows: int = 0
+    known_rows: int = 0
+    fingerprint: int | None = None
 
 
 def changed_hours(
@@ -60,13 +65,18 @@ def changed_hours(
     horizon = hour_floor(oldest) if oldest else datetime.max
     first_known = warehouse.con.execute("SELECT min(hour) FROM hour_ledger").fetchall()[0][0]
     first_hour = min(horizon, first_known or datetime.max)
+    is_new = not warehouse.con.execute(
+        "SELECT 1 FROM hour_ledger UNION ALL SELECT 1 FROM pruned_hours LIMIT 1"
+    ).fetchone()
     changed: list[ChangedHour] = []
     for start, end in windows:
         window = (max(start, first_hour), end)
-        _fingerprint(source, window)
+        _fingerprint(warehouse, source, window, only_count=is_new)
         rows = warehouse.con.execute(
             """
-            SELECT coalesce(s.hour, k.hour), coalesce(s.executions, 0), coalesce(k.executions, 0)
+            SELECT
+                coalesce(s.hour, k.hour),
+                coalesce(s.executions, 0), coalesce(k.executions, 0), s.fingerprint
             FROM memory.main.fingerprints AS s
             FULL JOIN (
                 SELECT * FROM hour_ledger WHERE hour >= $start AND hour < $end
@@ -82,29 +92,32 @@ def changed_hours(
     return changed
 
 
-def _fingerprint(source: Source, window: Window) -> None:
-    """Fill ``memory.main.fingerprints``, in slices that keep within the configured hold."""
+def _fingerprint(warehouse: Warehouse, source: Source, window: Window, *, only_count: bool) -> None:
+    """Fill ``memory.main.fingerprints``, in slices that keep within the configured hold.
+
+    Where nothing is known there is nothing to compare hashes with, and counting is much faster.
+    """
     start, end = window
     step = _FIRST_LOOK
-    with source.attached() as con:
-        con.execute(
-            "CREATE OR REPLACE TABLE memory.main.fingerprints"
-            " (hour TIMESTAMP, executions BIGINT, fingerprint HUGEINT)"
-        )
+    warehouse.con.execute(
+        "CREATE OR REPLACE TABLE memory.main.fingerprints"
+        " (hour TIMESTAMP, executions BIGINT, fingerprint HUGEINT)"
+    )
     while start < end:
         until = min(start + step, end) if end - start > step else end
         with source.attached() as con:
+            row_hash = "NULL" if only_count else source.schema.row_hash
             con.execute(
                 f"""
                 INSERT INTO memory.main.fingerprints
                 SELECT date_trunc('hour', {source.schema.expression("timestamp")}),
-                    count(*), sum({source.schema.row_hash})
+                    count(*), sum({row_hash})
                 FROM source.main.executions
                 WHERE {source.schema.between("start", "until")}
                 GROUP BY 1
                 """,
                 {"start": start, "until": until},
             )
-        step = max(HOUR, HOUR * int(step * source.fit() / HOUR))
+        step = max(_SHORTEST_LOOK, HOUR * int(step * source.fit() / HOUR))
         start = until
         source.pause()

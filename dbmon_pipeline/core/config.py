@@ -15,7 +15,7 @@ import yaml
 from dbmon_pipeline.core.errors import ConfigError
 from dbmon_pipeline.core.notification_config import Notifications, TargetConfig
 from dbmon_pipeline.core.rule_config import Rule, check_rule
-from dbmon_pipeline.core.section import Positive, Seconds, Section
+from dbmon_pipeline.core.section import Positive, Seconds, Section, Share
 
 _DEEPEST = 10
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -44,12 +44,14 @@ class SourceLimits(Section, frozen=True):
         snapshot: Whether a copy is read then.
         longest_hold_ms: How long one attach may last; slices are sized by it.
         compare_hours: How far back each refresh looks for late, changed and deleted rows.
+        most_gone: Which part of the known executions may be gone from it without being asked.
     """
 
     lock_wait_seconds: Seconds = 2
     snapshot: bool = True
     longest_hold_ms: Positive = 50
     compare_hours: Positive = 48
+    most_gone: Share = 0.2
 
 
 class HomeLimits(Section, frozen=True):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +27,10 @@ _READABLE_AS = {
 }
 """From which types each of ours can be cast; VARCHAR from all. DuckDB binds any cast, and refuses
 it only for a value."""
+_SMALL_TYPES = ("BOOLEAN", "TINYINT", "SMALLINT", "INTEGER", "UTINYINT", "USMALLINT", "UINTEGER")
+_LARGEST = "1e12"
+"""No measurement lies beyond it either way, and the sum of any number of such ones fits its type;
+31,000 years in seconds, a trillion USD."""
 _REMEDY = "the schema contract is in sql/source/executions.sql"
 
 
@@ -43,6 +48,11 @@ class SourceSchema:
     def columns(self) -> str:
         """SQL for the list of them."""
         return ", ".join(f'"{name}"' for name in self.types)
+
+    @property
+    def digest(self) -> str:
+        """A text that is another one for other columns or types."""
+        return hashlib.sha256(repr(sorted(self.types.items())).encode()).hexdigest()[:16]
 
     @property
     def missing(self) -> tuple[str, ...]:
@@ -82,11 +92,11 @@ class SourceSchema:
 
     @property
     def not_finite(self) -> str:
-        """SQL for how many of a row's measures are NaN or infinite."""
+        """SQL for how many of a row's numbers are NaN, infinite, or as good as that."""
         counts = (
-            f'CASE WHEN NOT isfinite("{name}") THEN 1 ELSE 0 END'
-            for name, kind in self.types.items()
-            if kind in _FLOATING_TYPES
+            f"CASE WHEN NOT {_is_finite(column)} THEN 1 ELSE 0 END"
+            for column in COLUMNS
+            if _may_be_infinite(column, self.types.get(column.name))
         )
         return " + ".join(counts) or "0"
 
@@ -97,7 +107,7 @@ def inspect(con: duckdb.DuckDBPyConnection, path: Path) -> SourceSchema:
     Raises:
         ContractError: There is no such table, or a column is missing or of an unusable type.
     """
-    where = "database_name = 'source' AND schema_name = 'main' AND table_name = 'executions'"
+    where = "database_name = 'source' AND schema_name = 'main' AND lower(table_name) = 'executions'"
     if not con.execute(f"SELECT 1 FROM duckdb_tables() WHERE {where}").fetchall():
         raise ContractError(
             f"{path} has no table 'executions'", remedy="name the orchestrator's learning.db"
@@ -133,11 +143,8 @@ def _expression(column: Column, source_type: str | None) -> str:
     name = f'"{column.name}"'
     if source_type is None:
         value = f"CAST(NULL AS {column.type})"
-    elif source_type in _FLOATING_TYPES and column.type != "VARCHAR":
-        value = f"CASE WHEN isfinite({name}) THEN CAST({name} AS {column.type}) END"
-    elif column.role is Role.MEASURE and source_type == "VARCHAR":
-        number = f"CAST({name} AS DOUBLE)"
-        value = f"CASE WHEN isfinite({number}) THEN {number} END"
+    elif _may_be_infinite(column, source_type):
+        value = f"CASE WHEN {_is_finite(column)} THEN CAST({name} AS {column.type}) END"
     elif source_type == column.type:
         value = name
     elif column.type == "TIMESTAMP" and source_type not in _INSTANT_TYPES:
@@ -145,3 +152,13 @@ def _expression(column: Column, source_type: str | None) -> str:
     else:
         value = f"CAST({name} AS {column.type})"
     return f"coalesce({value}, 'unknown')" if column.role is Role.DIMENSION else value
+
+
+def _may_be_infinite(column: Column, source_type: str | None) -> bool:
+    if column.type == "BOOLEAN":
+        return source_type in _FLOATING_TYPES
+    return column.type in ("BIGINT", "DOUBLE") and source_type not in (None, *_SMALL_TYPES)
+
+
+def _is_finite(column: Column) -> str:
+    return f'(CAST("{column.name}" AS DOUBLE) BETWEEN -{_LARGEST} AND {_LARGEST})'

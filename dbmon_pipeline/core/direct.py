@@ -18,7 +18,7 @@ from dbmon_pipeline.core.instants import day_start
 from dbmon_pipeline.core.ranges import Window, full_hours
 from dbmon_pipeline.core.redaction import Redactor
 from dbmon_pipeline.core.relations import Workspace, roll_up_rows
-from dbmon_pipeline.core.slices import Slices
+from dbmon_pipeline.core.slices import Slices, cut
 from dbmon_pipeline.core.source import Source
 from dbmon_pipeline.core.warehouse import EXECUTIONS_COLUMNS
 
@@ -103,12 +103,13 @@ class Direct:
                 bounds,
             ).fetchall()
         slices = Slices(self.con, self.source, self._redactor)
-        for first, end in slices.cut(hours, over_gaps=True):
+        for first, end in cut(self.source, hours, over_gaps=True):
             with slices.taking(max(first, start), min(end, self._copied_from)):
                 pass
         if slices:
             try:
-                self.con.execute(f"INSERT INTO executions BY NAME {slices.cleaned()}")
+                for rows in slices.cleaned():
+                    self.con.execute(f"INSERT INTO executions BY NAME {rows}")
             except duckdb.ConversionException as error:
                 raise unreadable_value(self.source.path, error) from error
             slices.forget()

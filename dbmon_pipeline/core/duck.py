@@ -17,6 +17,8 @@ STORAGE_VERSION = "v1.4.0"
 CATALOGUE = "opened"
 """The name under which :func:`connect` attaches a file."""
 
+_MEMORY_LIMIT = "640MB"
+"""What DuckDB takes at the most where it may use the disk beside a file; more rows take longer."""
 _MAGIC_AT = slice(8, 12)
 _SQLITE = b"SQLite format 3"
 _OF_THE_DISK = (
@@ -59,6 +61,7 @@ def connect(
     if database is not None:
         try:
             con.execute(f"SET temp_directory = {quoted(f'{database}.tmp')}")
+            con.execute(f"SET memory_limit = {quoted(_MEMORY_LIMIT)}")
             con.execute(
                 f"ATTACH {quoted(database)} AS {CATALOGUE} (STORAGE_VERSION '{STORAGE_VERSION}')"
             )
@@ -102,7 +105,7 @@ def storage_errors(path: Path) -> Iterator[None]:
         ) from error
 
 
-def explain_source(path: Path, error: duckdb.Error) -> SourceError:
+def explain_source(path: Path, error: duckdb.Error | UnicodeDecodeError) -> SourceError:
     """What is wrong with a source that could not be opened or read."""
     text = str(error).splitlines()[0]
     holder = re.search(r"held in (\S+) \(PID (\d+)\)", text)
@@ -116,6 +119,13 @@ def explain_source(path: Path, error: duckdb.Error) -> SourceError:
         return SourceError(
             f"{path} was written by a newer DuckDB than {duckdb.__version__} ({text})",
             remedy="upgrade duckdb in this environment",
+        )
+    if "encrypted database" in text:
+        return SourceError(f"{path} is encrypted", remedy="name a copy of it that is not")
+    if isinstance(error, duckdb.OutOfMemoryException):
+        return SourceError(
+            f"{path} does not fit into memory ({text})",
+            remedy="allow this process more; the last published data stays",
         )
     if problem := not_a_database(path):
         return problem

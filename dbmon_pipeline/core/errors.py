@@ -42,6 +42,14 @@ class SourceLockedError(SourceError):
     """Another process holds the source open for writing."""
 
 
+class SourceShrankError(SourceError):
+    """The source no longer holds much of what was read from it."""
+
+
+class ArchiveError(DbmonError):
+    """Old rows cannot be archived: they changed meanwhile, or another file is in the way."""
+
+
 class HomeError(DbmonError):
     """The working folder cannot be used."""
 

@@ -16,8 +16,9 @@ from dbmon_pipeline.core.config import MonitoringConfig
 from dbmon_pipeline.core.errors import RefreshError
 from dbmon_pipeline.core.incoming import Incoming
 from dbmon_pipeline.core.instants import DAY, HOUR, day_start, hour_floor, iso
-from dbmon_pipeline.core.pruning import has_aged, mark_pruned, whole_old_days
+from dbmon_pipeline.core.pruning import has_aged, leave, mark_pruned, whole_old_days
 from dbmon_pipeline.core.redaction import Redactor
+from dbmon_pipeline.core.replacement import is_another, refuse_much_gone, rows_gone
 from dbmon_pipeline.core.rollups import ROLLUPS
 from dbmon_pipeline.core.snapshot import Snapshot
 from dbmon_pipeline.core.source import Overview, Source
@@ -35,6 +36,8 @@ class Extraction:
         hours: The hours that were replaced.
         days: The days they belong to, all of which wait to be rolled up.
         late_rows: Rows new to us although older than what had been read before.
+        rows_gone: Rows that went because the source no longer holds them.
+        is_replaced: Whether the source was another file before, or had other columns.
         hours_left: Changed hours seen outside of the window, left for another refresh.
         unrepairable_hours: Changed hours of old days that their owner has pruned in part.
         data_through: The instant up to which the source has been read; None before it was read
@@ -48,6 +51,8 @@ class Extraction:
     hours: tuple[datetime, ...]
     days: tuple[date, ...]
     late_rows: int
+    rows_gone: int
+    is_replaced: bool
     hours_left: int
     unrepairable_hours: int
     data_through: datetime | None
@@ -56,14 +61,16 @@ class Extraction:
     snapshot: Snapshot | None
 
 
-def compare_since(warehouse: Warehouse, config: MonitoringConfig, as_of: datetime) -> datetime:
+def compare_since(
+    warehouse: Warehouse, source: Source, config: MonitoringConfig, as_of: datetime
+) -> datetime:
     """From which hour on a refresh looks for changes: 48 h back, or since it last could.
 
-    Before the first whole read that is the start of the history.
+    Before a source was read whole, that is the start of the history.
     """
     read_through = warehouse.instant(State.DATA_THROUGH)
     start = day_start(config.history_start)
-    if read_through is None:
+    if read_through is None or is_another(warehouse, source):
         return start
     look_back = timedelta(hours=config.source.compare_hours)
     return max(start, hour_floor(min(as_of, read_through) - look_back))
@@ -82,6 +89,7 @@ def extract(
     *,
     days: tuple[date, date],
     as_of: datetime,
+    accept_shrink: bool = False,
 ) -> Extraction:
     """Copy the changed hours of a stretch of days.
 
@@ -96,8 +104,10 @@ def extract(
         redactor: What free text loses.
         days: The first and the last day of the stretch.
         as_of: Rows at or after it are not extracted.
+        accept_shrink: Whether any part of what is known may be gone from the source.
 
     Raises:
+        SourceShrankError: Much of what is known is gone from the source.
         RefreshError: ``as_of`` lies before the one that was read before.
         SourceError: The source cannot be read.
         StorageError: The warehouse cannot be written.
@@ -108,6 +118,12 @@ def extract(
     if overview.missing_columns:
         columns = ", ".join(overview.missing_columns)
         logger.warning("%s: executions lacks optional columns: %s", source.path, columns)
+    is_replaced = is_another(warehouse, source)
+    if is_replaced:
+        logger.warning(
+            "%s is another file than before, or has other columns: all of it is compared",
+            source.path,
+        )
     oldest = overview.oldest
     aged = has_aged(warehouse, oldest)
     again = warehouse.distrusted()
@@ -117,27 +133,30 @@ def extract(
         max(day_start(days[0]), day_start(config.history_start)),
         min(day_start(days[1]) + DAY, as_of),
     )
-    recent = (compare_since(warehouse, config, as_of), as_of)
+    recent = (compare_since(warehouse, source, config, as_of), as_of)
     windows = _merged([stretch, recent, *((hour, min(hour + HOUR, as_of)) for hour in again)])
     changed = changed_hours(warehouse, source, windows, oldest)
     inside = [hour for hour in changed if _within(hour.hour, stretch) or hour.hour in again]
     hours_left = len(changed) - len(inside)
     cut_short = oldest.date() if oldest and aged else None
-    wanted, unrepairable = whole_old_days(
-        warehouse, inside, kept_from=kept_from(config, as_of), cut_short=cut_short
-    )
+    wanted, unrepairable = whole_old_days(warehouse, inside, cut_short=cut_short)
     incoming = Incoming(warehouse, source, redactor, as_of)
     incoming.copy(wanted)
+    gone = rows_gone(warehouse, wanted)
+    if not accept_shrink:
+        refuse_much_gone(warehouse, source, config.source, wanted, gone)
     read_before = warehouse.instant(State.DATA_THROUGH)
     data_through = read_before if hours_left else as_of
     with warehouse.transaction():
         mark_pruned(warehouse, oldest, aged=aged)
+        leave(warehouse, unrepairable)
         late_rows = _count_late(warehouse, wanted, read_before)
         touched = incoming.take_effect([hour.hour for hour in wanted])
         tables = [rollup.name for rollup in ROLLUPS if rollup.window is None]
         warehouse.add_pending(tables, touched, Stage.ROLL_UP)
         warehouse.set_state(State.AS_OF, as_of.isoformat())
-        warehouse.set_state(State.SOURCE, json.dumps(source.identity))
+        if not (is_replaced and hours_left):
+            warehouse.set_state(State.SOURCE, json.dumps(source.identity))
         warehouse.set_state(State.OVERVIEW, json.dumps(asdict(overview), default=str))
         if data_through:
             warehouse.set_state(State.DATA_THROUGH, data_through.isoformat())
@@ -146,8 +165,10 @@ def extract(
         hours=tuple(hour.hour for hour in wanted),
         days=tuple(sorted(touched)),
         late_rows=late_rows,
+        rows_gone=gone,
+        is_replaced=is_replaced,
         hours_left=hours_left,
-        unrepairable_hours=unrepairable,
+        unrepairable_hours=len(unrepairable),
         data_through=data_through,
         overview=overview,
         holds_ms=tuple(source.holds_ms),

@@ -10,6 +10,7 @@ import fcntl
 import os
 import struct
 import sys
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -58,8 +59,17 @@ def _writer(path: Path) -> str | None:
     kind, process = (told[0], told[4]) if sys.platform == "linux" else (told[3], told[2])
     if kind == fcntl.F_UNLCK:
         return None
+    if process <= 0:  # outside of the container that this process is in
+        return "another process"
+    name = _name(process)
+    return f"{name} (process {process})" if name else f"process {process}"
+
+
+def _name(process: int) -> str | None:
+    """The name of a process; of another user's the system tells the short one only."""
     try:
-        name = Path(f"/proc/{process}/exe").readlink().name
+        return Path(f"/proc/{process}/exe").readlink().name
     except OSError:
-        return f"process {process}"
-    return f"{name} (process {process})"
+        with suppress(OSError):
+            return Path(f"/proc/{process}/comm").read_text("utf-8").strip()
+    return None

@@ -1,13 +1,15 @@
 """Incoming rows: copied in slices under the source's lock, then cleaned, redacted and stored.
 
 They wait in ``incoming_*`` tables and take effect in one transaction at the end, so an extraction
-that fails leaves the warehouse as it was.
+that fails leaves the warehouse as it was. Rows are stored while the next ones are copied: either
+keeps about one core busy.
 """
 
 from __future__ import annotations
 
 import logging
 import time
+from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import date, datetime
 
 import duckdb
@@ -16,14 +18,15 @@ from dbmon_pipeline.core.changes import ChangedHour
 from dbmon_pipeline.core.duck import unreadable_value
 from dbmon_pipeline.core.instants import HOUR
 from dbmon_pipeline.core.redaction import Redactor
-from dbmon_pipeline.core.slices import Slices
+from dbmon_pipeline.core.slices import Slices, cut
 from dbmon_pipeline.core.source import Source
 from dbmon_pipeline.core.warehouse import EXECUTIONS_COLUMNS, LEDGER_COLUMNS, Warehouse
 
 logger = logging.getLogger(__name__)
 
-_STORE_ROWS = 1_000_000
-"""How many rows wait in memory at the most before they are stored."""
+_STORE_ROWS = 400_000
+"""How many rows wait in memory before they are stored: more than three row groups, because a
+checkpoint would write again what lies between two smaller ones that are only filled in part."""
 _PROGRESS_SECONDS = 1.0
 
 
@@ -31,7 +34,7 @@ class Incoming:
     """Hours on their way into the warehouse.
 
     Attributes:
-        rows: How many rows have been stored.
+        rows: How many rows have been copied.
     """
 
     def __init__(
@@ -41,8 +44,9 @@ class Incoming:
         self.rows = 0
         self._warehouse = warehouse
         self._source = source
-        self._slices = Slices(warehouse.con, source, redactor)
+        self._redactor = redactor
         self._as_of = as_of
+        self._batches = 0
 
     def copy(self, hours: list[ChangedHour]) -> None:
         """Copy the rows of hours, in slices, into the ``incoming_*`` tables.
@@ -52,40 +56,52 @@ class Incoming:
             StorageError: The warehouse cannot be written.
         """
         con = self._warehouse.con
-        con.execute(
-            f"CREATE OR REPLACE TABLE incoming_executions ({EXECUTIONS_COLUMNS}, pruned BOOLEAN)"
-        )
-        con.execute(f"CREATE OR REPLACE TABLE incoming_ledger ({LEDGER_COLUMNS})")
+        with self._warehouse.transaction():
+            for table in (
+                f"incoming_executions ({EXECUTIONS_COLUMNS}, pruned BOOLEAN)",
+                f"incoming_ledger ({LEDGER_COLUMNS})",
+            ):
+                con.execute(f"CREATE OR REPLACE TABLE {table}")
         expected = sum(hour.source_rows for hour in hours)
         started = told = time.monotonic()
         sized = [(hour.hour, hour.source_rows) for hour in hours]
         # At first every hour with rows is among them; later those between have rows that stay.
         is_first = not con.execute("SELECT 1 FROM hour_ledger LIMIT 1").fetchone()
-        for start, end in self._slices.cut(sized, over_gaps=is_first):
-            self._hold(start, min(end, self._as_of))
-            if self._slices.rows >= _STORE_ROWS:
-                self._store()
-            now = time.monotonic()
-            if now - told >= _PROGRESS_SECONDS:
-                told = now
-                rows = self.rows + self._slices.rows
-                logger.info(
-                    "copied %s of %s rows, through %s (%s rows/s)",
-                    *(f"{rows:,}", f"{expected:,}", end.date()),
-                    f"{rows / (now - started):,.0f}",
-                )
-        if self._slices:
-            self._store()
+        batch, stored = self._next_batch(), None
+        with ThreadPoolExecutor(1) as storing:
+            for start, end in cut(self._source, sized, over_gaps=is_first):
+                self._hold(batch, start, min(end, self._as_of))
+                if batch.rows >= _STORE_ROWS:
+                    _wait_for(stored)
+                    stored = storing.submit(self._store, batch)
+                    batch = self._next_batch()
+                now = time.monotonic()
+                if now - told >= _PROGRESS_SECONDS:
+                    told = now
+                    logger.info(
+                        "copied %s of %s rows, through %s (%s rows/s)",
+                        *(f"{self.rows:,}", f"{expected:,}", end.date()),
+                        f"{self.rows / (now - started):,.0f}",
+                    )
+            _wait_for(stored)
+        if batch:
+            self._store(batch)
 
-    def _hold(self, start: datetime, end: datetime) -> None:
+    def _next_batch(self) -> Slices:
+        """Slices that can be taken while those before them are stored."""
+        self._batches += 1
+        name = f"batch_{self._batches % 2}"
+        return Slices(self._warehouse.con, self._source, self._redactor, name)
+
+    def _hold(self, batch: Slices, start: datetime, end: datetime) -> None:
         """Copy a slice into memory, with control totals from the same attach."""
-        is_first = not self._slices
-        with self._slices.taking(start, end) as con:
+        into = "INSERT INTO {} BY NAME" if batch else "CREATE OR REPLACE TABLE {} AS"
+        before = batch.rows
+        with batch.taking(start, end) as con:
             schema = self._source.schema
-            into = "INSERT INTO {} BY NAME" if not is_first else "CREATE OR REPLACE TABLE {} AS"
             con.execute(
                 f"""
-                {into.format("memory.main.controls")}
+                {into.format(f"{batch.together}_controls")}
                 SELECT date_trunc('hour', {schema.expression("timestamp")}) AS hour,
                     count(*) AS executions,
                     count(*) FILTER (WHERE {schema.expression("success")}) AS successes,
@@ -96,37 +112,35 @@ class Incoming:
                 """,
                 {"start": start, "until": end},
             )
+        self.rows += batch.rows - before
 
-    def _store(self) -> None:
+    def _store(self, batch: Slices) -> None:
         """Clean, redact and store what was copied into memory, and forget it there."""
         con, schema = self._warehouse.con, self._source.schema
-        cleaned = self._slices.cleaned()
+        cleaned = batch.cleaned()
         with self._warehouse.transaction():
             try:
-                con.execute(
-                    f"INSERT INTO incoming_executions BY NAME SELECT *, false AS pruned"
-                    f" FROM ({cleaned})"
-                )
+                for rows in cleaned:
+                    con.execute(
+                        "INSERT INTO incoming_executions BY NAME"
+                        f" SELECT *, false AS pruned FROM ({rows})"
+                    )
             except duckdb.ConversionException as error:
                 raise unreadable_value(self._source.path, error) from error
             con.execute(
                 f"""
                 INSERT INTO incoming_ledger BY NAME
                 SELECT controls.*, hashes.fingerprint, hashes.not_finite
-                FROM memory.main.controls AS controls
+                FROM {batch.together}_controls AS controls
                 LEFT JOIN (
                     SELECT date_trunc('hour', {schema.expression("timestamp")}) AS hour,
                         sum({schema.row_hash}) AS fingerprint,
                         CAST(sum({schema.not_finite}) AS BIGINT) AS not_finite
-                    FROM memory.main.slice GROUP BY 1
+                    FROM {batch.together} GROUP BY 1
                 ) AS hashes ON controls.hour = hashes.hour
                 """
             )
-        self.rows += self._slices.rows
-        if self._slices.rows >= _STORE_ROWS:
-            # Else all that was stored waits in memory for the checkpoint at the end.
-            con.execute("CHECKPOINT")
-        self._slices.forget()
+        batch.forget()
 
     def take_effect(self, hours: list[datetime]) -> set[date]:
         """Replace hours by what came in; inside a transaction.
@@ -180,3 +194,9 @@ class Incoming:
             {"hours": list(hours)},
         )
         return hours
+
+
+def _wait_for(stored: Future[None] | None) -> None:
+    """Wait until a batch is stored, and raise what went wrong with it."""
+    if stored:
+        stored.result()

@@ -38,11 +38,11 @@ def home_lock(home: Home, who: str, *, wait_seconds: float) -> Iterator[None]:
         told = False
         while not _try_lock(descriptor):
             if not told and wait_seconds >= 1:
-                logger.info("waiting for %s", _holder(home.lock))
+                logger.info("waiting for %s", holder(home.lock))
                 told = True
             if time.monotonic() >= deadline:
                 raise HomeBusyError(
-                    f"{home.path} is in use by {_holder(home.lock)}",
+                    f"{home.path} is in use by {holder(home.lock)}",
                     remedy="wait until it has ended, or raise home.lock_wait_seconds",
                 )
             time.sleep(_POLL_SECONDS)
@@ -50,6 +50,26 @@ def home_lock(home: Home, who: str, *, wait_seconds: float) -> Iterator[None]:
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, note.encode(), 0)
         yield
+
+
+@contextmanager
+def glance(path: Path) -> Iterator[bool]:
+    """See whether a lock file is held, and let nobody take it during the block if it is not.
+
+    Nothing is written; whoever wants the lock meanwhile has to wait, so be quick.
+
+    Yields:
+        Whether somebody holds it.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        yield False
+        return
+    try:
+        yield not _try_lock(descriptor, fcntl.LOCK_SH)
+    finally:
+        os.close(descriptor)
 
 
 @contextmanager
@@ -88,6 +108,15 @@ def is_alive(path: Path) -> bool:
         os.close(descriptor)
 
 
+def holder(path: Path) -> str:
+    """Who took a lock of :func:`home_lock` last, by what it said of itself."""
+    try:
+        note = json.loads(path.read_text("utf-8"))
+        return f"{note['who']} (process {note['process']}, since {note['since']})"
+    except (OSError, ValueError, KeyError, TypeError):
+        return "another process"
+
+
 @contextmanager
 def _open(path: Path) -> Iterator[int]:
     try:
@@ -96,7 +125,8 @@ def _open(path: Path) -> Iterator[int]:
     except OSError as error:
         raise HomeError(
             f"{path.parent} cannot be written ({error.strerror})",
-            remedy="name a folder that you may write with --home or DBMON_HOME",
+            remedy="name a folder that you may write with --home or DBMON_HOME, and check that its"
+            " disk has space",
         ) from None
     try:
         yield descriptor
@@ -104,9 +134,9 @@ def _open(path: Path) -> Iterator[int]:
         os.close(descriptor)
 
 
-def _try_lock(descriptor: int) -> bool:
+def _try_lock(descriptor: int, kind: int = fcntl.LOCK_EX) -> bool:
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     return True
@@ -117,11 +147,3 @@ def _is_at(path: Path, descriptor: int) -> bool:
         return os.path.samestat(path.stat(), os.fstat(descriptor))
     except FileNotFoundError:
         return False
-
-
-def _holder(path: Path) -> str:
-    try:
-        note = json.loads(path.read_text("utf-8"))
-        return f"{note['who']} (process {note['process']}, since {note['since']})"
-    except (OSError, ValueError, KeyError, TypeError):
-        return "another process"

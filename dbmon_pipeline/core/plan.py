@@ -69,7 +69,7 @@ def plan(
     history_start = day_start(config.history_start)
     oldest = source.overview(history_start, as_of).oldest
     is_first = warehouse.instant(State.DATA_THROUGH) is None
-    start = compare_since(warehouse, config, as_of)
+    start = compare_since(warehouse, source, config, as_of)
     if scope is Scope.KEPT:
         start = min(start, max(history_start, day_start(kept_from(config, as_of))))
     elif scope is Scope.FULL:

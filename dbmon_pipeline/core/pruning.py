@@ -28,8 +28,8 @@ def has_aged(warehouse: Warehouse, oldest: datetime | None) -> bool:
 
 
 def whole_old_days(
-    warehouse: Warehouse, changed: list[ChangedHour], *, kept_from: date, cut_short: date | None
-) -> tuple[list[ChangedHour], int]:
+    warehouse: Warehouse, changed: list[ChangedHour], *, cut_short: date | None
+) -> tuple[list[ChangedHour], list[ChangedHour]]:
     """Widen changed hours of days whose raw rows have left us to the whole day.
 
     Such a day is rolled up from the source alone, so it must be read whole; where its owner has
@@ -38,29 +38,28 @@ def whole_old_days(
     Args:
         warehouse: What we have.
         changed: The changed hours.
-        kept_from: The first day whose raw rows are kept.
         cut_short: The day of the source's oldest row, if that has become a later one.
 
     Returns:
-        The hours to copy, and how many changed hours are left as they are.
+        The hours to copy, and the changed hours that are left as they are.
     """
     by_day: dict[date, list[ChangedHour]] = {}
     for hour in changed:
         by_day.setdefault(hour.hour.date(), []).append(hour)
     wanted: list[ChangedHour] = []
-    unrepairable = 0
+    unrepairable: list[ChangedHour] = []
     for day, hours in by_day.items():
         has_raw = _has_rows(warehouse, "executions", "timestamp", day)
         is_pruned = _has_rows(warehouse, "pruned_hours", "hour", day)
         is_known = is_pruned or _has_rows(warehouse, "hour_ledger", "hour", day)
-        if day >= kept_from or has_raw or not is_known:
+        if has_raw or not is_known:
             wanted += hours
         elif is_pruned or day == cut_short:
-            unrepairable += len(hours)
+            unrepairable += hours
         else:
             changed_at = {hour.hour: hour for hour in hours}
             all_day = (day_start(day) + n * HOUR for n in range(24))
-            wanted += [changed_at.get(hour, ChangedHour(hour, 0, 0)) for hour in all_day]
+            wanted += [changed_at.get(hour, ChangedHour(hour)) for hour in all_day]
     return wanted, unrepairable
 
 
@@ -71,6 +70,29 @@ def _has_rows(warehouse: Warehouse, table: str, time_column: str, day: date) -> 
             {"start": day_start(day), "end": day_start(day) + DAY},
         ).fetchone()
     )
+
+
+def leave(warehouse: Warehouse, hours: list[ChangedHour]) -> None:
+    """Know what the source says of hours that cannot be repaired; inside a transaction.
+
+    So they do not count as changed again.
+    """
+    con = warehouse.con
+    con.execute(
+        "DELETE FROM hour_ledger WHERE hour IN (SELECT unnest(CAST($hours AS TIMESTAMP[])))",
+        {"hours": [hour.hour for hour in hours]},
+    )
+    for hour in hours:
+        if hour.source_rows:
+            con.execute(
+                "INSERT INTO hour_ledger BY NAME SELECT CAST($hour AS TIMESTAMP) AS hour,"
+                " $rows AS executions, CAST($fingerprint AS HUGEINT) AS fingerprint",
+                {
+                    "hour": hour.hour,
+                    "rows": hour.source_rows,
+                    "fingerprint": str(hour.fingerprint),
+                },
+            )
 
 
 def mark_pruned(warehouse: Warehouse, oldest: datetime | None, *, aged: bool) -> None:

@@ -1,7 +1,8 @@
 """Slices: rows copied out of the source under its lock, and cleaned once it is given back.
 
 They wait in ``memory.main``, each slice in a table of its own, because DuckDB inserts into an
-existing one at a third of the speed.
+existing one at a third of the speed. They are stored one after the other: their ``UNION ALL`` would
+be stored in as many parts, and written once more by the next checkpoint.
 """
 
 from __future__ import annotations
@@ -24,54 +25,65 @@ _LONGEST_TEXT = 2_000
 """Characters of free text that are kept."""
 
 
+def cut(source: Source, hours: list[tuple[datetime, int]], *, over_gaps: bool) -> Iterator[Part]:
+    """Cut hours into runs, sized by how long the last hold was.
+
+    Args:
+        source: What is held for each of them.
+        hours: When each hour begins, in ascending order, and how many rows it has.
+        over_gaps: Whether a run may go on over hours that are not among them, because those
+            have no rows; otherwise it is of adjacent hours.
+
+    Yields:
+        The window ``[start, end)`` of a slice; it is to be taken before the next one is.
+    """
+    size = _SMALLEST_SLICE_ROWS
+    first = 0
+    while first < len(hours):
+        last, (start, rows) = first, hours[first]
+        while (
+            last + 1 < len(hours)
+            and (over_gaps or hours[last + 1][0] - hours[last][0] == HOUR)
+            and rows + hours[last + 1][1] <= size
+        ):
+            last += 1
+            rows += hours[last][1]
+        yield start, hours[last][0] + HOUR
+        if rows > size // 2:
+            size = max(_SMALLEST_SLICE_ROWS, int(size * source.fit()))
+        first = last + 1
+        source.pause()
+
+
 class Slices:
     """Slices of a source that wait in memory.
 
     Attributes:
         rows: How many rows wait.
+        together: The view of all of them, as the source has them, once they are cleaned.
     """
 
-    def __init__(self, con: duckdb.DuckDBPyConnection, source: Source, redactor: Redactor) -> None:
+    def __init__(
+        self,
+        con: duckdb.DuckDBPyConnection,
+        source: Source,
+        redactor: Redactor,
+        name: str = "slices",
+    ) -> None:
         """Nothing is copied yet.
 
         Args:
             con: A connection to the instance into whose memory the rows go.
             source: Where they come from.
             redactor: What free text loses.
+            name: What their tables are called; others may wait beside them under another name.
         """
         self.rows = 0
+        self.together = f"memory.main.{name}"
         self._con = con
         self._source = source
         self._redactor = redactor
         self._tables: list[str] = []
-
-    def cut(self, hours: list[tuple[datetime, int]], *, over_gaps: bool) -> Iterator[Part]:
-        """Cut hours into runs, sized by how long the last hold was.
-
-        Args:
-            hours: When each hour begins, in ascending order, and how many rows it has.
-            over_gaps: Whether a run may go on over hours that are not among them, because those
-                have no rows; otherwise it is of adjacent hours.
-
-        Yields:
-            The window ``[start, end)`` of a slice; it is to be taken before the next one is.
-        """
-        size = _SMALLEST_SLICE_ROWS
-        first = 0
-        while first < len(hours):
-            last, (start, rows) = first, hours[first]
-            while (
-                last + 1 < len(hours)
-                and (over_gaps or hours[last + 1][0] - hours[last][0] == HOUR)
-                and rows + hours[last + 1][1] <= size
-            ):
-                last += 1
-                rows += hours[last][1]
-            yield start, hours[last][0] + HOUR
-            if rows > size // 2:
-                size = max(_SMALLEST_SLICE_ROWS, int(size * self._source.fit()))
-            first = last + 1
-            self._source.pause()
 
     @contextmanager
     def taking(self, start: datetime, end: datetime) -> Iterator[duckdb.DuckDBPyConnection]:
@@ -83,7 +95,7 @@ class Slices:
         Raises:
             SourceError: The source cannot be read.
         """
-        table = f"memory.main.slice_{len(self._tables)}"
+        table = f"{self.together}_{len(self._tables)}"
         with self._source.attached() as con:
             schema = self._source.schema
             copied = con.execute(
@@ -99,26 +111,26 @@ class Slices:
         """Whether any slice waits, be it without a row."""
         return bool(self._tables)
 
-    def cleaned(self) -> str:
-        """SQL for the rows that wait, in our columns, without secrets; ``memory.main.slice``.
+    def cleaned(self) -> list[str]:
+        """SQL for the rows that wait, a statement a slice, in our columns and without secrets.
 
         The texts that must change are found in a statement of their own, because the optimizer
         would match every row instead of every text.
         """
-        con, schema = self._con.cursor(), self._source.schema
+        con, schema, cleaned = self._con.cursor(), self._source.schema, f"{self.together}_cleaned"
         slices = " UNION ALL ".join(f"SELECT * FROM {table}" for table in self._tables)
-        con.execute(f"CREATE OR REPLACE VIEW memory.main.slice AS {slices}")
+        con.execute(f"CREATE OR REPLACE VIEW {self.together} AS {slices}")
         texts = " UNION ".join(
-            f"SELECT {schema.expression(name)} AS text FROM memory.main.slice"
+            f"SELECT {schema.expression(name)} AS text FROM {self.together}"
             for name in TEXT_COLUMNS
         )
         clean = f"substring({self._redactor.expression('text')}, 1, {_LONGEST_TEXT})"
-        con.execute(f"CREATE OR REPLACE TABLE memory.main.texts AS {texts}")
+        con.execute(f"CREATE OR REPLACE TABLE {self.together}_texts AS {texts}")
         con.execute(
-            "CREATE OR REPLACE TABLE memory.main.cleaned AS"
-            f" SELECT text, {clean} AS clean FROM memory.main.texts WHERE {clean} <> text"
+            f"CREATE OR REPLACE TABLE {cleaned} AS"
+            f" SELECT text, {clean} AS clean FROM {self.together}_texts WHERE {clean} <> text"
         )
-        changing = TEXT_COLUMNS if con.execute("FROM memory.main.cleaned").fetchone() else ()
+        changing = TEXT_COLUMNS if con.execute(f"FROM {cleaned}").fetchone() else ()
         columns = ", ".join(
             f"coalesce({c.name}_cleaned.clean, {schema.expression(c.name)}) AS {c.name}"
             if c.name in changing
@@ -126,11 +138,11 @@ class Slices:
             for c in COLUMNS
         )
         joins = " ".join(
-            f"LEFT JOIN memory.main.cleaned AS {name}_cleaned"
+            f"LEFT JOIN {cleaned} AS {name}_cleaned"
             f" ON {schema.expression(name)} = {name}_cleaned.text"
             for name in changing
         )
-        return f"SELECT {columns} FROM memory.main.slice {joins}"
+        return [f"SELECT {columns} FROM {table} {joins}" for table in self._tables]
 
     def forget(self) -> None:
         """Let the rows that wait go."""

@@ -29,7 +29,8 @@ _ITERATION = struct.Struct("<8xQ")
 _ATTEMPTS = 8
 _FIRST_PAUSE_SECONDS = 0.02
 _LONGEST_PAUSE_SECONDS = 1.0
-_ROOM_TO_SPARE = 1.1
+ROOM_TO_SPARE = 1.1
+"""How many times its size a copy wants to be free on the disk."""
 _CHUNK = 1 << 26
 _PATIENCE_SECONDS = 600.0
 
@@ -107,7 +108,7 @@ def _copied(source: Path, target: Path) -> int | None:
     before = _guard(source, log)
     if before is None:
         return None
-    needed = int((source.stat().st_size + before.log_size) * _ROOM_TO_SPARE)
+    needed = int((source.stat().st_size + before.log_size) * ROOM_TO_SPARE)
     held = target.stat().st_size if target.exists() else 0
     free = shutil.disk_usage(target.parent).free + held
     if free < needed:

@@ -100,7 +100,7 @@ class Source:
 
     @property
     def identity(self) -> dict[str, object]:
-        """What tells this file from another one at the same path.
+        """What tells this file from another one at the same path; known once it was attached.
 
         Raises:
             SourceError: The file is not there.
@@ -113,6 +113,7 @@ class Source:
             "path": str(self.path),
             "inode": stat.st_ino,
             "size_bytes": stat.st_size,
+            "schema": self.schema.digest,
             "read_from": "snapshot" if self.snapshot else "source",
         }
 

@@ -7,7 +7,6 @@ killed at any moment is continued by the next refresh.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import date, datetime
@@ -18,13 +17,9 @@ from typing import Self
 import duckdb
 
 from dbmon_pipeline.core.duck import connect, storage_errors
-from dbmon_pipeline.core.errors import HomeBusyError, HomeError
+from dbmon_pipeline.core.errors import HomeBusyError
 from dbmon_pipeline.core.instants import day_start
 from dbmon_pipeline.core.model import COLUMNS
-from dbmon_pipeline.core.rollups import ROLLUPS, Rollup
-
-LAYOUT_VERSION = 1
-"""The version of the tables below; a warehouse of a newer one is refused."""
 
 EXECUTIONS_COLUMNS = ", ".join(f"{column.name} {column.type}" for column in COLUMNS)
 LEDGER_COLUMNS = (
@@ -36,22 +31,6 @@ CHECK_HISTORY_COLUMNS = (
     " value DOUBLE, samples BIGINT, warning DOUBLE, critical DOUBLE, verdict VARCHAR,"
     " direction VARCHAR, mode VARCHAR, raw_value DOUBLE, raw_samples BIGINT, raw_verdict VARCHAR,"
     " is_recovered BOOLEAN, window_start TIMESTAMP, window_end TIMESTAMP, sentence VARCHAR"
-)
-
-_TABLES = (
-    # The slim rows. `pruned`: the source no longer holds this row, because its owner removed all
-    # rows of that age; it stays.
-    f"CREATE TABLE IF NOT EXISTS executions ({EXECUTIONS_COLUMNS}, pruned BOOLEAN)",
-    # What the source said of an hour when it was last read: how many rows, the sum of their
-    # hashes (NULL: to be read again), and control totals taken in the same attach as the copy.
-    f"CREATE TABLE IF NOT EXISTS hour_ledger ({LEDGER_COLUMNS})",
-    # Hours of which rows were pruned: once their raw rows have left the warehouse too, such an
-    # hour can never be read again.
-    "CREATE TABLE IF NOT EXISTS pruned_hours (hour TIMESTAMP)",
-    # What the rules said, by evaluation.
-    f"CREATE TABLE IF NOT EXISTS check_history ({CHECK_HISTORY_COLUMNS})",
-    "CREATE TABLE IF NOT EXISTS pending_days (table_name VARCHAR, day DATE, stage VARCHAR)",
-    "CREATE TABLE IF NOT EXISTS state (name VARCHAR, value VARCHAR)",
 )
 
 
@@ -82,33 +61,28 @@ class Warehouse:
     """
 
     def __init__(self, path: Path) -> None:
-        """Open the warehouse, making what is not there yet.
+        """Open the file, making it if it is not there.
 
         Raises:
-            HomeError: It was made by a newer version of this project.
             HomeBusyError: Another program has the file open.
             StorageError: It cannot be written or read.
         """
         self.path = path
         with storage_errors(path):
             path.parent.mkdir(parents=True, exist_ok=True)
-            try:
-                self.con = connect(path)
-                # No table has an order to keep, and inserts run on all cores without one.
-                self.con.execute("SET preserve_insertion_order = false")
-            except duckdb.IOException as error:
-                if "Could not set lock" not in str(error):
-                    raise
-                raise HomeBusyError(
-                    f"another program has {path} open ({str(error).splitlines()[0]})",
-                    remedy="close it there, then repeat",
-                ) from error
-        try:
-            with self.transaction():
-                self._prepare()
-        except BaseException:
-            self.con.close()
-            raise
+            self.con = _connected(path)
+
+    def replace_by(self, other: Path) -> None:
+        """Put another file with the same tables in the place of this one, and open it.
+
+        Raises:
+            HomeBusyError: Another program has opened it meanwhile.
+            StorageError: It cannot be written.
+        """
+        with storage_errors(self.path):
+            self.con.close()  # which empties the write-ahead log, of which the other knows nothing
+            other.replace(self.path)
+            self.con = _connected(self.path)
 
     def close(self) -> None:
         """Close the connection; what was committed stays."""
@@ -238,73 +212,17 @@ class Warehouse:
             ).fetchall()[0]
         return int(rows)
 
-    def _prepare(self) -> None:
-        for statement in _TABLES:
-            self.con.execute(statement)
-        version = self.state(State.LAYOUT_VERSION)
-        if version is None:
-            self.set_state(State.LAYOUT_VERSION, str(LAYOUT_VERSION))
-        elif int(version) > LAYOUT_VERSION:
-            raise HomeError(
-                f"{self.path} was made by a newer version of dbmon (layout {version},"
-                f" this one knows {LAYOUT_VERSION})",
-                remedy="upgrade dbmon-pipeline, or name another home",
-            )
-        selects = dict(
-            self.con.execute("SELECT name, value FROM state WHERE name LIKE 'select:%'").fetchall()
-        )
-        for rollup in ROLLUPS:
-            name = f"select:{rollup.name}"
-            digest = hashlib.sha256(rollup.select.encode()).hexdigest()
-            if selects.get(name) != digest:
-                self._remake(rollup, exists=name in selects)
-                self.con.execute("DELETE FROM state WHERE name = $name", {"name": name})
-                self.con.execute(
-                    "INSERT INTO state VALUES ($name, $d)", {"name": name, "d": digest}
-                )
 
-    def _remake(self, rollup: Rollup, *, exists: bool) -> None:
-        """Give a table the columns of its SELECT, and have the kept days rolled up anew.
-
-        Days whose raw rows have left keep the figures that they have.
-        """
-        table, before = rollup.name, f"{rollup.name}_before"
-        if exists:
-            self.con.execute(f"ALTER TABLE {table} RENAME TO {before}")
-        start = datetime.min
-        self.con.execute(
-            f"CREATE TABLE {table} AS SELECT * FROM ({rollup.select}) LIMIT 0",
-            {"window_start": start, "window_end": start},
-        )
-        if exists:
-            old, new = (
-                [row[0] for row in self.con.execute(f"DESCRIBE {t}").fetchall()]
-                for t in (before, table)
-            )
-            common = ", ".join(column for column in new if column in old)
-            self.con.execute(f"INSERT INTO {table} BY NAME SELECT {common} FROM {before}")
-            self.con.execute(f"DROP TABLE {before}")
-        if rollup.window is None:
-            for stage, days_of in (
-                (Stage.ROLL_UP, "SELECT CAST(timestamp AS DATE) FROM executions"),
-                (Stage.PUBLISH, f"SELECT CAST({rollup.time_column} AS DATE) FROM {table}"),
-            ):
-                days = {
-                    day
-                    for (day,) in self.con.execute(f"SELECT DISTINCT * FROM ({days_of})").fetchall()
-                }
-                self.add_pending([table], days, stage)
-
-
-def table_columns() -> dict[str, list[tuple[str, str]]]:
-    """The columns of each published table and their types, as DuckDB derives them."""
-    window = dict.fromkeys(("window_start", "window_end"), datetime.min)
-    with connect() as con:
-        con.execute(f"CREATE TABLE executions ({EXECUTIONS_COLUMNS})")
-        con.execute(f"CREATE TABLE check_history ({CHECK_HISTORY_COLUMNS})")
-        described = {
-            rollup.name: con.execute(f"DESCRIBE {rollup.select}", window).fetchall()
-            for rollup in ROLLUPS
-        }
-        described["check_history"] = con.execute("DESCRIBE check_history").fetchall()
-        return {name: [(row[0], row[1]) for row in rows] for name, rows in described.items()}
+def _connected(path: Path) -> duckdb.DuckDBPyConnection:
+    try:
+        con = connect(path)
+    except duckdb.IOException as error:
+        if "Could not set lock" not in str(error):
+            raise
+        raise HomeBusyError(
+            f"another program has {path} open ({str(error).splitlines()[0]})",
+            remedy="close it there, then repeat",
+        ) from error
+    # No table has an order to keep, and inserts run on all cores without one.
+    con.execute("SET preserve_insertion_order = false")
+    return con

@@ -30,6 +30,7 @@ from dbmon_pipeline.core.errors import (
     SourceLockedError,
 )
 from dbmon_pipeline.core.instants import utc_now
+from dbmon_pipeline.core.layout import table_columns
 from dbmon_pipeline.core.published import Published
 from dbmon_pipeline.core.queries import Reader, database_reader, reading
 from dbmon_pipeline.core.questions import Question, questions
@@ -41,7 +42,6 @@ from dbmon_pipeline.core.status import (
     ExecutionStatistics,
     PerformanceMetrics,
 )
-from dbmon_pipeline.core.warehouse import table_columns
 from dbmon_pipeline.faces.mcp_alerts import (
     ExplainedAlert,
     OpenIncidents,

@@ -9,22 +9,27 @@ import dagster as dg
 
 from dbmon_pipeline.core.catalogue import CHECK_HISTORY, PUBLISHED
 from dbmon_pipeline.core.check_history import check
-from dbmon_pipeline.core.errors import ContractError
+from dbmon_pipeline.core.errors import ContractError, SourceShrankError
 from dbmon_pipeline.core.extract import Extraction, extract, kept_from
 from dbmon_pipeline.core.files import shipped
 from dbmon_pipeline.core.instants import iso, parse_as_of
+from dbmon_pipeline.core.layout import table_columns
 from dbmon_pipeline.core.model import COLUMNS
 from dbmon_pipeline.core.publish import publish
 from dbmon_pipeline.core.redaction import Redactor
 from dbmon_pipeline.core.rollups import ROLLUPS, Rollup
 from dbmon_pipeline.core.rules import Verdict, spoken
 from dbmon_pipeline.core.summaries import roll_up
-from dbmon_pipeline.core.warehouse import Stage, State, table_columns
+from dbmon_pipeline.core.warehouse import Stage, State
 from dbmon_pipeline.orchestration.partitions import days
 from dbmon_pipeline.orchestration.resources import WarehouseResource, failures
 
 OWNERS = ["team:monitoring"]
 SCHEMA_CONTRACT = "schema_contract"
+SOURCE_SHRANK = "source_shrank"
+
+_CHECK_OF = {ContractError: SCHEMA_CONTRACT, SourceShrankError: SOURCE_SHRANK}
+"""The checks that fail with an error, which tells more."""
 
 
 class RefreshConfig(dg.Config):
@@ -32,9 +37,11 @@ class RefreshConfig(dg.Config):
 
     Attributes:
         as_of: An ISO 8601 instant that has passed; the present one if left out.
+        accept_shrink: Whether what the source no longer holds may go here, however much it is.
     """
 
     as_of: str | None = None
+    accept_shrink: bool = False
 
 
 learning_db = dg.AssetSpec(
@@ -68,7 +75,14 @@ learning_db = dg.AssetSpec(
             asset="executions",
             blocking=True,
             description="The source has the table and the required columns, in usable types.",
-        )
+        ),
+        dg.AssetCheckSpec(
+            SOURCE_SHRANK,
+            asset="executions",
+            blocking=True,
+            description="The source still holds most of what was read from it. If not, a person is"
+            " asked before it is deleted here, too.",
+        ),
     ],
 )
 def executions(
@@ -86,10 +100,11 @@ def executions(
                 Redactor(settings.config.redaction),
                 days=(date.fromisoformat(keys.start), date.fromisoformat(keys.end)),
                 as_of=parse_as_of(config.as_of),
+                accept_shrink=config.accept_shrink,
             )
-        except ContractError as error:
+        except (ContractError, SourceShrankError) as error:
             yield dg.AssetCheckResult(
-                check_name=SCHEMA_CONTRACT, passed=False, metadata={"problem": str(error)}
+                check_name=_CHECK_OF[type(error)], passed=False, metadata={"problem": str(error)}
             )
             raise
         identity = source.identity
@@ -111,6 +126,11 @@ def executions(
         passed=True,
         metadata={"missing_optional_columns": ", ".join(missing) or "none"},
     )
+    yield dg.AssetCheckResult(
+        check_name=SOURCE_SHRANK,
+        passed=True,
+        metadata={"rows_gone": result.rows_gone, "is_replaced": result.is_replaced},
+    )
 
 
 def _extraction_metadata(result: Extraction) -> dict[str, dg.MetadataValue | int | float | str]:
@@ -120,6 +140,7 @@ def _extraction_metadata(result: Extraction) -> dict[str, dg.MetadataValue | int
         "days_touched": len(result.days),
         "days": ", ".join(day.isoformat() for day in result.days[-40:]) or "none",
         "late_rows_repaired": result.late_rows,
+        "rows_gone": result.rows_gone,
         "hours_left": result.hours_left,
         "unrepairable_hours": result.unrepairable_hours,
         "source_attaches": len(result.holds_ms),

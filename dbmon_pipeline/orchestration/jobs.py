@@ -4,6 +4,7 @@ from datetime import timedelta
 
 import dagster as dg
 
+from dbmon_pipeline.core.compaction import compact
 from dbmon_pipeline.core.extract import kept_from
 from dbmon_pipeline.core.instants import iso, utc_now
 from dbmon_pipeline.core.publish import remove_old_generations
@@ -19,7 +20,10 @@ refresh = dg.define_asset_job(
 )
 
 
-@dg.op(description="Old raw rows, old generations, and old runs with their events.")
+@dg.op(
+    description="Old raw rows, old generations, old runs with their events, and free room in the"
+    " warehouse."
+)
 def remove_what_is_old(context: dg.OpExecutionContext, warehouse: WarehouseResource) -> None:
     """Remove what is kept no longer; summaries and fingerprints stay for ever."""
     keep, home = warehouse.settings.config.keep, warehouse.settings.home
@@ -33,11 +37,17 @@ def remove_what_is_old(context: dg.OpExecutionContext, warehouse: WarehouseResou
             else 0
         )
         generations = remove_old_generations(home, keep=keep.generations)
+        freed = compact(warehouse.warehouse)
     limit = utc_now() - timedelta(days=keep.dagster_runs_days)
     runs = remove_old_runs(context.instance, limit, days)
     context.log.info(f"before {iso(limit)}: {runs} runs removed")
     context.add_output_metadata(
-        {"raw_rows_removed": rows, "generations_removed": generations, "runs_removed": runs}
+        {
+            "raw_rows_removed": rows,
+            "generations_removed": generations,
+            "runs_removed": runs,
+            "warehouse_bytes_freed": freed,
+        }
     )
 
 

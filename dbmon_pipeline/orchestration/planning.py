@@ -6,10 +6,10 @@ import dagster as dg
 
 from dbmon_pipeline.core.duck import storage_errors
 from dbmon_pipeline.core.locks import home_lock
+from dbmon_pipeline.core.opening import open_warehouse
 from dbmon_pipeline.core.plan import Plan, Scope, plan
 from dbmon_pipeline.core.settings import Settings
 from dbmon_pipeline.core.source import Source
-from dbmon_pipeline.core.warehouse import Warehouse
 from dbmon_pipeline.orchestration.partitions import range_tags
 from dbmon_pipeline.orchestration.resources import report_dead_runs
 
@@ -33,8 +33,8 @@ def planned(
     """
     with home_lock(settings.home, who, wait_seconds=wait_seconds):
         report_dead_runs(instance, settings.home, this_run="")
-        path = settings.home.warehouse
-        with storage_errors(path), Warehouse(path) as warehouse:
+        home = settings.home
+        with storage_errors(home.warehouse), open_warehouse(home) as warehouse:
             source = Source(
                 settings.source, settings.config.source, warehouse.con, settings.home.snapshots
             )

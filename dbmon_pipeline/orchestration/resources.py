@@ -12,11 +12,12 @@ from pydantic import PrivateAttr
 from dbmon_pipeline.core.duck import CATALOGUE
 from dbmon_pipeline.core.errors import DbmonError, SourceLockedError
 from dbmon_pipeline.core.locks import alive, home_lock, is_alive
+from dbmon_pipeline.core.opening import open_warehouse
 from dbmon_pipeline.core.settings import Home, Settings
 from dbmon_pipeline.core.source import Source
 from dbmon_pipeline.core.warehouse import Warehouse
 
-_GRACE_SECONDS = 60
+GRACE_SECONDS = 60
 """How long a run may be started without having shown that it lives."""
 
 
@@ -57,7 +58,7 @@ class WarehouseResource(DuckDBResource):
             stack.enter_context(home_lock(home, f"run {run_id[:8]}", wait_seconds=wait))
             if context.instance:
                 report_dead_runs(context.instance, home, run_id)
-            self._warehouse = stack.enter_context(Warehouse(home.warehouse))
+            self._warehouse = stack.enter_context(open_warehouse(home))
             self._open = stack.pop_all()
 
     def teardown_after_execution(self, context: dg.InitResourceContext) -> None:  # noqa: ARG002
@@ -98,7 +99,7 @@ def report_dead_runs(instance: dg.DagsterInstance, home: Home, this_run: str) ->
     for record in instance.get_run_records(started):
         run = record.dagster_run
         sign = home.live_runs / run.run_id
-        is_young = time.time() - (record.start_time or 0) < _GRACE_SECONDS
+        is_young = time.time() - (record.start_time or 0) < GRACE_SECONDS
         if run.run_id == this_run or (is_young and not sign.exists()) or is_alive(sign):
             continue
         instance.report_run_failed(run, "Its process ended without a word; the next refresh heals.")

@@ -244,7 +244,12 @@ def expected(name: str, rule: Rule, world: World) -> dict[str, Expected]:
             return _rates(measurement, rule, world)
         case measurement:
             seen = scopes(measurement, rule, world, length_of(rule.window))
-            return {scope: Expected(_plainly(rule, one), one, one) for scope, one in seen.items()}
+            # A budget is blown by one execution as by many.
+            fewest = 0 if measurement == "cost_budget" else rule.min_samples
+            return {
+                scope: Expected(_plainly(rule, one, fewest), one, one)
+                for scope, one in seen.items()
+            }
 
 
 def scopes(measurement: str, rule: Rule, world: World, length: timedelta) -> dict[str, Seen]:
@@ -359,8 +364,8 @@ def _drift(
     return ratio, len(both), math.sqrt(squares) / estimates
 
 
-def _plainly(rule: Rule, seen: Seen) -> Verdict:
-    if seen.value is None or seen.samples < rule.min_samples:
+def _plainly(rule: Rule, seen: Seen, fewest: int) -> Verdict:
+    if seen.value is None or seen.samples < fewest:
         return UNKNOWN
     is_raw = seen.error is None or rule.mode == "raw"
     reach = 0.0 if is_raw else _Z[rule.confidence] * (seen.error or 0)

@@ -181,7 +181,8 @@ def few(tmp_path_factory: pytest.TempPathFactory) -> tuple[Settings, list[Row]]:
         for good, samples in ((16, 20), (7, 12), (6, 12), (2, 12))
         for n in range(samples)
     ]
-    rules = in_both_modes({"success_rate": replace(SHIPPED["success_rate"], by="repo")})
+    ten = replace(SHIPPED["success_rate"], by="repo", min_samples=10)
+    rules = in_both_modes({"success_rate": ten})
     return site(tmp_path_factory.mktemp("few"), rows, rules), rows
 
 
@@ -245,7 +246,7 @@ def wide(tmp_path_factory: pytest.TempPathFactory) -> tuple[Settings, list[Row]]
 def test_a_window_grows_for_want_of_samples(wide: tuple[Settings, list[Row]], kind: str) -> None:
     """By full hours, up to a day, until there are enough; never to find what a window has not."""
     settings, rows = wide
-    base = replace(SHIPPED["success_rate"], by="repo", measurement="success_rate")
+    base = replace(SHIPPED["success_rate"], by="repo", measurement="success_rate", min_samples=10)
     rules = {"shipped": base, "a day": replace(base, windows=("24h",))}
     told = evaluated(kind, settings, AS_OF, rules)
     assert_as_expected(told, rules, World(rows))

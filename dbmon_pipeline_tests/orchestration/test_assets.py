@@ -104,6 +104,7 @@ def test_all_checks_are_evaluated_and_pass(shared_site: Site, first: dg.DagsterR
     checks = shared_site.checks(first.run_id)
     assert set(checks) == {
         ("executions", "schema_contract"),
+        ("executions", "source_shrank"),
         ("executions", "equals_source"),
         ("executions", "unique_task_id"),
         ("executions", "values_in_range"),

@@ -347,6 +347,7 @@ def test_severities_and_blocking_are_set_always(site: Site) -> None:
     reconciling = {(r.name, "equals_executions") for r in ROLLUPS} | {
         ("executions", "equals_source"),
         ("executions", "schema_contract"),
+        ("executions", "source_shrank"),
     }
     assert {key for key, check in checks.items() if check.blocking} == reconciling
     assert {

@@ -13,9 +13,9 @@ import pytest
 
 from dbmon_pipeline.core.files import shipped
 from dbmon_pipeline.core.model import COLUMNS
+from dbmon_pipeline.core.opening import open_warehouse
 from dbmon_pipeline.core.rollups import BY_NAME, ROLLUPS
 from dbmon_pipeline.core.settings import Home, Settings
-from dbmon_pipeline.core.warehouse import Warehouse
 from dbmon_pipeline.definitions import defs
 from dbmon_pipeline.orchestration.instance import LOCATION, prepare
 
@@ -98,7 +98,7 @@ def test_tables_have_the_columns_that_they_declare(name: str, tmp_path: Path) ->
     assert metadata["dagster/table_name"] == f"warehouse.{name}"
     schema = metadata["dagster/column_schema"]
     declared = [(column.name, column.type) for column in schema.columns]
-    with Warehouse(tmp_path / "warehouse.duckdb") as warehouse:
+    with open_warehouse(Home(tmp_path)) as warehouse:
         described = warehouse.con.execute(f"DESCRIBE {name}").fetchall()
     actual = [(column, kind) for column, kind, *_ in described if column != "pruned"]
     assert declared == actual

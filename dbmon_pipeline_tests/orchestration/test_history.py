@@ -98,7 +98,12 @@ def test_the_retention_job(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
         if event.is_successful_output
         for name, value in event.step_output_data.metadata.items()
     }
-    assert metadata == {"raw_rows_removed": 1, "generations_removed": 1, "runs_removed": 1}
+    assert metadata == {
+        "raw_rows_removed": 1,
+        "generations_removed": 1,
+        "runs_removed": 1,
+        "warehouse_bytes_freed": 0,
+    }
     assert left(site) == {first, last, result.run_id}
     assert replaced not in left(site)
     assert site.warehouse("SELECT timestamp FROM executions") == [(NOON - HOUR,)]

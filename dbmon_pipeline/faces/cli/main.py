@@ -18,15 +18,18 @@ _COMMANDS = {
     "queries": "ask",
     "query": "ask",
     "sql": "ask",
+    "doctor": "doctor",
     "alerts": "alerts",
     "config": "config",
     "mcp": "serve",
     "tables": "tables",
     "show": "tables",
     "dev": "refresh",
+    "prepare": "prepare",
     "init": "make",
     "sample": "make",
     "load": "make",
+    "archive": "archive",
 }
 """The module of each command, which has a function of its name, or a group of commands."""
 

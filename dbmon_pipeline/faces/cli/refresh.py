@@ -41,6 +41,13 @@ def refresh(
             "--full", help="Compare the whole history with the source, not only 48 hours."
         ),
     ] = False,
+    accept_shrink: Annotated[
+        bool,
+        typer.Option(
+            "--accept-shrink",
+            help="Delete here what the source no longer holds, however much that is.",
+        ),
+    ] = False,
 ) -> None:
     """Extract what changed, roll it up, check it and publish it.
 
@@ -66,7 +73,7 @@ def refresh(
         rows = 0
         for first, last in plan.runs:
             say(f"refreshing {first}" if first == last else f"refreshing {first} to {last}")
-            done = run_refresh(job, instance, (first, last), instant)
+            done = run_refresh(job, instance, (first, last), instant, accept_shrink=accept_shrink)
             rows += done.rows_extracted
             for warning in done.warnings:
                 say(f"warning: {warning}")

@@ -20,7 +20,7 @@ from dbmon_pipeline.core.queries import reading
 from dbmon_pipeline.core.questions import questions
 from dbmon_pipeline.core.ranges import TimeRange
 from dbmon_pipeline.core.settings import Home
-from dbmon_pipeline_tests.benchmarks.raw_questions import RAW
+from dbmon_pipeline_tests.benchmarks.refresh.raw_questions import RAW
 
 _ASKED = 9
 _ASKED_RAW = 3
@@ -50,25 +50,8 @@ def measure(home: Home, as_of: datetime) -> dict[str, dict[str, float]]:
             warm = statistics.median(_milliseconds(ask) for _ in range(_ASKED))
             ask_raw()
             raw = statistics.median(_milliseconds(ask_raw) for _ in range(_ASKED_RAW))
-            figures[name] = {"first_ms": first, "warm_ms": warm, "raw_ms": raw, "ratio": raw / warm}
+            figures[name] = {"first_ms": first, "warm_ms": warm, "raw_ms": raw}
     return figures
-
-
-def table(figures: dict[str, dict[str, float]]) -> list[str]:
-    """The figures in lines, and their medians."""
-    lines = [
-        f"{'question over 90d':32}{'first ms':>10}{'warm ms':>10}{'raw ms':>10}{'raw/warm':>10}"
-    ]
-    middle = {
-        key: statistics.median(row[key] for row in figures.values())
-        for key in next(iter(figures.values()))
-    }
-    for name, row in {**figures, "median": middle}.items():
-        lines.append(
-            f"{name:32}{row['first_ms']:10.1f}{row['warm_ms']:10.1f}{row['raw_ms']:10.1f}"
-            f"{row['ratio']:10.1f}"
-        )
-    return lines
 
 
 def _milliseconds(work: Callable[[], None]) -> float:

@@ -1,0 +1,111 @@
+"""``dbmon archive``: a source's old rows as Parquet, and the SQL with which to delete them."""
+
+from __future__ import annotations
+
+import json
+from datetime import date
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from dbmon_pipeline.core.archive import Archive
+from dbmon_pipeline.core.archive import archive as write_archive
+from dbmon_pipeline.core.errors import ConfigError
+from dbmon_pipeline.core.settings import Settings
+from dbmon_pipeline.faces.cli.options import HomeOption, SourceOption
+from dbmon_pipeline.faces.cli.output import progress, put, say
+
+
+def archive(
+    before: Annotated[
+        str, typer.Option(metavar="DATE", help="Archive the rows before this day, UTC.")
+    ],
+    out: Annotated[
+        Path | None,
+        typer.Option(readable=False, help="The folder of the files. [archive in the home]"),
+    ] = None,
+    source: SourceOption = None,
+    home: HomeOption = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print what was archived, and the SQL, as JSON.")
+    ] = False,
+) -> None:
+    """Write old executions to Parquet, one file per month, and print SQL that deletes them.
+
+    The source itself is never written. Nothing in the files is redacted.
+    """
+    settings = Settings.load(source, home)
+    day = _day(before)
+    folder = (out.expanduser() if out else settings.home.path / "archive").absolute()
+    with progress():
+        done = write_archive(settings, day, folder)
+    warnings = _warnings(done)
+    for warning in warnings:
+        say(f"warning: {warning}")
+    if as_json:
+        put(json.dumps(_record(done, settings, day, warnings), indent=1, ensure_ascii=False))
+    elif done.delete_sql:
+        comments = [f"-- Warning: {' '.join(warning.split())}." for warning in warnings]
+        put("\n".join([*comments, done.delete_sql]))
+    say(_summary(done, settings, day, folder))
+
+
+def _day(text: str) -> date:
+    try:
+        return date.fromisoformat(text.strip())
+    except ValueError:
+        raise ConfigError(
+            f"{text!r} is not a date", remedy="write --before as in 2026-03-15"
+        ) from None
+
+
+def _warnings(done: Archive) -> list[str]:
+    warnings = []
+    if done.not_published:
+        warnings.append(
+            f"the summaries do not hold all of these rows ({done.not_published}):"
+            " run dbmon refresh --full before you delete them"
+        )
+    if done.rows_without_timestamp:
+        warnings.append(f"{done.rows_without_timestamp:,} rows without a timestamp stay")
+    if done.rows_before_1970:
+        warnings.append(f"{done.rows_before_1970:,} rows from before 1970 stay")
+    return warnings
+
+
+def _record(
+    done: Archive, settings: Settings, before: date, warnings: list[str]
+) -> dict[str, object]:
+    return {
+        "source": str(settings.source),
+        "read_from": done.read_from,
+        "before": before.isoformat(),
+        "rows": done.rows,
+        "files": [
+            {
+                "path": str(file.path),
+                "rows": file.rows,
+                "size_bytes": file.size_bytes,
+                "is_new": file.is_new,
+            }
+            for file in done.files
+        ],
+        "rows_without_timestamp": done.rows_without_timestamp,
+        "rows_before_1970": done.rows_before_1970,
+        "longest_hold_ms": done.longest_hold_ms,
+        "warnings": warnings,
+        "delete_sql": done.delete_sql,
+    }
+
+
+def _summary(done: Archive, settings: Settings, before: date, folder: Path) -> str:
+    if not done.files:
+        return f"{settings.source} has no rows before {before} to archive"
+    kept = sum(not file.is_new for file in done.files)
+    size = sum(file.size_bytes for file in done.files) / 1e6
+    return (
+        f"{done.rows:,} rows before {before} are in {len(done.files)}"
+        f" file{'' if len(done.files) == 1 else 's'} of {size:,.1f} MB in {folder}"
+        + (f"; {kept} of them had been written before" if kept else "")
+    )

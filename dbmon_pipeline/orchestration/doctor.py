@@ -1,0 +1,150 @@
+"""``dbmon doctor``, the part that needs Dagster: the instance, the daemon, runs and switches."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from functools import partial
+
+import dagster as dg
+
+from dbmon_pipeline.core.doctor_finding import Finding, Level, Outcome, found, ok, problem, warning
+from dbmon_pipeline.core.files import shipped
+from dbmon_pipeline.core.locks import glance
+from dbmon_pipeline.core.settings import Home
+from dbmon_pipeline.orchestration.own_health import findings
+from dbmon_pipeline.orchestration.resources import GRACE_SECONDS
+
+_SILENT_SECONDS = 300
+"""How old the last sign of life of a daemon may be: they give one every 30 s, but a tick may take
+a minute and more."""
+_FILES = ("history/runs.db", "history/runs/index.db", "schedules/schedules.db")
+"""An instance has them once something ran; opening one that has not would make them."""
+_START_DAEMON = "start dbmon dev, or the daemon as deploy/README.md has it"
+_STOPPED = "STOPPED"
+_STARTED = [dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING]
+_WAITING = [dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.NOT_STARTED]
+
+
+def examine(home: Home, definitions: Callable[[], dg.Definitions]) -> Iterator[Finding]:
+    """Look at Dagster's part of a home; one that has none yet is not made.
+
+    Args:
+        home: The home.
+        definitions: Loads the code location.
+    """
+    code = found("dagster code", partial(_code, definitions))
+    yield from code
+    if not all((home.dagster / file).is_file() for file in _FILES):
+        yield from found("dagster", partial(_no_instance, home))
+        return
+    with ExitStack() as stack:
+        try:
+            opened = dg.DagsterInstance.from_config(str(home.dagster))
+            instance = stack.enter_context(opened)
+            instance.get_runs_count()
+        except Exception as error:
+            yield from found("dagster", partial(_not_opened, home, error))
+            return
+        yield from found("dagster", partial(_instance, home, instance))
+        yield from found("daemon", partial(_daemon, instance))
+        yield from found("runs", partial(_runs, home, instance))
+        if code[0].level is Level.OK:
+            yield from found("schedules", partial(_switches, definitions(), instance))
+
+
+def _code(definitions: Callable[[], dg.Definitions]) -> Outcome:
+    """Whether the daemon can load what it is to run."""
+    loaded = definitions()
+    return ok(f"the code location loads, with {len(list(loaded.jobs or ()))} jobs")
+
+
+def _no_instance(home: Home) -> Outcome:
+    return warning(
+        f"there is no Dagster instance in {home.dagster} yet",
+        f"run dbmon refresh, or {_START_DAEMON}",
+    )
+
+
+def _not_opened(home: Home, error: Exception) -> Outcome:
+    why = getattr(error, "orig", None) or error
+    seen = f"{home.dagster} cannot be opened ({type(why).__name__} {why})"
+    if "locked" in seen:
+        return warning(seen, "repeat; if it stays, end the process that holds it")
+    return problem(
+        seen,
+        "restore it from a backup, or move it away and run dbmon refresh: it has the history of"
+        " runs, and no figures",
+    )
+
+
+def _instance(home: Home, instance: dg.DagsterInstance) -> Outcome:
+    """Whether it is configured as this version ships it."""
+    path, wanted = home.dagster / "dagster.yaml", shipped("config", "dagster.yaml")
+    if not path.is_file() or path.read_text("utf-8") != wanted.read_text("utf-8"):
+        return warning(
+            f"{path} is not the one that this version ships",
+            "run dbmon prepare, then start the daemon again",
+        )
+    return ok(f"{home.dagster} opens; runs: {instance.get_runs_count()}")
+
+
+def _daemon(instance: dg.DagsterInstance) -> Outcome:
+    """Whether it gives signs of life, and without errors."""
+    signs = {
+        kind: sign
+        for kind, sign in instance.get_daemon_heartbeats().items()
+        if kind in instance.get_required_daemon_types()
+    }
+    if not signs:
+        return warning("no daemon has ever run here, so nothing is scheduled", _START_DAEMON)
+    ages = {kind: time.time() - sign.timestamp for kind, sign in signs.items()}
+    silent = sorted(kind for kind, age in ages.items() if age > _SILENT_SECONDS)
+    if silent:
+        who = "the daemon" if len(silent) == len(ages) else ", ".join(silent)
+        minutes = max(ages.values()) / 60
+        return problem(
+            f"no sign of life of {who} for up to {minutes:,.0f} minutes",
+            f"{_START_DAEMON}; if it has just been started, repeat in a minute",
+        )
+    errors = [error.message for sign in signs.values() for error in sign.errors or ()]
+    if errors:
+        return warning(f"the daemon lives, and reports {errors[0]}", "look at Deployment in the UI")
+    return ok(f"the last sign of life is {min(ages.values()):.0f} seconds old")
+
+
+def _runs(home: Home, instance: dg.DagsterInstance) -> Outcome:
+    """Whether started runs have a process, and how the last ones ended."""
+    started = instance.get_run_records(dg.RunsFilter(statuses=_STARTED))
+    orphans = [record.dagster_run.run_id for record in started if not _is_alive(home, record)]
+    if orphans:
+        return warning(
+            f"{len(orphans)} runs are started, but have no process any more: {orphans[0]}",
+            "run dbmon refresh, which reports them as failed and continues their work",
+        )
+    bad = [finding.summary for finding in findings(instance) if finding.severity]
+    if bad:
+        return warning("; ".join(bad), "look at why in the UI (dbmon dev)")
+    waiting = instance.get_runs_count(dg.RunsFilter(statuses=_WAITING))
+    return ok(f"{len(started)} under way, {waiting} waiting, the last of each job went well")
+
+
+def _is_alive(home: Home, record: dg.RunRecord) -> bool:
+    """As whoever takes the home's lock judges it, but what a dead run has left stays."""
+    sign = home.live_runs / record.dagster_run.run_id
+    if not sign.exists():
+        return time.time() - (record.start_time or 0) < GRACE_SECONDS
+    with glance(sign) as is_held:
+        return is_held
+
+
+def _switches(loaded: dg.Definitions, instance: dg.DagsterInstance) -> Outcome:
+    """Whether the schedules and sensors are on."""
+    names = {one.name for one in (*(loaded.schedules or ()), *(loaded.sensors or ()))}
+    off = sorted(
+        state.name
+        for state in instance.all_instigator_state()
+        if state.name in names and state.status.value == _STOPPED
+    )
+    if off:
+        return warning(f"turned off: {', '.join(off)}", "turn them on in the UI, under Automation")
+    return ok(f"{len(names)} schedules and sensors are on")

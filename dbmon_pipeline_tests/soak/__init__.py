@@ -1,0 +1,1 @@
+"""Soak and crash: real owners, refreshes as fast as they can, and kills; ``make soak``."""

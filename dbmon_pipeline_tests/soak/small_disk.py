@@ -1,0 +1,56 @@
+"""A disk that is full: a small one of memory, or where none may be mounted a limit on files."""
+
+from __future__ import annotations
+
+import os
+import resource
+import signal
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+_SIZE = "64m"
+_FILLER = "filler"
+
+
+@contextmanager
+def small_disk(folder: Path) -> Iterator[bool]:
+    """Have a folder be a small disk for the block.
+
+    Yields:
+        Whether it is; only root may mount one.
+    """
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={_SIZE}", "tmpfs", str(folder)]
+    try:
+        done = subprocess.run(mount, capture_output=True, check=False)
+    except FileNotFoundError:
+        yield False
+        return
+    if done.returncode:
+        yield False
+        return
+    try:
+        yield True
+    finally:
+        unmount = ["umount", "--lazy", str(folder)]
+        subprocess.run(unmount, check=True)
+
+
+def fill(folder: Path, room: int) -> None:
+    """Leave so many bytes free on a disk."""
+    disk = os.statvfs(folder)
+    with (folder / _FILLER).open("wb") as filler:
+        os.posix_fallocate(filler.fileno(), 0, disk.f_bavail * disk.f_frsize - room)
+
+
+def free(folder: Path) -> None:
+    """Give the room back."""
+    (folder / _FILLER).unlink(missing_ok=True)
+
+
+def limit_files(largest: int) -> None:
+    """Refuse this process to write any file beyond so many bytes."""
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (largest, largest))

@@ -1,0 +1,15 @@
+"""Three hundred steps of owner and pipeline in any order."""
+
+from __future__ import annotations
+
+from hypothesis import HealthCheck, settings
+
+from dbmon_pipeline_tests.soak.machine import Monitored
+
+TestMonitored = Monitored.TestCase
+TestMonitored.settings = settings(
+    max_examples=6,
+    stateful_step_count=50,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+)

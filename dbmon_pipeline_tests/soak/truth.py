@@ -1,0 +1,52 @@
+"""The truth: every published table, by brute force over what the source holds."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from dbmon_pipeline.core.published import Published
+from dbmon_pipeline.core.settings import Home
+from dbmon_pipeline_tests.oracle import SLIM_COLUMNS, assert_same_rows, expected_tables
+
+Row = dict[str, Any]
+
+
+def rows_of(source: Path) -> list[Row]:
+    """All executions of a source that nobody writes at the moment."""
+    with duckdb.connect(str(source), read_only=True) as con:
+        found = con.execute(
+            f"SELECT * REPLACE (CAST(task_id AS VARCHAR) AS task_id)"
+            f" FROM (SELECT {', '.join(SLIM_COLUMNS)} FROM executions)"
+        ).fetchall()
+    return [dict(zip(SLIM_COLUMNS, row, strict=True)) for row in found]
+
+
+def assert_published(home: Home, rows: list[Row], as_of: datetime | None = None) -> int:
+    """See that what is published is what the rows give, row for row.
+
+    Args:
+        home: Where it is published.
+        rows: The executions.
+        as_of: The instant that it must speak for, if that is known.
+
+    Returns:
+        How many rows were compared.
+
+    Raises:
+        AssertionError: It is not.
+    """
+    compared = 0
+    with Published(home) as published:
+        manifest = published.manifest
+        assert manifest.data_through == manifest.as_of
+        assert as_of in (None, manifest.as_of)
+        for table, expected in expected_tables(rows, manifest.as_of).items():
+            found = published.rows(table)
+            actual = [dict(zip(found.columns, row, strict=True)) for row in found.rows]
+            assert_same_rows(actual, expected, where=table)
+            compared += len(expected)
+    return compared

@@ -1,0 +1,141 @@
+"""What is killed, or runs out of disk: pieces of work in processes of their own.
+
+A piece of work gets settings, an instant, and what it calls when the work proper begins. Another
+one is an entry in :data:`VICTIMS`.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import time
+import traceback
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import datetime
+from multiprocessing.connection import Connection
+from unittest import mock
+
+from dbmon_pipeline.core.errors import DbmonError
+from dbmon_pipeline.core.extract import kept_from
+from dbmon_pipeline.core.plan import Scope
+from dbmon_pipeline.core.publish import publish, remove_old_generations
+from dbmon_pipeline.core.settings import Settings
+from dbmon_pipeline.core.warehouse import Warehouse
+from dbmon_pipeline_tests import helpers
+
+Begun = Callable[[], None]
+Victim = Callable[[Settings, datetime, Begun], None]
+
+_FORKS = multiprocessing.get_context("forkserver")
+_FORKS.set_forkserver_preload([__name__])
+_PATIENCE_SECONDS = 120.0
+
+
+def refreshing(settings: Settings, as_of: datetime, begun: Begun) -> None:
+    """A whole refresh."""
+    begun()
+    helpers.refresh_core(settings, as_of, Scope.FULL)
+
+
+def publication(settings: Settings, as_of: datetime, begun: Begun) -> None:
+    """The publication at the end of a refresh."""
+
+    def publishing(*arguments: object, **named: object) -> object:
+        begun()
+        return publish(*arguments, **named)  # type: ignore[arg-type]
+
+    with mock.patch.object(helpers, "publish", publishing):
+        helpers.refresh_core(settings, as_of, Scope.FULL)
+
+
+def retention(settings: Settings, as_of: datetime, begun: Begun) -> None:
+    """Raw rows that are kept no longer, and all generations but the last."""
+    with mock.patch.object(Warehouse, "forget_executions_before"):
+        helpers.refresh_core(settings, as_of, Scope.FULL)
+    begun()
+    with Warehouse(settings.home.warehouse) as warehouse:
+        warehouse.forget_executions_before(kept_from(settings.config, as_of))
+    remove_old_generations(settings.home, keep=1)
+
+
+VICTIMS: dict[str, Victim] = {
+    "refresh": refreshing,
+    "snapshot": refreshing,
+    "publication": publication,
+    "retention": retention,
+}
+HELD = frozenset({"snapshot"})
+"""Those that find the source held open by its owner."""
+
+
+class Work:
+    """A victim at work, in a process that has everything imported."""
+
+    def __init__(
+        self,
+        victim: Victim,
+        settings: Settings,
+        as_of: datetime,
+        first: Callable[[], None] | None = None,
+    ) -> None:
+        """Start it, and wait until its work begins.
+
+        Args:
+            victim: What is done.
+            settings: Where.
+            as_of: As of when.
+            first: What that process does when its work begins.
+
+        Raises:
+            AssertionError: It ended before.
+        """
+        self._told, telling = _FORKS.Pipe(duplex=False)
+        self._process = _FORKS.Process(target=_work, args=(victim, settings, as_of, first, telling))
+        self._process.start()
+        telling.close()
+        assert self._told.poll(_PATIENCE_SECONDS)
+        first = self._told.recv()
+        assert first == "begun", first
+        self.began = time.monotonic()
+
+    def kill_after(self, seconds: float) -> bool:
+        """Kill it after a time; whether it was still at work."""
+        self._process.join(seconds)
+        with suppress(ProcessLookupError):
+            os.kill(self._process.pid or 0, signal.SIGKILL)
+        self._process.join()
+        self._told.close()
+        return self._process.exitcode == -signal.SIGKILL
+
+    def end(self) -> tuple[float, str]:
+        """Let it end; how long it took, and the error that it ended with, if any."""
+        assert self._told.poll(_PATIENCE_SECONDS)
+        error = self._told.recv()
+        seconds = time.monotonic() - self.began
+        self._process.join()
+        self._told.close()
+        return seconds, error
+
+
+def _work(
+    victim: Victim,
+    settings: Settings,
+    as_of: datetime,
+    first: Callable[[], None] | None,
+    telling: Connection,
+) -> None:
+    def begun() -> None:
+        if first:
+            first()
+        telling.send("begun")
+
+    try:
+        victim(settings, as_of, begun)
+    except DbmonError as error:
+        telling.send(str(error))
+    except Exception:
+        telling.send(traceback.format_exc())
+    else:
+        telling.send("")
