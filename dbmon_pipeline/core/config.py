@@ -15,7 +15,7 @@ import yaml
 from dbmon_pipeline.core.errors import ConfigError
 from dbmon_pipeline.core.notification_config import Notifications, TargetConfig
 from dbmon_pipeline.core.rule_config import Rule, check_rule
-from dbmon_pipeline.core.section import Positive, Seconds, Section, Share
+from dbmon_pipeline.core.section import Address, ExtensionName, Positive, Seconds, Section, Share
 
 _DEEPEST = 10
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -45,6 +45,8 @@ class SourceLimits(Section, frozen=True):
         longest_hold_ms: How long one attach may last; slices are sized by it.
         compare_hours: How far back each refresh looks for late, changed and deleted rows.
         most_gone: Which part of the known executions may be gone from it without being asked.
+        attach: The address of a source that is no file, for DuckDB's ATTACH.
+        extension: The DuckDB extension that it needs, which is installed already.
     """
 
     lock_wait_seconds: Seconds = 2
@@ -52,6 +54,8 @@ class SourceLimits(Section, frozen=True):
     longest_hold_ms: Positive = 50
     compare_hours: Positive = 48
     most_gone: Share = 0.2
+    attach: Address | None = None
+    extension: ExtensionName | None = None
 
 
 class HomeLimits(Section, frozen=True):

@@ -101,14 +101,17 @@ class SourceSchema:
         return " + ".join(counts) or "0"
 
 
-def inspect(con: duckdb.DuckDBPyConnection, path: Path) -> SourceSchema:
+def inspect(con: duckdb.DuckDBPyConnection, path: Path, *, is_ours: bool) -> SourceSchema:
     """Read the schema of the source that is attached as ``source``.
+
+    A view that is not ours may read other files, so it is no table.
 
     Raises:
         ContractError: There is no such table, or a column is missing or of an unusable type.
     """
     where = "database_name = 'source' AND schema_name = 'main' AND lower(table_name) = 'executions'"
-    if not con.execute(f"SELECT 1 FROM duckdb_tables() WHERE {where}").fetchall():
+    tables = con.execute(f"SELECT 1 FROM duckdb_tables() WHERE {where}").fetchall()
+    if not tables and not is_ours:
         raise ContractError(
             f"{path} has no table 'executions'", remedy="name the orchestrator's learning.db"
         )

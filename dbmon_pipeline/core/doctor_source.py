@@ -9,10 +9,11 @@ import msgspec
 from dbmon_pipeline.core.doctor_finding import Outcome, megabytes, ok, warning
 from dbmon_pipeline.core.duck import connect
 from dbmon_pipeline.core.errors import NotPublishedError, SourceLockedError
-from dbmon_pipeline.core.file_check import refuse_other_than_files
+from dbmon_pipeline.core.file_check import is_remote
 from dbmon_pipeline.core.health import look_at
 from dbmon_pipeline.core.locks import glance
 from dbmon_pipeline.core.manifest import read_manifest
+from dbmon_pipeline.core.parquet_folder import folder_bytes, parquet_files
 from dbmon_pipeline.core.settings import Settings
 from dbmon_pipeline.core.source import Source
 
@@ -23,10 +24,16 @@ _WAIT_SECONDS = 0.3
 def source_file(settings: Settings) -> Outcome:
     """The file, looked at from outside: no lock is taken."""
     path = settings.source
-    refuse_other_than_files(path)
     health = look_at(path)
     if health.problem:
         raise health.problem
+    if is_remote(path):
+        return ok(f"{path} is attached by its address")
+    if path.is_dir():
+        return ok(
+            f"{path} has {len(parquet_files(path))} Parquet files with"
+            f" {megabytes(folder_bytes(path))}; nobody's lock is needed"
+        )
     log = path.with_name(f"{path.name}.wal")
     size = path.stat().st_size + (log.stat().st_size if log.exists() else 0)
     seen = f"{path} has {megabytes(size)}; "
@@ -44,7 +51,7 @@ def source_file(settings: Settings) -> Outcome:
 def source_schema(settings: Settings) -> Outcome | None:
     """The schema contract: looked at in the source for a moment, or in the copy of it."""
     path = settings.source
-    if not path.is_file():
+    if not (is_remote(path) or path.exists()):
         return None
     health = look_at(path)
     if health.problem:

@@ -17,8 +17,6 @@ STORAGE_VERSION = "v1.4.0"
 CATALOGUE = "opened"
 """The name under which :func:`connect` attaches a file."""
 
-_MEMORY_LIMIT = "640MB"
-"""What DuckDB takes at the most where it may use the disk beside a file; more rows take longer."""
 _MAGIC_AT = slice(8, 12)
 _SQLITE = b"SQLite format 3"
 _OF_THE_DISK = (
@@ -61,7 +59,6 @@ def connect(
     if database is not None:
         try:
             con.execute(f"SET temp_directory = {quoted(f'{database}.tmp')}")
-            con.execute(f"SET memory_limit = {quoted(_MEMORY_LIMIT)}")
             con.execute(
                 f"ATTACH {quoted(database)} AS {CATALOGUE} (STORAGE_VERSION '{STORAGE_VERSION}')"
             )

@@ -244,7 +244,7 @@ class _Evaluation:
         limits = sorted(limit for limit in (rule.limits.warning, rule.limits.critical) if limit)
         note = ""
         for limit in limits:
-            if size < limit and daily and about.executions:
+            if 0 < size < limit and daily and about.executions:
                 days = (limit - size) / (size / about.executions * daily)
                 if days < _FARTHEST_DAYS:
                     day = (about.as_of + timedelta(days=days)).date()

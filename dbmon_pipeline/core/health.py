@@ -16,7 +16,7 @@ from pathlib import Path
 
 from dbmon_pipeline.core.duck import not_a_database
 from dbmon_pipeline.core.errors import SourceError
-from dbmon_pipeline.core.source import check_file
+from dbmon_pipeline.core.file_check import check_file, is_remote
 
 _LOCK_LAYOUT = "hhqqi4x" if sys.platform == "linux" else "qqihh"
 """The C structure ``flock`` of fcntl(2): type, whence, start, length, process; on macOS start,
@@ -40,6 +40,8 @@ def look_at(path: Path) -> SourceHealth:
     """Look at a source from outside."""
     try:
         check_file(path)
+        if is_remote(path) or path.is_dir():
+            return SourceHealth(None, None)
         if problem := not_a_database(path):
             raise problem
         return SourceHealth(None, _writer(path))

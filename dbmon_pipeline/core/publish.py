@@ -187,7 +187,8 @@ class _Writer:
         (rows,) = self._con.execute(
             f"COPY (SELECT * FROM {table.name} {within} ORDER BY {table.file_order})"
             f" TO {quoted(path)}"
-            f" (FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE {_ROW_GROUP_ROWS})",
+            " (FORMAT parquet, COMPRESSION zstd, COMPRESSION_LEVEL 1,"
+            f" ROW_GROUP_SIZE {_ROW_GROUP_ROWS})",
             {"start": start, "end": end} if within else {},
         ).fetchall()[0]
         path.chmod(0o444)

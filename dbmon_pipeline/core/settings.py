@@ -9,6 +9,7 @@ from pathlib import Path
 
 from dbmon_pipeline.core.config import MonitoringConfig, load_config
 from dbmon_pipeline.core.files import shipped
+from dbmon_pipeline.core.remote import remote_name
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,7 @@ class Settings:
     """What a process works on.
 
     Attributes:
-        source: The learning database, absolute.
+        source: The learning database, absolute; the name of one that is no file.
         home: The working folder.
         config: Every limit and rule.
     """
@@ -106,10 +107,14 @@ class Settings:
             files.append(Path(named))
         if rules:
             files.append(rules)
+        config = load_config(*files)
+        remote = remote_name(config.source.attach) if config.source.attach else None
+        given = environ.get("DBMON_SOURCE")
+        chosen = source or (Path(given) if given else remote or Path("data/learning.db"))
         return cls(
-            source=_absolute(source or Path(environ.get("DBMON_SOURCE") or "data/learning.db")),
+            source=chosen if chosen == remote else _absolute(chosen),
             home=Home(_absolute(home or Path(environ.get("DBMON_HOME") or ".dbmon"))),
-            config=load_config(*files),
+            config=config,
         )
 
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import random
 import shutil
 import time
@@ -26,7 +25,19 @@ from dbmon_pipeline.core.config import SourceLimits
 from dbmon_pipeline.core.contract import SourceSchema, inspect
 from dbmon_pipeline.core.duck import explain_source, quoted, unreadable_value
 from dbmon_pipeline.core.errors import SourceError, SourceLockedError
+from dbmon_pipeline.core.file_check import check_file, signature, unreachable
 from dbmon_pipeline.core.files import write_whole
+from dbmon_pipeline.core.parquet_folder import (
+    attach_folder,
+    explain_folder,
+    folder_bytes,
+)
+from dbmon_pipeline.core.remote import (
+    attach_remote,
+    detach_remote,
+    explain_remote,
+    remote_name,
+)
 from dbmon_pipeline.core.snapshot import Snapshot, SnapshotError, take_snapshot
 
 _AIM = 0.8
@@ -68,7 +79,7 @@ class Source:
     """A learning database, and how to look into it.
 
     Attributes:
-        path: The file.
+        path: The file, a folder of Parquet files, or the name of what is no file.
         holds_ms: How long each attach lasted, in milliseconds.
         snapshot: The copy that is read in its stead, if its owner keeps it open.
     """
@@ -85,7 +96,7 @@ class Source:
         The source is not touched yet.
 
         Args:
-            path: The file.
+            path: The file, a folder of Parquet files, or the name of what is no file.
             limits: How it may be touched.
             con: The instance.
             snapshots: A folder of our own for a copy; without one, none is taken.
@@ -93,7 +104,9 @@ class Source:
         self.path = path
         self.holds_ms: list[float] = []
         self.snapshot: Snapshot | None = None
-        self._snapshots = snapshots if limits.snapshot else None
+        is_named = limits.attach is not None and path == remote_name(limits.attach)
+        self._address = limits.attach if is_named else None
+        self._snapshots = snapshots if limits.snapshot and not self._address else None
         self._limits = limits
         self._cursor = con.cursor()
         self._schema: SourceSchema | None = None
@@ -105,14 +118,18 @@ class Source:
         Raises:
             SourceError: The file is not there.
         """
-        try:
-            stat = self.path.stat()
-        except OSError as error:
-            raise _unreachable(self.path, error) from None
+        inode = size = 0
+        if not self._address:
+            try:
+                stat = self.path.stat()
+            except OSError as error:
+                raise unreachable(self.path, error) from None
+            inode = stat.st_ino
+            size = folder_bytes(self.path) if self.path.is_dir() else stat.st_size
         return {
             "path": str(self.path),
-            "inode": stat.st_ino,
-            "size_bytes": stat.st_size,
+            "inode": inode,
+            "size_bytes": size,
             "schema": self.schema.digest,
             "read_from": "snapshot" if self.snapshot else "source",
         }
@@ -131,17 +148,17 @@ class Source:
         started = self._attach()
         try:
             if self._schema is None:
-                self._schema = inspect(self._cursor, self.path)
+                self._schema = inspect(self._cursor, self.path, is_ours=self._is_view)
             yield self._cursor
         except duckdb.ConversionException as error:
             raise unreadable_value(self.path, error) from error
         except duckdb.Error as error:
             self._distrust_snapshot()
-            raise explain_source(self.path, error) from error
+            raise self._explain(error) from error
         finally:
             with suppress(duckdb.Error):
-                self._cursor.execute("DETACH source")
-            if not self.snapshot:
+                detach_remote(self._cursor)
+            if not self._keeps_nobody_waiting:
                 self.holds_ms.append((time.perf_counter() - started) * 1000)
 
     def pause(self) -> None:
@@ -150,7 +167,7 @@ class Source:
 
     def fit(self) -> float:
         """By what factor the next slice should be larger, for its hold to stay within the limit."""
-        if self.snapshot:  # Which keeps nobody waiting.
+        if self._keeps_nobody_waiting:
             return 2.0
         goal = self._limits.longest_hold_ms * _AIM
         return min(2.0, max(0.25, goal / max(self.holds_ms[-1], 0.1)))
@@ -210,9 +227,16 @@ class Source:
             path = self.snapshot.path if self.snapshot else self.path
             started = time.perf_counter()
             try:
-                self._cursor.execute(f"ATTACH {quoted(path)} AS source (READ_ONLY, TYPE duckdb)")
+                if self._address:
+                    attach_remote(self._cursor, self._address, self._limits.extension)
+                elif path.is_dir():
+                    attach_folder(self._cursor, path)
+                else:
+                    self._cursor.execute(
+                        f"ATTACH {quoted(path)} AS source (READ_ONLY, TYPE duckdb)"
+                    )
             except duckdb.Error as error:
-                explained = explain_source(self.path, error)
+                explained = self._explain(error)
                 if not isinstance(explained, SourceLockedError):
                     self._distrust_snapshot()
                     raise explained from error
@@ -226,6 +250,22 @@ class Source:
                 if self._snapshots and not self.snapshot:
                     shutil.rmtree(self._snapshots, ignore_errors=True)
                 return started
+
+    @property
+    def _is_view(self) -> bool:
+        """Whether the attached table is a view of ours on what it is."""
+        return self._address is not None or self.path.is_dir()
+
+    @property
+    def _keeps_nobody_waiting(self) -> bool:
+        return self.snapshot is not None or self.path.is_dir()
+
+    def _explain(self, error: duckdb.Error) -> SourceError:
+        if self._address and "Could not set lock" not in str(error):
+            return explain_remote(self._address, error)
+        if self.path.is_dir():
+            return explain_folder(self.path, error)
+        return explain_source(self.path, error)
 
     def _distrust_snapshot(self) -> None:
         """Have the next refresh take another copy."""
@@ -262,22 +302,6 @@ def _text_of(path: Path) -> str:
         return ""
 
 
-def check_file(path: Path) -> None:
-    """See that a source is a readable file with something in it.
-
-    Raises:
-        SourceError: It is not.
-    """
-    try:
-        if path.is_dir():
-            raise SourceError(f"{path} is a folder", remedy="name the learning.db inside it")
-        with path.open("rb") as file:
-            if not file.read(1):
-                raise SourceError(f"{path} is an empty file", remedy="name a DuckDB learning.db")
-    except OSError as error:
-        raise _unreachable(path, error) from None
-
-
 def _schema_version(con: duckdb.DuckDBPyConnection) -> int | None:
     """What the attached source's ``metadata`` says; None where there is no such table or entry."""
     where = "database_name = 'source' AND schema_name = 'main' AND table_name = 'metadata'"
@@ -288,36 +312,3 @@ def _schema_version(con: duckdb.DuckDBPyConnection) -> int | None:
         "SELECT TRY_CAST(value AS BIGINT) FROM source.main.metadata WHERE key = 'schema_version'"
     ).fetchone()
     return found[0] if found else None
-
-
-def signature(path: Path) -> str:
-    """A text that changes whenever the source is written, from file metadata alone.
-
-    Raises:
-        SourceError: The source is not there.
-    """
-    parts = []
-    for file in (path, path.with_name(f"{path.name}.wal")):
-        try:
-            stat = file.stat()
-        except FileNotFoundError as error:
-            if file == path:
-                raise _unreachable(path, error) from None
-        except OSError as error:
-            raise _unreachable(path, error) from None
-        else:
-            parts.append(f"{stat.st_ino}:{stat.st_size}:{stat.st_mtime_ns}")
-    return " ".join(parts)
-
-
-def _unreachable(path: Path, error: OSError) -> SourceError:
-    if isinstance(error, PermissionError):
-        return SourceError(
-            f"{path} may not be read by user {os.getuid()}", remedy="grant read permission on it"
-        )
-    if isinstance(error, FileNotFoundError):
-        return SourceError(
-            f"{path} does not exist",
-            remedy="name the learning.db with --source or DBMON_SOURCE, or run dbmon sample",
-        )
-    return SourceError(f"{path} cannot be read ({error})", remedy="check the path and the disk")

@@ -12,12 +12,12 @@ from dbmon_pipeline.core.errors import (
     NotPublishedError,
     SourceError,
 )
+from dbmon_pipeline.core.file_check import signature
 from dbmon_pipeline.core.incidents import Incidents
 from dbmon_pipeline.core.instants import utc_now
 from dbmon_pipeline.core.plan import Scope
 from dbmon_pipeline.core.published import Published
 from dbmon_pipeline.core.settings import Settings
-from dbmon_pipeline.core.source import signature
 from dbmon_pipeline.core.watch import observe_published
 from dbmon_pipeline.faces.notify.deliver import deliver
 from dbmon_pipeline.faces.notify.heartbeat import beat

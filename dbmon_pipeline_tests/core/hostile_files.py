@@ -71,7 +71,7 @@ def _below_a_file(path: Path) -> Ends:
 
 def _folder(path: Path) -> Ends:
     path.mkdir()
-    return refused("is a folder: name the learning.db inside it")
+    return refused("is a folder without Parquet files: name the learning.db inside it")
 
 
 def _pipe(path: Path) -> Ends:

@@ -162,7 +162,7 @@ _NUMBERS: dict[str, tuple[Mapping[str, str], Mapping[Any, Any]]] = {
 }
 _TIMES = {
     "TIMESTAMP": _FARTHEST,
-    "TIMESTAMPTZ": _FARTHEST,
+    "TIMESTAMPTZ": _FAR,
     "DATE": _FAR,
     "TIMESTAMP_S": _FAR,
     "TIMESTAMP_MS": _FAR,

@@ -46,6 +46,7 @@ _ANCHOR = 131 * DAY
 _OLDEST = 130 * DAY
 _LATE_SHARE = 0.3
 """How often a day of long ago changes, too, which is a run of its own."""
+_FIRST_GUESS_SECONDS = 1.0
 _TRIES = 5
 """How often a victim is tried that was done before it could be killed."""
 
@@ -65,7 +66,7 @@ class Kills:
     victim: str
     killed: int = 0
     finished: int = 0
-    seconds: float = 0.0
+    seconds: float = _FIRST_GUESS_SECONDS
     problems: list[str] = field(default_factory=list)
 
 
@@ -201,12 +202,14 @@ def crash(folder: Path, plan: Mapping[str, int], seed: int) -> tuple[list[Kills]
     """
     chance = random.Random(seed)  # noqa: S311
     kills = {victim: Kills(victim) for victim in plan}
-    _measure(Site(folder / "measured", seed), kills)
-    site = Site(folder / "killed", seed)
     order = [victim for victim, count in plan.items() for _ in range(count)]
-    chance.shuffle(order)
+    first, rest = order[0], order[1:]
+    chance.shuffle(rest)
+    site = Site(folder, seed)
     with site.read() as seen:
-        for victim in order:
+        _kill_and_heal(site, kills[first], chance.random())
+        _measure(site, kills)
+        for victim in rest if kills[first].killed else [first, *rest]:
             for _ in range(_TRIES):
                 if _kill_and_heal(site, kills[victim], chance.random()) or kills[victim].problems:
                     break
@@ -217,12 +220,6 @@ def crash(folder: Path, plan: Mapping[str, int], seed: int) -> tuple[list[Kills]
 
 def _measure(site: Site, kills: Mapping[str, Kills]) -> None:
     """Find out how long each victim takes when it is left alone."""
-    if COMMAND in kills:
-        started = time.monotonic()
-        site.refresh_by_command()
-        kills[COMMAND].seconds = (time.monotonic() - started) / 2  # The other half is imports.
-    else:
-        site.refresh()
     for victim in kills.keys() & VICTIMS.keys():
         site.go_on()
         with site.held(victim):
@@ -240,7 +237,9 @@ def _kill_and_heal(site: Site, kills: Kills, part: float) -> bool:
         with site.held(kills.victim):
             if kills.victim == COMMAND:
                 killed = _kill_command(site, delay)
+                started = time.monotonic()
                 site.refresh_by_command()
+                kills.seconds = (time.monotonic() - started) / 2  # The other half is imports.
             else:
                 killed = Work(VICTIMS[kills.victim], site.settings, site.as_of).kill_after(delay)
                 site.refresh()

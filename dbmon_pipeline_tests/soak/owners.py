@@ -1,8 +1,8 @@
 """Four kinds of owner of a learning database, each in a process of its own.
 
-``python -m dbmon_pipeline_tests.soak.owners KIND PATH STORAGE`` makes the database, says ``ready``,
-writes until its standard input is closed, and then tells its tally as JSON. It uses whatever DuckDB
-it finds, and nothing of the pipeline.
+``python -m dbmon_pipeline_tests.soak.owners KIND PATH RETRY STORAGE`` makes the database, says
+``ready``, writes until its standard input is closed, and then tells its tally as JSON. It uses
+whatever DuckDB it finds, and nothing of the pipeline.
 """
 
 from __future__ import annotations
@@ -24,8 +24,6 @@ import duckdb
 from dbmon_pipeline_tests.soak.ending import until_told
 
 SQL = Path(__file__).resolve().parents[2] / "sql" / "source"
-RETRY_SECONDS = 0.1
-"""How long an owner waits before its second and last try."""
 DAY = timedelta(days=1)
 LATE = timedelta(hours=40)
 """How old a late row may be: what every refresh compares reaches back 48 hours."""
@@ -102,15 +100,17 @@ class Tally:
 class Owner:
     """Makes a learning database and writes it."""
 
-    def __init__(self, path: Path, storage: str) -> None:
+    def __init__(self, path: Path, retry_seconds: float, storage: str) -> None:
         """Make the database, with a history of 60 days.
 
         Args:
             path: Where.
+            retry_seconds: How long it waits before its second and last try.
             storage: The version of its file format; empty for the default of this DuckDB.
         """
         self.path = path
         self.tally = Tally()
+        self._retry_seconds = retry_seconds
         self._chance = random.Random(1)  # noqa: S311
         self._ids: deque[str] = deque(maxlen=300)
         with duckdb.connect() as con:
@@ -202,7 +202,7 @@ class Owner:
                 reason = str(error).splitlines()[0][:200]
                 if reason.split(":")[0] not in [r.split(":")[0] for r in self.tally.reasons]:
                     self.tally.reasons.append(reason)
-                time.sleep(RETRY_SECONDS)
+                time.sleep(self._retry_seconds)
             else:
                 return
 
@@ -289,8 +289,8 @@ OWNERS: dict[str, Callable[[Owner, threading.Event], None]] = {
 }
 
 
-def _main(kind: str, path: Path, storage: str) -> None:
-    owner = Owner(path, storage)
+def _main(kind: str, path: Path, retry_seconds: float, storage: str) -> None:
+    owner = Owner(path, retry_seconds, storage)
     sys.stdout.write("ready\n")
     sys.stdout.flush()
     stop, started = until_told(), time.monotonic()
@@ -300,4 +300,4 @@ def _main(kind: str, path: Path, storage: str) -> None:
 
 
 if __name__ == "__main__":
-    _main(sys.argv[1], Path(sys.argv[2]), sys.argv[3])
+    _main(sys.argv[1], Path(sys.argv[2]), float(sys.argv[3]), sys.argv[4])

@@ -1,8 +1,8 @@
 """Refreshes a home as fast as it can.
 
 ``python -m dbmon_pipeline_tests.soak.refreshing SOURCE HOME EVERY`` refreshes until its standard
-input is closed, every so many times by the real command (0: never), then once more by the real
-command, and tells its record as JSON.
+input is closed, every so many times by the real command (0: never), then once more, and tells its
+record as JSON.
 """
 
 from __future__ import annotations
@@ -86,13 +86,14 @@ def _main(source: Path, home: Path, every: int) -> None:
     settings, record = Settings.load(source, home, environ={}), Record()
     stop = until_told()
     started, count = time.monotonic(), 0
-    while not stop.is_set():
+    is_last = False
+    while not is_last:
+        is_last = stop.is_set()
         count += 1
-        if every and count % every == 0:
+        if every and (is_last or count % every == 0):
             record.refresh_by_command(settings)
         else:
             record.refresh_in_process(settings)
-    record.refresh_by_command(settings)
     record.seconds = time.monotonic() - started
     sys.stdout.write(json.dumps(asdict(record)))
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import partial
-from pathlib import Path
 
 import pytest
 
@@ -20,11 +19,12 @@ WORDS = ("free some space on that disk", "room on the disk", "check that its dis
 """One of which every error says: of the warehouse and the generation, a copy, and Dagster."""
 
 
-@pytest.fixture
-def site(tmp_path: Path) -> Iterator[Site]:
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """A site that was refreshed, on a disk of its own where one may be mounted."""
-    with small_disk(tmp_path / "disk"):
-        made = Site(tmp_path / "disk", seed=5)
+    disk = tmp_path_factory.mktemp("small") / "disk"
+    with small_disk(disk):
+        made = Site(disk, seed=5)
         made.refresh()
         yield made
 
