@@ -17,6 +17,7 @@ STORAGE_VERSION = "v1.4.0"
 CATALOGUE = "opened"
 """The name under which :func:`connect` attaches a file."""
 
+_MEMORY_LIMIT = "640MB"
 _MAGIC_AT = slice(8, 12)
 _SQLITE = b"SQLite format 3"
 _OF_THE_DISK = (
@@ -67,6 +68,11 @@ def connect(
             con.close()
             raise
     return con
+
+
+def bound_memory(con: duckdb.DuckDBPyConnection) -> None:
+    """Have what does not fit into some memory wait on the disk, beside the file that is open."""
+    con.execute(f"SET memory_limit = '{_MEMORY_LIMIT}'")
 
 
 def quoted(text: object) -> str:

@@ -19,6 +19,11 @@ _KINDS = {
 }
 
 
+def printable(path: Path) -> str:
+    """A path as text, whatever bytes it has."""
+    return os.fsencode(path).decode(errors="replace")
+
+
 def is_remote(path: Path) -> bool:
     """Whether that is the name of a source that is no file."""
     return ":" in path.parts[0] if path.parts else False
@@ -35,8 +40,9 @@ def refuse_other_than_files(path: Path) -> None:
     try:
         str(path).encode()
     except UnicodeEncodeError:
-        shown = os.fsencode(path).decode(errors="replace")
-        raise SourceError(f"the name of {shown} is not UTF-8", remedy="rename the file") from None
+        raise SourceError(
+            f"the name of {printable(path)} is not UTF-8", remedy="rename the file"
+        ) from None
     for file in (path, path.with_name(f"{path.name}.wal")):
         try:
             kind = stat.S_IFMT(file.stat().st_mode)

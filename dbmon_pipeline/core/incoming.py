@@ -15,7 +15,7 @@ from datetime import date, datetime
 import duckdb
 
 from dbmon_pipeline.core.changes import ChangedHour
-from dbmon_pipeline.core.duck import unreadable_value
+from dbmon_pipeline.core.duck import bound_memory, unreadable_value
 from dbmon_pipeline.core.instants import HOUR
 from dbmon_pipeline.core.redaction import Redactor
 from dbmon_pipeline.core.slices import Slices, cut
@@ -56,6 +56,7 @@ class Incoming:
             StorageError: The warehouse cannot be written.
         """
         con = self._warehouse.con
+        bound_memory(con)
         with self._warehouse.transaction():
             for table in (
                 f"incoming_executions ({EXECUTIONS_COLUMNS}, pruned BOOLEAN)",

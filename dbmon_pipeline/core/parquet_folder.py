@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from glob import escape
 from pathlib import Path
 
 import duckdb
@@ -21,7 +22,8 @@ def parquet_files(folder: Path) -> list[Path]:
         found = sorted(
             path
             for path in folder.rglob("*.parquet")
-            if not any(part.startswith(".") for part in path.relative_to(folder).parts)
+            if path.is_file()
+            and not any(part.startswith(".") for part in path.relative_to(folder).parts)
         )
     except OSError as error:
         raise SourceError(
@@ -42,7 +44,7 @@ def attach_folder(cursor: duckdb.DuckDBPyConnection, folder: Path) -> None:
         SourceError: There is none.
         duckdb.Error: One of them is no Parquet file, or types do not go together.
     """
-    paths = ", ".join(quoted(path) for path in parquet_files(folder))
+    paths = ", ".join(quoted(escape(str(path))) for path in parquet_files(folder))
     cursor.execute("ATTACH ':memory:' AS source")
     try:
         cursor.execute(

@@ -152,7 +152,7 @@ class Source:
             yield self._cursor
         except duckdb.ConversionException as error:
             raise unreadable_value(self.path, error) from error
-        except duckdb.Error as error:
+        except (duckdb.Error, UnicodeDecodeError) as error:
             self._distrust_snapshot()
             raise self._explain(error) from error
         finally:
@@ -232,10 +232,13 @@ class Source:
                 elif path.is_dir():
                     attach_folder(self._cursor, path)
                 else:
+                    if path.with_name(f"{path.name}.wal").exists():
+                        # To read what it says, DuckDB keeps every index of the source in memory.
+                        self._cursor.execute("RESET memory_limit")
                     self._cursor.execute(
                         f"ATTACH {quoted(path)} AS source (READ_ONLY, TYPE duckdb)"
                     )
-            except duckdb.Error as error:
+            except (duckdb.Error, UnicodeDecodeError) as error:
                 explained = self._explain(error)
                 if not isinstance(explained, SourceLockedError):
                     self._distrust_snapshot()
@@ -260,7 +263,7 @@ class Source:
     def _keeps_nobody_waiting(self) -> bool:
         return self.snapshot is not None or self.path.is_dir()
 
-    def _explain(self, error: duckdb.Error) -> SourceError:
+    def _explain(self, error: duckdb.Error | UnicodeDecodeError) -> SourceError:
         if self._address and "Could not set lock" not in str(error):
             return explain_remote(self._address, error)
         if self.path.is_dir():
@@ -305,10 +308,13 @@ def _text_of(path: Path) -> str:
 def _schema_version(con: duckdb.DuckDBPyConnection) -> int | None:
     """What the attached source's ``metadata`` says; None where there is no such table or entry."""
     where = "database_name = 'source' AND schema_name = 'main' AND table_name = 'metadata'"
+    if not con.execute(f"SELECT 1 FROM duckdb_tables() WHERE {where}").fetchall():
+        return None  # a view could read anything
     names = con.execute(f"SELECT column_name FROM duckdb_columns() WHERE {where}").fetchall()
     if not {("key",), ("value",)} <= set(names):
         return None
     found = con.execute(
-        "SELECT TRY_CAST(value AS BIGINT) FROM source.main.metadata WHERE key = 'schema_version'"
+        "SELECT TRY_CAST(value AS BIGINT) FROM source.main.metadata"
+        " WHERE CAST(key AS VARCHAR) = 'schema_version'"
     ).fetchone()
     return found[0] if found else None

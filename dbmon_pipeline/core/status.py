@@ -17,6 +17,7 @@ import msgspec
 from dbmon_pipeline.core.config import MonitoringConfig
 from dbmon_pipeline.core.errors import SourceError
 from dbmon_pipeline.core.evaluate import evaluate
+from dbmon_pipeline.core.file_check import printable
 from dbmon_pipeline.core.health import SourceHealth, look_at
 from dbmon_pipeline.core.instants import iso
 from dbmon_pipeline.core.queries import Answer, Reader
@@ -265,7 +266,7 @@ def unreadable_status(path: Path, as_of: datetime, error: SourceError) -> Databa
     return DatabaseStatus(
         status=Level.ERROR,
         timestamp=iso(as_of),
-        database=Database(path=str(path), size_mb=None, schema_version=None, writer=None),
+        database=Database(path=printable(path), size_mb=None, schema_version=None, writer=None),
         executions=None,
         performance=None,
         warnings=[],

@@ -5,15 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
+from dbmon_pipeline.core.duck import bound_memory
 from dbmon_pipeline.core.instants import DAY, day_start, stretches
 from dbmon_pipeline.core.rollups import Rollup
 from dbmon_pipeline.core.warehouse import Stage, Warehouse
 
 _LONGEST_WINDOW_DAYS = 31
 """How many days one statement rolls up at the most, which bounds its memory."""
-_MEMORY = "640MB"
-"""What DuckDB takes at the most once a source was read: what does not fit waits on the disk. To
-read a source that has a write-ahead log takes memory for all of its indexes."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +38,7 @@ def roll_up(warehouse: Warehouse, rollup: Rollup, as_of: datetime) -> RolledUp:
         StorageError: The warehouse cannot be written.
     """
     days = warehouse.pending(rollup.name, Stage.ROLL_UP)
-    warehouse.con.execute(f"SET memory_limit = '{_MEMORY}'")
+    bound_memory(warehouse.con)
     with warehouse.transaction() as con:
         if rollup.window is not None:
             windows = [rollup.window_at(as_of)]

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import duckdb
 
+from dbmon_pipeline.core.duck import quoted
 from dbmon_pipeline_tests.core.hostile_case import (
     NOT_A_DATABASE,
     Case,
@@ -37,7 +38,8 @@ def _program(path: Path) -> Ends:
 
 
 def _parquet(path: Path) -> Ends:
-    duckdb.sql("SELECT 1 AS task_id").write_parquet(str(path))
+    with duckdb.connect() as con:
+        con.execute(f"COPY (SELECT 1 AS task_id) TO {quoted(path)} (FORMAT parquet)")
     return refused(NOT_A_DATABASE)
 
 

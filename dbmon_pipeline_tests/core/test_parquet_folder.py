@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -40,13 +42,13 @@ def exact(hours: float, **values: object) -> Row:
 def export(rows: Iterable[Row], path: Path) -> None:
     """Write rows as their owner does: whole, then under its name."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    database = path.with_name(f".{path.stem}.db")
-    make_source(database, rows)
-    draft = path.with_name(f".{path.name}")
-    with connect(database) as con:
-        con.execute(f"COPY executions TO {quoted(draft)} (FORMAT parquet)")
-    database.unlink()
-    draft.replace(path)
+    with TemporaryDirectory() as folder:
+        database, draft = Path(folder) / "theirs.db", Path(folder) / "draft.parquet"
+        make_source(database, rows)
+        with connect(database) as con:
+            con.execute(f"COPY executions TO {quoted(draft)} (FORMAT parquet)")
+        path.with_name(f".{path.name}").write_bytes(draft.read_bytes())
+    path.with_name(f".{path.name}").replace(path)
 
 
 @pytest.fixture
@@ -105,6 +107,19 @@ def test_files_that_are_still_being_written_are_left(folder: Settings) -> None:
     (folder.source / "notes.txt").write_text("not ours")
     refresh_core(folder, AS_OF)
     assert_published(folder, rows)
+
+
+def test_a_name_is_no_pattern(tmp_path: Path) -> None:
+    """What lies beside the folder is not read, and what is no file is none."""
+    settings = replace(settings_for(tmp_path), source=tmp_path / "st*r [1]?")
+    rows = [exact(1)]
+    export(rows, settings.source / "o'brien*.parquet")
+    export([exact(2)], tmp_path / "stXr 1b" / "o'brien*.parquet")
+    export([exact(3)], tmp_path / "st*r [1]b" / "o'brien*.parquet")
+    (settings.source / "folder.parquet").mkdir()
+    os.mkfifo(settings.source / "pipe.parquet")
+    refresh_core(settings, AS_OF)
+    assert_published(settings, rows)
 
 
 @pytest.mark.parametrize(

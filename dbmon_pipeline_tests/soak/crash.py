@@ -13,7 +13,7 @@ from pathlib import Path
 
 import duckdb
 
-from dbmon_pipeline.core.config import SourceLimits
+from dbmon_pipeline.core.config import Keep, SourceLimits
 from dbmon_pipeline.core.duck import connect
 from dbmon_pipeline.core.errors import DbmonError
 from dbmon_pipeline.core.instants import DAY, day_start
@@ -35,7 +35,7 @@ from dbmon_pipeline_tests.helpers import (
 from dbmon_pipeline_tests.soak.ending import Companion
 from dbmon_pipeline_tests.soak.reading import Seen
 from dbmon_pipeline_tests.soak.truth import Row, assert_published, rows_of
-from dbmon_pipeline_tests.soak.victims import HELD, VICTIMS, Work
+from dbmon_pipeline_tests.soak.victims import FEWEST_GENERATIONS, HELD, VICTIMS, Work
 
 COMMAND = "command"
 """The victim that is ``dbmon refresh`` itself."""
@@ -77,6 +77,7 @@ class Site:
         """Make a source with a history of four months; nothing is refreshed yet."""
         self.settings: Settings = settings_for(
             folder,
+            keep=Keep(generations=FEWEST_GENERATIONS + 2),
             source=SourceLimits(lock_wait_seconds=0.2),
         )
         self.as_of = _START
@@ -180,8 +181,7 @@ class Site:
             What was seen, filled in at the end.
         """
         seen = Seen()
-        home, keep = self.settings.home.path, self.settings.config.keep.generations
-        reader = Companion("reading", home, keep)
+        reader = Companion("reading", self.settings.home.path, FEWEST_GENERATIONS)
         try:
             yield seen
             seen.__dict__.update(reader.end())

@@ -30,6 +30,7 @@ LATE = timedelta(hours=40)
 _CHECKPOINT_EVERY = 250
 _BATCH_ROWS = 20_000
 _BATCHES = 2
+_PARTS = 4
 
 INSERT = """
 INSERT INTO executions BY NAME
@@ -66,6 +67,10 @@ UPDATE = """
 UPDATE executions
 SET success = NOT success, user_rating = 1 + $seed % 5, user_accepted = true, actual_cost = 0.5
 WHERE task_id = CAST($id AS UUID)
+"""
+UPDATE_PART = """
+UPDATE executions SET actual_cost = coalesce(actual_cost, 0) + 0.25, user_accepted = true
+WHERE swarm_topology = $batch AND complexity_score % $parts = $part
 """
 
 Connection = duckdb.DuckDBPyConnection
@@ -234,20 +239,20 @@ def open_per_write(owner: Owner, stop: threading.Event) -> None:
 def big(owner: Owner, stop: threading.Event) -> None:
     """Holds it open and writes long transactions of tens of thousands of rows.
 
-    Each deletes the rows of an earlier one, and some are rolled back.
+    The first ones insert them, later ones change them; some are rolled back.
     """
     number = 0
 
     def write() -> None:
+        batch = f"batch {number % _BATCHES}"
         con.execute("BEGIN")
         try:
-            for _ in range(4):
-                owner.insert_many(con, _BATCH_ROWS // 4, _now(), LATE, batch=f"batch {number}")
-                stop.wait(0.25)
-            con.execute(
-                "DELETE FROM executions WHERE swarm_topology = $batch",
-                {"batch": f"batch {number - _BATCHES}"},
-            )
+            for part in range(_PARTS):
+                if number < _BATCHES:
+                    owner.insert_many(con, _BATCH_ROWS // _PARTS, _now(), LATE, batch)
+                else:
+                    con.execute(UPDATE_PART, {"batch": batch, "parts": _PARTS, "part": part})
+                stop.wait(1 / _PARTS)
         except duckdb.Error:
             con.execute("ROLLBACK")
             raise

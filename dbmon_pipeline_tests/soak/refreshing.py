@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections import Counter
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -48,7 +47,7 @@ class Record:
     held_ms: float = 0.0
     longest_hold_ms: float = 0.0
     core_seconds: float = 0.0
-    refused: Counter[str] = field(default_factory=Counter)
+    refused: dict[str, int] = field(default_factory=dict)
     faults: list[str] = field(default_factory=list)
 
     def refresh_in_process(self, settings: Settings) -> None:
@@ -57,7 +56,7 @@ class Record:
         try:
             done = refresh_core(settings, utc_now())
         except DbmonError as error:
-            self.refused[str(error)[:300]] += 1
+            self._refuse(str(error))
         except Exception as error:
             self.faults.append(f"{type(error).__name__}: {error}"[:500])
         else:
@@ -77,9 +76,12 @@ class Record:
             self.refreshes += 1
             self.commands += 1
         elif done.returncode == 3 and "Traceback" not in done.stderr:
-            self.refused[last[:300]] += 1
+            self._refuse(last)
         else:
             self.faults.append(f"exit {done.returncode}: {last}"[:500])
+
+    def _refuse(self, message: str) -> None:
+        self.refused[message[:300]] = self.refused.get(message[:300], 0) + 1
 
 
 def _main(source: Path, home: Path, every: int) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 
 from dbmon_pipeline_tests.soak.machine import Monitored
 
@@ -12,4 +12,5 @@ TestMonitored.settings = settings(
     stateful_step_count=50,
     deadline=None,
     suppress_health_check=list(HealthCheck),
+    phases=[Phase.explicit, Phase.reuse, Phase.generate],  # To shrink would take minutes.
 )

@@ -28,6 +28,9 @@ from dbmon_pipeline_tests import helpers
 Begun = Callable[[], None]
 Victim = Callable[[Settings, datetime, Begun], None]
 
+FEWEST_GENERATIONS = 3
+"""How many generations a retention leaves, which are fewer than a refresh does."""
+
 _FORKS = multiprocessing.get_context("forkserver")
 _FORKS.set_forkserver_preload([__name__])
 _PATIENCE_SECONDS = 120.0
@@ -51,13 +54,13 @@ def publication(settings: Settings, as_of: datetime, begun: Begun) -> None:
 
 
 def retention(settings: Settings, as_of: datetime, begun: Begun) -> None:
-    """Raw rows that are kept no longer, and all generations but the last."""
+    """Raw rows that are kept no longer, and generations that were kept longer before."""
     with mock.patch.object(Warehouse, "forget_executions_before"):
         helpers.refresh_core(settings, as_of, Scope.FULL)
     begun()
     with Warehouse(settings.home.warehouse) as warehouse:
         warehouse.forget_executions_before(kept_from(settings.config, as_of))
-    remove_old_generations(settings.home, keep=1)
+    remove_old_generations(settings.home, keep=FEWEST_GENERATIONS)
 
 
 VICTIMS: dict[str, Victim] = {
