@@ -103,8 +103,8 @@ class Direct:
                 bounds,
             ).fetchall()
         slices = Slices(self.con, self.source, self._redactor)
-        for first, end in cut(self.source, hours, over_gaps=True):
-            with slices.taking(max(first, start), min(end, self._copied_from)):
+        for ((first, end),) in cut(self.source, hours, over_gaps=True):
+            with slices.taking([(max(first, start), min(end, self._copied_from))]):
                 pass
         if slices:
             try:

@@ -17,8 +17,9 @@ import duckdb
 from dbmon_pipeline.core.changes import ChangedHour
 from dbmon_pipeline.core.duck import bound_memory, unreadable_value
 from dbmon_pipeline.core.instants import HOUR
+from dbmon_pipeline.core.ranges import Part
 from dbmon_pipeline.core.redaction import Redactor
-from dbmon_pipeline.core.slices import Slices, cut
+from dbmon_pipeline.core.slices import Slices, cut, within
 from dbmon_pipeline.core.source import Source
 from dbmon_pipeline.core.warehouse import EXECUTIONS_COLUMNS, LEDGER_COLUMNS, Warehouse
 
@@ -70,8 +71,9 @@ class Incoming:
         is_first = not con.execute("SELECT 1 FROM hour_ledger LIMIT 1").fetchone()
         batch, stored = self._next_batch(), None
         with ThreadPoolExecutor(1) as storing:
-            for start, end in cut(self._source, sized, over_gaps=is_first):
-                self._hold(batch, start, min(end, self._as_of))
+            for windows in cut(self._source, sized, over_gaps=is_first):
+                end = windows[-1][1]
+                self._hold(batch, [(start, min(until, self._as_of)) for start, until in windows])
                 if batch.rows >= _STORE_ROWS:
                     _wait_for(stored)
                     stored = storing.submit(self._store, batch)
@@ -94,12 +96,13 @@ class Incoming:
         name = f"batch_{self._batches % 2}"
         return Slices(self._warehouse.con, self._source, self._redactor, name)
 
-    def _hold(self, batch: Slices, start: datetime, end: datetime) -> None:
+    def _hold(self, batch: Slices, windows: list[Part]) -> None:
         """Copy a slice into memory, with control totals from the same attach."""
         into = "INSERT INTO {} BY NAME" if batch else "CREATE OR REPLACE TABLE {} AS"
         before = batch.rows
-        with batch.taking(start, end) as con:
+        with batch.taking(windows) as con:
             schema = self._source.schema
+            condition, values = within(schema, windows)
             con.execute(
                 f"""
                 {into.format(f"{batch.together}_controls")}
@@ -109,9 +112,9 @@ class Incoming:
                     sum({schema.expression("duration_seconds")}) AS duration_sum,
                     sum({schema.expression("actual_cost")}) AS actual_cost_sum
                 FROM source.main.executions
-                WHERE {schema.between("start", "until")} GROUP BY 1
+                WHERE {condition} GROUP BY 1
                 """,
-                {"start": start, "until": end},
+                values,
             )
         self.rows += batch.rows - before
 

@@ -13,6 +13,7 @@ from datetime import datetime
 
 import duckdb
 
+from dbmon_pipeline.core.contract import SourceSchema
 from dbmon_pipeline.core.instants import HOUR
 from dbmon_pipeline.core.model import COLUMNS
 from dbmon_pipeline.core.ranges import Part
@@ -21,12 +22,19 @@ from dbmon_pipeline.core.source import Source
 
 _SMALLEST_SLICE_ROWS = 60_000
 """A smaller slice takes hardly less time: DuckDB unpacks a row group of 122,880 rows as a whole."""
+_MOST_RUNS = 8
+"""How many runs of hours one slice has at the most; one of a busy table takes some 3 ms."""
 _LONGEST_TEXT = 2_000
 """Characters of free text that are kept."""
 
 
-def cut(source: Source, hours: list[tuple[datetime, int]], *, over_gaps: bool) -> Iterator[Part]:
-    """Cut hours into runs, sized by how long the last hold was.
+def cut(
+    source: Source, hours: list[tuple[datetime, int]], *, over_gaps: bool
+) -> Iterator[list[Part]]:
+    """Cut hours into slices, sized by how long the last hold was.
+
+    An owner that opens the source for each write and finds it held will try again soon: so a few
+    late rows here and there are one hold, not many with a moment between them.
 
     Args:
         source: What is held for each of them.
@@ -35,24 +43,42 @@ def cut(source: Source, hours: list[tuple[datetime, int]], *, over_gaps: bool) -
             have no rows; otherwise it is of adjacent hours.
 
     Yields:
-        The window ``[start, end)`` of a slice; it is to be taken before the next one is.
+        The windows ``[start, end)`` of a slice; it is to be taken before the next one is.
     """
     size = _SMALLEST_SLICE_ROWS
     first = 0
     while first < len(hours):
-        last, (start, rows) = first, hours[first]
-        while (
-            last + 1 < len(hours)
-            and (over_gaps or hours[last + 1][0] - hours[last][0] == HOUR)
-            and rows + hours[last + 1][1] <= size
-        ):
+        runs: list[Part] = []
+        rows, last = 0, first
+        while last < len(hours) and (not runs or rows + hours[last][1] <= size):
+            hour, count = hours[last]
+            if runs and (over_gaps or hour == runs[-1][1]):
+                runs[-1] = (runs[-1][0], hour + HOUR)
+            elif len(runs) < _MOST_RUNS:
+                runs.append((hour, hour + HOUR))
+            else:
+                break
+            rows += count
             last += 1
-            rows += hours[last][1]
-        yield start, hours[last][0] + HOUR
+        yield runs
         if rows > size // 2:
             size = max(_SMALLEST_SLICE_ROWS, int(size * source.fit()))
-        first = last + 1
+        first = last
         source.pause()
+
+
+def within(schema: SourceSchema, windows: list[Part]) -> tuple[str, dict[str, datetime]]:
+    """SQL for "the row lies in one of these windows", which are in ascending order.
+
+    Returns:
+        The condition and its parameters. It begins with the bounds of all of them, by which DuckDB
+        skips row groups.
+    """
+    values = {"since": windows[0][0], "until": windows[-1][1]}
+    for number, (start, end) in enumerate(windows):
+        values |= {f"start_{number}": start, f"end_{number}": end}
+    runs = (schema.between(f"start_{number}", f"end_{number}") for number in range(len(windows)))
+    return f"{schema.between('since', 'until')} AND ({' OR '.join(runs)})", values
 
 
 class Slices:
@@ -86,8 +112,8 @@ class Slices:
         self._tables: list[str] = []
 
     @contextmanager
-    def taking(self, start: datetime, end: datetime) -> Iterator[duckdb.DuckDBPyConnection]:
-        """Copy the rows of ``[start, end)`` into memory.
+    def taking(self, windows: list[Part]) -> Iterator[duckdb.DuckDBPyConnection]:
+        """Copy the rows of windows ``[start, end)`` into memory.
 
         Yields:
             A cursor that still has the source attached, to take something else of the same moment.
@@ -98,10 +124,11 @@ class Slices:
         table = f"{self.together}_{len(self._tables)}"
         with self._source.attached() as con:
             schema = self._source.schema
+            condition, values = within(schema, windows)
             copied = con.execute(
                 f"CREATE OR REPLACE TABLE {table} AS SELECT {schema.columns}"
-                f" FROM source.main.executions WHERE {schema.between('start', 'until')}",
-                {"start": start, "until": end},
+                f" FROM source.main.executions WHERE {condition}",
+                values,
             ).fetchall()
             self._tables.append(table)
             self.rows += int(copied[0][0])

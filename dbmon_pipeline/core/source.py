@@ -8,8 +8,6 @@ guarded snapshot is read in its stead.
 
 from __future__ import annotations
 
-import json
-import logging
 import random
 import shutil
 import time
@@ -25,8 +23,7 @@ from dbmon_pipeline.core.config import SourceLimits
 from dbmon_pipeline.core.contract import SourceSchema, inspect
 from dbmon_pipeline.core.duck import explain_source, quoted, unreadable_value
 from dbmon_pipeline.core.errors import SourceError, SourceLockedError
-from dbmon_pipeline.core.file_check import check_file, signature, unreachable
-from dbmon_pipeline.core.files import write_whole
+from dbmon_pipeline.core.file_check import check_file, unreachable
 from dbmon_pipeline.core.parquet_folder import (
     attach_folder,
     explain_folder,
@@ -38,16 +35,13 @@ from dbmon_pipeline.core.remote import (
     explain_remote,
     remote_name,
 )
-from dbmon_pipeline.core.snapshot import Snapshot, SnapshotError, take_snapshot
+from dbmon_pipeline.core.snapshot import Snapshot
+from dbmon_pipeline.core.snapshots import current_snapshot, distrust
 
 _AIM = 0.8
 """Which part of the longest hold a slice is sized for, since the next one may be slower."""
 FUTURE_TOLERANCE = timedelta(minutes=5)
 """How far a clock may run ahead before its rows count as wrong."""
-
-_ABOUT = "about.json"
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -104,6 +98,7 @@ class Source:
         self.path = path
         self.holds_ms: list[float] = []
         self.snapshot: Snapshot | None = None
+        self._is_attached = False
         is_named = limits.attach is not None and path == remote_name(limits.attach)
         self._address = limits.attach if is_named else None
         self._snapshots = snapshots if limits.snapshot and not self._address else None
@@ -138,6 +133,9 @@ class Source:
     def attached(self) -> Iterator[duckdb.DuckDBPyConnection]:
         """Hold the source for the block, as the schema ``source``.
 
+        A copy stays attached from then on: nobody waits for it, and what its write-ahead log says
+        of indexes is read but once.
+
         Yields:
             A cursor; tables of ``memory.main`` are shared with the other cursors.
 
@@ -156,8 +154,8 @@ class Source:
             self._distrust_snapshot()
             raise self._explain(error) from error
         finally:
-            with suppress(duckdb.Error):
-                detach_remote(self._cursor)
+            if not self.snapshot:
+                self._detach()
             if not self._keeps_nobody_waiting:
                 self.holds_ms.append((time.perf_counter() - started) * 1000)
 
@@ -220,6 +218,9 @@ class Source:
 
     def _attach(self) -> float:
         """Attach within the configured wait, or else a copy, and tell when."""
+        if self.snapshot and self._is_attached:
+            return time.perf_counter()
+        self._detach()  # What another look of this process left attached.
         if not self.snapshot:
             check_file(self.path)
         deadline = time.monotonic() + self._limits.lock_wait_seconds
@@ -246,13 +247,19 @@ class Source:
                 if time.monotonic() < deadline:
                     time.sleep(random.uniform(0.005, 0.05))  # noqa: S311 - jitter, not cryptography
                 elif self._snapshots:
-                    self.snapshot = _current_snapshot(self.path, self._snapshots, explained)
+                    self.snapshot = current_snapshot(self.path, self._snapshots, explained)
                 else:
                     raise explained from error
             else:
+                self._is_attached = True
                 if self._snapshots and not self.snapshot:
                     shutil.rmtree(self._snapshots, ignore_errors=True)
                 return started
+
+    def _detach(self) -> None:
+        with suppress(duckdb.Error):
+            detach_remote(self._cursor)
+        self._is_attached = False
 
     @property
     def _is_view(self) -> bool:
@@ -273,36 +280,8 @@ class Source:
     def _distrust_snapshot(self) -> None:
         """Have the next refresh take another copy."""
         if self.snapshot:
-            (self.snapshot.path.parent / _ABOUT).unlink(missing_ok=True)
-
-
-def _current_snapshot(source: Path, folder: Path, locked: SourceLockedError) -> Snapshot:
-    """A copy of a source as it is now: the one that was taken last, if it has not changed since.
-
-    Raises:
-        SourceLockedError: None could be taken.
-    """
-    target, about = folder / source.name, folder / _ABOUT
-    now = signature(source)
-    if _text_of(about) == json.dumps({"of": str(source), "signature": now}) and target.exists():
-        return Snapshot(target, target.stat().st_size, 0.0, 0)
-    about.unlink(missing_ok=True)
-    try:
-        taken = take_snapshot(source, target)
-    except SnapshotError as error:
-        raise SourceLockedError(
-            f"{locked.message}, and no copy of it could be taken: {error}", remedy=locked.remedy
-        ) from None
-    write_whole(about, json.dumps({"of": str(source), "signature": now}))
-    logger.info("%s: read from a copy of %.1f MB", locked.message, taken.size_bytes / 1e6)
-    return taken
-
-
-def _text_of(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except OSError:
-        return ""
+            self._detach()
+            distrust(self.snapshot)
 
 
 def _schema_version(con: duckdb.DuckDBPyConnection) -> int | None:

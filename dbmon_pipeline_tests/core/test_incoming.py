@@ -58,9 +58,7 @@ def test_every_batch_is_stored_once_and_clean(tmp_path: Path) -> None:
         str(row["task_id"]): (
             row["timestamp"],
             None if row["duration_seconds"] == float("inf") else row["duration_seconds"],
-            "refused"
-            if row["error_message"] == "refused"
-            else "token [redacted github_token] refused",
+            "refused" if row["error_message"] == "refused" else "token [redacted token] refused",
         )
         for row in rows
     }

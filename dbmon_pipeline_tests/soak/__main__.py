@@ -6,19 +6,36 @@ import argparse
 import json
 import sys
 import tempfile
+import traceback
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis.stateful import run_state_machine_as_test
+
 from dbmon_pipeline_tests.soak.crash import COMMAND, Kills, crash
+from dbmon_pipeline_tests.soak.machine import Monitored
 from dbmon_pipeline_tests.soak.owners import OWNERS
 from dbmon_pipeline_tests.soak.reading import Seen
 from dbmon_pipeline_tests.soak.soak import Outcome, Trial, lines, soak
 
+_STEPS_TOGETHER = 50
+"""The steps in one home; the next ones begin with a new one."""
 _COMMANDS_EVERY = {"hold_open": 5, "open_per_write": 1, "big": 5, "idle": 5}
 """Every how many refreshes one is by the real command. All of them where it is counted how often
 the owner finds a reader: without Dagster's part, several times as many holds fit into a second."""
-ROUND = {"refresh": 7, "publication": 5, "retention": 4, "snapshot": 2, COMMAND: 2}
+ROUND = {
+    "refresh": 4,
+    "publication": 3,
+    "retention": 2,
+    "snapshot": 2,
+    "archive": 2,
+    "migration": 2,
+    "restore": 2,
+    "compaction": 2,
+    COMMAND: 1,
+}
 """The kills in one home; the next ones begin with a new one."""
 
 
@@ -28,6 +45,7 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=20.0, help="how long the owners write")
     parser.add_argument("--kills", type=int, default=200, help="how many kills there are")
     parser.add_argument("--owners", nargs="*", choices=OWNERS, default=list(OWNERS))
+    parser.add_argument("--steps", type=int, default=5000, help="of owner and pipeline, any order")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--json", type=Path, help="where to write all of it as JSON")
     given = parser.parse_args()
@@ -46,7 +64,9 @@ def main() -> int:
         ]
     for line in (*_soak_table(outcomes), *_crash_table(crashes)):
         sys.stdout.write(line + "\n")
+    wrong = _any_order(given.steps)
     problems = [
+        *([wrong] if wrong else []),
         *(f"{o.trial.owner}: {problem}" for o in outcomes for problem in o.problems),
         *(problem for kills, _ in crashes for each in kills for problem in each.problems),
         *(f"reader beside the kills: {fault}" for _, seen in crashes for fault in seen.broken),
@@ -63,6 +83,30 @@ def main() -> int:
         }
         given.json.write_text(json.dumps(told, indent=1), encoding="utf-8")
     return 1 if problems else 0
+
+
+def _any_order(steps: int) -> str | None:
+    """Let the state machine take so many steps; the first one that goes wrong, if any does."""
+    examples = -(-steps // _STEPS_TOGETHER)
+    how = settings(
+        max_examples=examples,
+        stateful_step_count=_STEPS_TOGETHER,
+        deadline=None,
+        database=None,
+        derandomize=False,
+        suppress_health_check=list(HealthCheck),
+        phases=[Phase.generate],
+    )
+    if not examples:
+        return None
+    try:
+        run_state_machine_as_test(Monitored, settings=how)
+    except AssertionError as error:
+        return "".join(traceback.format_exception(error))
+    sys.stdout.write(
+        f"{examples * _STEPS_TOGETHER:,} steps in any order, all as brute force has it\n"
+    )
+    return None
 
 
 def _soak_table(outcomes: list[Outcome]) -> Iterator[str]:

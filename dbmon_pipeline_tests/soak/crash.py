@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import shutil
 import subprocess
 import time
 from collections.abc import Iterator, Mapping
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import duckdb
 
+from dbmon_pipeline.core.archive import archive
 from dbmon_pipeline.core.config import Keep, SourceLimits
 from dbmon_pipeline.core.duck import connect
 from dbmon_pipeline.core.errors import DbmonError
@@ -35,7 +37,14 @@ from dbmon_pipeline_tests.helpers import (
 from dbmon_pipeline_tests.soak.ending import Companion
 from dbmon_pipeline_tests.soak.reading import Seen
 from dbmon_pipeline_tests.soak.truth import Row, assert_published, rows_of
-from dbmon_pipeline_tests.soak.victims import FEWEST_GENERATIONS, HELD, VICTIMS, Work
+from dbmon_pipeline_tests.soak.victims import (
+    FEWEST_GENERATIONS,
+    HELD,
+    VICTIMS,
+    Work,
+    archive_folder,
+    archived_before,
+)
 
 COMMAND = "command"
 """The victim that is ``dbmon refresh`` itself."""
@@ -153,6 +162,23 @@ class Site:
         """The source held open by its owner, for a victim that is to find it so."""
         return running(HOLD_DATABASE, self.settings.source) if victim in HELD else nullcontext()
 
+    def assert_archived(self) -> None:
+        """See that an archive goes on where it was killed, and holds all rows that are old.
+
+        Raises:
+            AssertionError: It does not.
+        """
+        before, out = archived_before(self.as_of), archive_folder(self.settings, self.as_of)
+        archive(self.settings, before, out)
+        written = [str(path) for path in out.glob("*.parquet")]
+        ids = duckdb.execute("SELECT task_id FROM read_parquet($f)", {"f": written}).fetchall()
+        shutil.rmtree(out)
+        assert sorted(task_id for (task_id,) in ids) == sorted(
+            str(row["task_id"])
+            for row in rows_of(self.settings.source)
+            if row["timestamp"].date() < before
+        )
+
     def assert_healed(self, rows: list[Row]) -> None:
         """See that all is as if nothing had ever happened.
 
@@ -243,6 +269,8 @@ def _kill_and_heal(site: Site, kills: Kills, part: float) -> bool:
             else:
                 killed = Work(VICTIMS[kills.victim], site.settings, site.as_of).kill_after(delay)
                 site.refresh()
+        if kills.victim == "archive":
+            site.assert_archived()
         site.assert_healed(rows)
     except (AssertionError, DbmonError, duckdb.Error) as error:
         problem = f"{kills.victim}, killed after {delay:.3f} s: {type(error).__name__}: {error}"

@@ -6,7 +6,17 @@ from pathlib import Path
 
 from dbmon_pipeline_tests.soak.crash import COMMAND, crash
 
-PLAN = {"refresh": 7, "publication": 5, "retention": 4, "snapshot": 2, COMMAND: 2}
+PLAN = {
+    "refresh": 4,
+    "publication": 3,
+    "retention": 2,
+    "snapshot": 2,
+    "archive": 2,
+    "migration": 2,
+    "restore": 2,
+    "compaction": 2,
+    COMMAND: 1,
+}
 
 
 def test_the_next_refresh_heals_and_no_reader_notices(tmp_path: Path) -> None:

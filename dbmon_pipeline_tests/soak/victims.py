@@ -13,12 +13,18 @@ import time
 import traceback
 from collections.abc import Callable
 from contextlib import suppress
-from datetime import datetime
+from datetime import date, datetime, timedelta
 from multiprocessing.connection import Connection
+from pathlib import Path
 from unittest import mock
 
+from dbmon_pipeline.core import compaction
+from dbmon_pipeline.core.archive import archive
+from dbmon_pipeline.core.compaction import compact
+from dbmon_pipeline.core.duck import connect
 from dbmon_pipeline.core.errors import DbmonError
 from dbmon_pipeline.core.extract import kept_from
+from dbmon_pipeline.core.opening import open_warehouse
 from dbmon_pipeline.core.plan import Scope
 from dbmon_pipeline.core.publish import publish, remove_old_generations
 from dbmon_pipeline.core.settings import Settings
@@ -63,11 +69,59 @@ def retention(settings: Settings, as_of: datetime, begun: Begun) -> None:
     remove_old_generations(settings.home, keep=FEWEST_GENERATIONS)
 
 
+def archiving(settings: Settings, as_of: datetime, begun: Begun) -> None:
+    """The archive of all but the last month."""
+    begun()
+    archive(settings, archived_before(as_of), archive_folder(settings, as_of))
+
+
+def archived_before(as_of: datetime) -> date:
+    """The first day that is not archived."""
+    return (as_of - timedelta(days=30)).date()
+
+
+def archive_folder(settings: Settings, as_of: datetime) -> Path:
+    """Where the archive of an instant lies."""
+    return settings.source.with_name(f"archive-{as_of:%Y%m%dT%H%M%S}")
+
+
+def migration(settings: Settings, as_of: datetime, begun: Begun) -> None:
+    """The first refresh of a home that was made by an older version."""
+    with connect(settings.home.warehouse) as con:
+        con.execute("ALTER TABLE check_history DROP COLUMN sentence")
+        con.execute("ALTER TABLE tier_performance ADD COLUMN formerly INTEGER")
+        con.execute("UPDATE state SET value = 'another' WHERE name = 'select:tier_performance'")
+    refreshing(settings, as_of, begun)
+
+
+def restoring(settings: Settings, as_of: datetime, begun: Begun) -> None:
+    """The first refresh after the warehouse was lost."""
+    settings.home.warehouse.unlink()
+    settings.home.warehouse.with_name(f"{settings.home.warehouse.name}.wal").unlink(missing_ok=True)
+    refreshing(settings, as_of, begun)
+
+
+def compacting(settings: Settings, as_of: datetime, begun: Begun) -> None:  # noqa: ARG001
+    """A warehouse that once held much more, written anew."""
+    with open_warehouse(settings.home) as warehouse:
+        con = warehouse.con
+        con.execute("CREATE OR REPLACE TABLE once AS SELECT range AS n FROM range(2_000_000)")
+        con.execute("CHECKPOINT opened")
+        con.execute("DELETE FROM once WHERE n % 100 > 0")
+        with mock.patch.object(compaction, "_LEAST_BYTES", 0):
+            begun()
+            compact(warehouse)
+
+
 VICTIMS: dict[str, Victim] = {
     "refresh": refreshing,
     "snapshot": refreshing,
     "publication": publication,
     "retention": retention,
+    "archive": archiving,
+    "migration": migration,
+    "restore": restoring,
+    "compaction": compacting,
 }
 HELD = frozenset({"snapshot"})
 """Those that find the source held open by its owner."""
