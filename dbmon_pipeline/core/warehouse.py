@@ -33,6 +33,10 @@ CHECK_HISTORY_COLUMNS = (
     " is_recovered BOOLEAN, window_start TIMESTAMP, window_end TIMESTAMP, sentence VARCHAR"
 )
 
+_HEADER_BYTES = 3 * 4096
+"""What DuckDB begins a file with. A shorter one holds nothing: the disk was full, or the process
+was killed, when it was made."""
+
 
 class Stage(StrEnum):
     """What a day of a table still waits for."""
@@ -214,6 +218,8 @@ class Warehouse:
 
 
 def _connected(path: Path) -> duckdb.DuckDBPyConnection:
+    if path.exists() and path.stat().st_size < _HEADER_BYTES:
+        path.unlink()
     try:
         con = connect(path)
     except duckdb.IOException as error:

@@ -391,7 +391,9 @@ def test_missing_optional_columns_are_told(settings: Settings) -> None:
     assert (ended.returncode, ended.stdout) == (0, "")
     assert [line for line in ended.stderr.splitlines() if "warning" in line.lower()] == [
         f"warning: {settings.source}: executions lacks optional columns:"
-        " swarm_topology, user_rating"
+        " swarm_topology, user_rating",
+        f"warning: {settings.source} is another file than before, or has other columns:"
+        " all of it is compared",
     ]
 
 

@@ -52,12 +52,15 @@ def main() -> int:
     outcomes: list[Outcome] = []
     crashes: list[tuple[list[Kills], Seen]] = []
     with tempfile.TemporaryDirectory(prefix="soak-") as folder:
-        for is_older in lines() if given.minutes else []:
-            outcomes += soak(
-                Path(folder) / ("older" if is_older else "newer"),
-                [Trial(owner, is_older, _COMMANDS_EVERY[owner]) for owner in given.owners],
-                given.minutes * 60 / len(lines()),
-            )
+        trials = [
+            Trial(owner, is_older, _COMMANDS_EVERY[owner])
+            for is_older in lines()
+            for owner in given.owners
+        ]
+        # One at a time: an owner and a refresh that wait for a core hold the source for longer.
+        for number, trial in enumerate(trials if given.minutes else []):
+            seconds = given.minutes * 60 / len(trials)
+            outcomes += soak(Path(folder) / f"soak-{number}", [trial], seconds)
         crashes += [
             crash(Path(folder) / f"crash-{number}", ROUND, given.seed + number)
             for number in range(-(-given.kills // sum(ROUND.values())))
@@ -88,6 +91,8 @@ def main() -> int:
 def _any_order(steps: int) -> str | None:
     """Let the state machine take so many steps; the first one that goes wrong, if any does."""
     examples = -(-steps // _STEPS_TOGETHER)
+    if not examples:
+        return None
     how = settings(
         max_examples=examples,
         stateful_step_count=_STEPS_TOGETHER,
@@ -97,8 +102,6 @@ def _any_order(steps: int) -> str | None:
         suppress_health_check=list(HealthCheck),
         phases=[Phase.generate],
     )
-    if not examples:
-        return None
     try:
         run_state_machine_as_test(Monitored, settings=how)
     except AssertionError as error:

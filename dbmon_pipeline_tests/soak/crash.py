@@ -56,7 +56,7 @@ _OLDEST = 130 * DAY
 _LATE_SHARE = 0.3
 """How often a day of long ago changes, too, which is a run of its own."""
 _FIRST_GUESS_SECONDS = 1.0
-_TRIES = 5
+_TRIES = 10
 """How often a victim is tried that was done before it could be killed."""
 
 
@@ -267,7 +267,11 @@ def _kill_and_heal(site: Site, kills: Kills, part: float) -> bool:
                 site.refresh_by_command()
                 kills.seconds = (time.monotonic() - started) / 2  # The other half is imports.
             else:
-                killed = Work(VICTIMS[kills.victim], site.settings, site.as_of).kill_after(delay)
+                work = Work(VICTIMS[kills.victim], site.settings, site.as_of)
+                lasted = work.kill_after(delay)
+                assert not work.error, work.error
+                killed = lasted is None
+                kills.seconds = min(kills.seconds, lasted or kills.seconds)
                 site.refresh()
         if kills.victim == "archive":
             site.assert_archived()

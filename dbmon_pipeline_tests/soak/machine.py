@@ -161,7 +161,7 @@ class Monitored(RuleBasedStateMachine):
         """Kill a refresh after a time; it has published, or it has not."""
         known = self.model.refreshed(Scope.FULL)
         work = Work(partial(refresh, Scope.FULL), self.settings, self.model.now)
-        was_killed = work.kill_after(seconds)
+        was_killed = work.kill_after(seconds) is None
         if not was_killed or self._published() > self.generation:
             self.model.settle(known)
         self.model.is_uncertain = was_killed

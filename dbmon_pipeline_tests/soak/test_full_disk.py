@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import partial
+from pathlib import Path
 
 import pytest
 
@@ -15,8 +16,11 @@ from dbmon_pipeline_tests.soak.small_disk import fill, free, limit_files, small_
 from dbmon_pipeline_tests.soak.truth import rows_of
 from dbmon_pipeline_tests.soak.victims import VICTIMS, Work
 
-WORDS = ("free some space on that disk", "room on the disk", "check that its disk has space")
-"""One of which every error says: of the warehouse and the generation, a copy, and Dagster."""
+WORDS = (
+    *("free some space on that disk", "check that its disk has space"),
+    *("room on the disk", "copying it failed"),
+)
+"""One of which every error says: of warehouse and generation, of Dagster, and of a copy."""
 
 
 @pytest.fixture(scope="module")
@@ -63,6 +67,21 @@ def test_a_disk_that_runs_full_at_work(site: Site, victim: str) -> None:
             site.refresh()
         site.assert_healed(rows)
     assert 0 in failed
+
+
+def test_the_first_refresh_of_a_home(tmp_path: Path) -> None:
+    """A warehouse of which only a part could be made is made anew."""
+    disk = tmp_path / "disk"
+    with small_disk(disk):
+        site = Site(disk, seed=6)
+        rows = rows_of(site.settings.source)
+        for room in (0, 4096, 8192):
+            work = Work(VICTIMS["refresh"], site.settings, site.as_of, first=full(site, room))
+            _, error = work.end()
+            assert any(words in error for words in WORDS)
+            free(disk)
+        site.refresh()
+        site.assert_healed(rows)
 
 
 def test_the_command_tells_it_in_a_line(site: Site) -> None:

@@ -7,12 +7,9 @@ one is an entry in :data:`VICTIMS`.
 from __future__ import annotations
 
 import multiprocessing
-import os
-import signal
 import time
 import traceback
 from collections.abc import Callable
-from contextlib import suppress
 from datetime import date, datetime, timedelta
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -128,7 +125,12 @@ HELD = frozenset({"snapshot"})
 
 
 class Work:
-    """A victim at work, in a process that has everything imported."""
+    """A victim at work, in a process that has everything imported.
+
+    Attributes:
+        began: When its work began.
+        error: What it ended with, if it did and that was an error.
+    """
 
     def __init__(
         self,
@@ -156,24 +158,35 @@ class Work:
         first = self._told.recv()
         assert first == "begun", first
         self.began = time.monotonic()
+        self.error = ""
 
-    def kill_after(self, seconds: float) -> bool:
-        """Kill it after a time; whether it was still at work."""
-        self._process.join(seconds)
-        with suppress(ProcessLookupError):
-            os.kill(self._process.pid or 0, signal.SIGKILL)
+    def kill_after(self, seconds: float) -> float | None:
+        """Kill it after a time.
+
+        Returns:
+            None if it was still at work; else how long that had taken.
+        """
+        self._told.poll(seconds)
+        lasted = time.monotonic() - self.began
+        if self._process.is_alive():
+            self._process.kill()
         self._process.join()
-        self._told.close()
-        return self._process.exitcode == -signal.SIGKILL
+        try:
+            self.error = self._told.recv()
+        except EOFError:
+            return None
+        finally:
+            self._told.close()
+        return lasted
 
     def end(self) -> tuple[float, str]:
         """Let it end; how long it took, and the error that it ended with, if any."""
         assert self._told.poll(_PATIENCE_SECONDS)
-        error = self._told.recv()
+        self.error = self._told.recv()
         seconds = time.monotonic() - self.began
         self._process.join()
         self._told.close()
-        return seconds, error
+        return seconds, self.error
 
 
 def _work(
