@@ -68,7 +68,7 @@ def take_snapshot(source: Path, target: Path) -> Snapshot:
         SnapshotError: It changes too fast, the disk would run short, or it cannot be read.
     """
     target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    command = [sys.executable, "-I", __file__, str(source), str(target)]
+    command = [sys.executable, "-I", __file__, str(source), str(target), str(os.getpid())]
     try:
         done = subprocess.run(  # noqa: S603 - this very file
             command, capture_output=True, text=True, timeout=_PATIENCE_SECONDS, check=False
@@ -80,11 +80,11 @@ def take_snapshot(source: Path, target: Path) -> Snapshot:
     return Snapshot(target, **json.loads(done.stdout))
 
 
-def _main(source: Path, target: Path) -> None:
+def _main(source: Path, target: Path, parent: int) -> None:
     """Copy, and tell how it went on stdout, or why not on stderr."""
     started = time.monotonic()
     for attempt in range(1, _ATTEMPTS + 1):
-        size = _copied(source, target)
+        size = _copied(source, target, parent)
         if size is not None:
             seconds = round(time.monotonic() - started, 3)
             found = {"size_bytes": size, "seconds": seconds, "attempts": attempt}
@@ -102,7 +102,7 @@ class _Guard(NamedTuple):
     log_size: int
 
 
-def _copied(source: Path, target: Path) -> int | None:
+def _copied(source: Path, target: Path, parent: int) -> int | None:
     """The size of a copy that is whole; None if a checkpoint came in between."""
     log, log_copy = (path.with_name(f"{path.name}.wal") for path in (source, target))
     before = _guard(source, log)
@@ -114,10 +114,10 @@ def _copied(source: Path, target: Path) -> int | None:
     if free < needed:
         sys.exit(f"a copy of {needed / 1e6:,.0f} MB would not leave room on the disk of {target}")
     log_copy.unlink(missing_ok=True)
-    _copy(source, target, source.stat().st_size)
+    _copy(source, target, source.stat().st_size, parent)
     if before.log_inode is not None:
         try:
-            _copy(log, log_copy, before.log_size)
+            _copy(log, log_copy, before.log_size, parent)
         except FileNotFoundError:
             return None
     after = _guard(source, log)
@@ -146,23 +146,33 @@ def _guard(source: Path, log: Path) -> _Guard | None:
     return _Guard(tuple(iterations), stat.st_ino, stat.st_size)
 
 
-def _copy(source: Path, target: Path, size: int) -> None:
-    """Copy the beginning of a file, sharing its blocks where the file system can."""
+def _copy(source: Path, target: Path, size: int, parent: int) -> None:
+    """Copy the beginning of a file, sharing its blocks where the file system can.
+
+    If whoever asked for the copy was killed, it ends: the next one may be written there.
+    """
     with source.open("rb") as given, target.open("wb") as copy:
         try:
             while size and (
                 moved := os.copy_file_range(given.fileno(), copy.fileno(), min(size, _CHUNK))
             ):
                 size -= moved
+                _end_without(parent)
         except (AttributeError, OSError):
             given.seek(os.lseek(given.fileno(), 0, os.SEEK_CUR))
             while size and (chunk := given.read(min(size, _CHUNK))):
                 copy.write(chunk)
                 size -= len(chunk)
+                _end_without(parent)
+
+
+def _end_without(parent: int) -> None:
+    if os.getppid() != parent:
+        sys.exit("nobody waits for it any more")
 
 
 if __name__ == "__main__":
     try:
-        _main(Path(sys.argv[1]), Path(sys.argv[2]))
+        _main(Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]))
     except (OSError, struct.error) as error:
         sys.exit(f"copying it failed ({error})")

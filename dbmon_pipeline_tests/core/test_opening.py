@@ -23,7 +23,8 @@ from dbmon_pipeline_tests.helpers import (
     refresh_core,
     settings_for,
 )
-from dbmon_pipeline_tests.oracle import assert_same_rows, expected_tables
+from dbmon_pipeline_tests.oracle import assert_same_rows
+from dbmon_pipeline_tests.truth import assert_published
 
 AS_OF = datetime(2026, 3, 10, 12)
 DAY = timedelta(days=1)
@@ -43,15 +44,6 @@ def history(days: int, *, per_day: int = 24, ends: datetime = AS_OF) -> list[Row
         )
         for n in range(days * per_day)
     ]
-
-
-def assert_published(
-    settings: Settings, rows: list[Row], as_of: datetime, without: set[str] | None = None
-) -> None:
-    """Compare every published table with brute force."""
-    for table, expected in expected_tables([dict(row) for row in rows], as_of).items():
-        if table not in (without or ()):
-            assert_same_rows(published_rows(settings, table), expected, where=table)
 
 
 def refreshed(folder: Path, rows: list[Row], **config: object) -> Settings:
@@ -89,7 +81,7 @@ def test_a_lost_warehouse_is_restored_with_what_was_pruned(
     later = AS_OF + timedelta(hours=2)
     for _ in range(2):
         done = refresh_core(settings, later)
-        assert_published(settings, [*rows, *new], later, without=WINDOWS)
+        assert_published(settings.home, [*rows, *new], later, without=WINDOWS)
     assert [(e.rows, e.unrepairable_hours, e.hours_left) for e in done.extractions] == [(0, 0, 0)]
 
 
@@ -107,7 +99,7 @@ def test_what_the_owner_deleted_meanwhile_goes(tmp_path: Path) -> None:
     late = execution(AS_OF - 5 * DAY, actual_cost=0.5, cost_estimate=0.5)
     add_rows(settings.source, [late])
     refresh_core(settings, AS_OF)
-    assert_published(settings, [*(row for row in rows if row not in gone), late], AS_OF)
+    assert_published(settings.home, [*(row for row in rows if row not in gone), late], AS_OF)
 
 
 def test_a_late_row_in_the_day_that_was_cut_is_left_once(tmp_path: Path) -> None:
@@ -123,7 +115,7 @@ def test_a_late_row_in_the_day_that_was_cut_is_left_once(tmp_path: Path) -> None
     for _ in range(2):
         done = refresh_core(settings, AS_OF, Scope.FULL)
         counts.append([e.unrepairable_hours for e in done.extractions])
-        assert_published(settings, rows, AS_OF, without=WINDOWS)
+        assert_published(settings.home, rows, AS_OF, without=WINDOWS)
     assert counts == [[1], [0]]
 
 
@@ -171,7 +163,7 @@ def test_a_warehouse_of_an_older_version_is_migrated(tmp_path: Path, kept_days: 
     new = [execution(AS_OF + timedelta(minutes=5), actual_cost=0.5, cost_estimate=0.25)]
     add_rows(settings.source, new)
     refresh_core(settings, AS_OF + timedelta(hours=1))
-    assert_published(settings, [*rows, *new], AS_OF + timedelta(hours=1), without=WINDOWS)
+    assert_published(settings.home, [*rows, *new], AS_OF + timedelta(hours=1), without=WINDOWS)
     sentences = {row["sentence"] for row in published_rows(settings, "check_history")}
     assert None in sentences
     assert len(sentences) > 1
@@ -186,4 +178,4 @@ def test_raw_rows_kept_for_longer_do_not_cut_a_day(tmp_path: Path) -> None:
     add_rows(settings.source, [late])
     longer = settings_for(tmp_path, keep=Keep(executions_days=90))
     refresh_core(longer, AS_OF, Scope.FULL)
-    assert_published(longer, [*rows, late], AS_OF, without=WINDOWS)
+    assert_published(longer.home, [*rows, late], AS_OF, without=WINDOWS)

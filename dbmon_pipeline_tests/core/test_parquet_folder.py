@@ -21,12 +21,11 @@ from dbmon_pipeline_tests.helpers import (
     Row,
     execution,
     make_source,
-    published_rows,
     refresh_core,
     run_dbmon,
     settings_for,
 )
-from dbmon_pipeline_tests.oracle import assert_same_rows, expected_tables
+from dbmon_pipeline_tests.truth import assert_published
 
 AS_OF = datetime(2026, 3, 10, 12)
 HOUR = timedelta(hours=1)
@@ -57,19 +56,13 @@ def folder(tmp_path: Path) -> Settings:
     return replace(settings_for(tmp_path), source=tmp_path / "exported")
 
 
-def assert_published(settings: Settings, rows: Iterable[Row], as_of: datetime = AS_OF) -> None:
-    """Compare every published table with brute force."""
-    for table, expected in expected_tables([dict(row) for row in rows], as_of).items():
-        assert_same_rows(published_rows(settings, table), expected, where=table)
-
-
 def test_files_that_come_change_and_go(folder: Settings) -> None:
     """Each file is of a day; one comes late, one is exported again, one is withdrawn."""
     days = [[exact(24 * day + n + 1) for n in range(20)] for day in range(5)]
     for number in (0, 1, 3, 4):
         export(days[number], folder.source / f"2026/{number}.parquet")
     first = refresh_core(folder, AS_OF)
-    assert_published(folder, [row for n in (0, 1, 3, 4) for row in days[n]])
+    assert_published(folder.home, [row for n in (0, 1, 3, 4) for row in days[n]])
     assert first.extractions[0].holds_ms == ()
     before = signature(folder.source)
     export(days[2], folder.source / "2026/2.parquet")
@@ -78,7 +71,7 @@ def test_files_that_come_change_and_go(folder: Settings) -> None:
     (folder.source / "2026/0.parquet").unlink()
     assert signature(folder.source) != before
     refresh_core(folder, AS_OF, Scope.FULL)
-    assert_published(folder, [*changed, *days[2], *days[3], *days[4]])
+    assert_published(folder.home, [*changed, *days[2], *days[3], *days[4]])
 
 
 def test_columns_go_by_name_whatever_file_has_them(folder: Settings) -> None:
@@ -94,7 +87,7 @@ def test_columns_go_by_name_whatever_file_has_them(folder: Settings) -> None:
         )
     (folder.source / "whole.parquet").unlink()
     refresh_core(folder, AS_OF)
-    assert_published(folder, rows)
+    assert_published(folder.home, rows)
 
 
 def test_files_that_are_still_being_written_are_left(folder: Settings) -> None:
@@ -106,7 +99,7 @@ def test_files_that_are_still_being_written_are_left(folder: Settings) -> None:
     (folder.source / ".tmp/a.parquet").write_bytes(b"PAR1")
     (folder.source / "notes.txt").write_text("not ours")
     refresh_core(folder, AS_OF)
-    assert_published(folder, rows)
+    assert_published(folder.home, rows)
 
 
 def test_a_name_is_no_pattern(tmp_path: Path) -> None:
@@ -119,7 +112,7 @@ def test_a_name_is_no_pattern(tmp_path: Path) -> None:
     (settings.source / "folder.parquet").mkdir()
     os.mkfifo(settings.source / "pipe.parquet")
     refresh_core(settings, AS_OF)
-    assert_published(settings, rows)
+    assert_published(settings.home, rows)
 
 
 @pytest.mark.parametrize(
@@ -149,7 +142,7 @@ def test_what_cannot_be_read_is_told(
     with pytest.raises(error, match=message) as caught:
         refresh_core(folder, AS_OF)
     assert str(folder.source) in str(caught.value)
-    assert_published(folder, rows)
+    assert_published(folder.home, rows)
 
 
 def test_the_commands_take_a_folder(folder: Settings, tmp_path: Path) -> None:
@@ -159,7 +152,7 @@ def test_the_commands_take_a_folder(folder: Settings, tmp_path: Path) -> None:
     where = ("--source", str(folder.source), "--home", str(tmp_path / "home"))
     done = run_dbmon("refresh", *where, "--as-of", f"{AS_OF.isoformat()}Z")
     assert done.returncode == 0, done.stderr
-    assert_published(folder, rows)
+    assert_published(folder.home, rows)
     as_of = ("--as-of", f"{AS_OF.isoformat()}Z", "--format", "json")
     for options in (("--home", str(tmp_path / "home")), ("--db", str(folder.source))):
         told = json.loads(run_dbmon("status", *options, *as_of).stdout)

@@ -21,13 +21,12 @@ from dbmon_pipeline_tests.helpers import (
     change_source,
     execution,
     make_source,
-    published_rows,
     refresh_core,
     run_dbmon,
     running,
     settings_for,
 )
-from dbmon_pipeline_tests.oracle import assert_same_rows, expected_tables
+from dbmon_pipeline_tests.truth import assert_published
 
 AS_OF = datetime(2026, 3, 10, 12)
 
@@ -50,12 +49,6 @@ def some_rows(number: int = 20) -> list[Row]:
     ]
 
 
-def assert_published(settings: Settings, rows: list[Row]) -> None:
-    """Compare every published table with brute force."""
-    for table, expected in expected_tables([dict(row) for row in rows], AS_OF).items():
-        assert_same_rows(published_rows(settings, table), expected, where=table)
-
-
 def test_what_is_attached_is_read_like_a_file(tmp_path: Path) -> None:
     """From another schema than main, with changed rows."""
     rows, database = some_rows(), tmp_path / "theirs.db"
@@ -68,10 +61,12 @@ def test_what_is_attached_is_read_like_a_file(tmp_path: Path) -> None:
         change_source(database, statement)
     settings = named(tmp_path, f"duckdb:{database}")
     refresh_core(settings, AS_OF)
-    assert_published(settings, rows[1:])
+    assert_published(settings.home, rows[1:])
     change_source(database, "UPDATE logs.executions SET user_rating = 1, success = false")
     refresh_core(settings, AS_OF)
-    assert_published(settings, [{**row, "user_rating": 1, "success": False} for row in rows[1:]])
+    assert_published(
+        settings.home, [{**row, "user_rating": 1, "success": False} for row in rows[1:]]
+    )
 
 
 def test_its_owner_has_it_open(tmp_path: Path) -> None:

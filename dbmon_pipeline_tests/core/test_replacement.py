@@ -15,11 +15,10 @@ from dbmon_pipeline_tests.helpers import (
     change_source,
     execution,
     make_source,
-    published_rows,
     refresh_core,
     settings_for,
 )
-from dbmon_pipeline_tests.oracle import assert_same_rows, expected_tables
+from dbmon_pipeline_tests.truth import assert_published
 
 AS_OF = datetime(2026, 3, 10, 12)
 HOUR = timedelta(hours=1)
@@ -37,12 +36,6 @@ def history(days: int, per_day: int, **values: object) -> list[Row]:
         exact(AS_OF - (n + 1) * step, actual_cost=n % 7 / 8, **values)
         for n in range(days * per_day)
     ]
-
-
-def assert_published(settings: Settings, rows: list[Row], as_of: datetime) -> None:
-    """Compare every published table with brute force."""
-    for table, expected in expected_tables([dict(row) for row in rows], as_of).items():
-        assert_same_rows(published_rows(settings, table), expected, where=table)
 
 
 def replaced(settings: Settings, rows: list[Row]) -> None:
@@ -69,10 +62,10 @@ def test_a_restored_backup_is_asked_about_and_nothing_is_lost_until_then(tmp_pat
             " 'dbmon refresh --accept-shrink' to have them deleted here, too; or name another home"
             " for another database"
         )
-        assert_published(settings, rows, AS_OF)
+        assert_published(settings.home, rows, AS_OF)
     done = refresh_core(settings, later, accept_shrink=True)
     assert sum(extraction.rows_gone for extraction in done.extractions) == 500
-    assert_published(settings, [*backup, *new], later)
+    assert_published(settings.home, [*backup, *new], later)
     assert sum(e.rows_gone for e in refresh_core(settings, later).extractions) == 0
 
 
@@ -84,7 +77,7 @@ def test_another_database_does_not_mix_with_what_is_there(tmp_path: Path) -> Non
     replaced(settings, history(days=3, per_day=100, repo="another"))
     with pytest.raises(SourceShrankError, match=r"another file than before.*300 of the 300"):
         refresh_core(settings, AS_OF)
-    assert_published(settings, rows, AS_OF)
+    assert_published(settings.home, rows, AS_OF)
 
 
 def test_a_fresh_file_goes_on_where_the_old_one_ended(tmp_path: Path) -> None:
@@ -97,7 +90,7 @@ def test_a_fresh_file_goes_on_where_the_old_one_ended(tmp_path: Path) -> None:
     later = AS_OF + 3 * HOUR
     done = refresh_core(settings, later)
     assert [e.is_replaced for e in done.extractions] == [True]
-    assert_published(settings, [*rows, *new], later)
+    assert_published(settings.home, [*rows, *new], later)
     assert [e.is_replaced for e in refresh_core(settings, later + HOUR).extractions] == [False]
 
 
@@ -110,7 +103,7 @@ def test_a_copy_in_its_place_changes_nothing(tmp_path: Path) -> None:
     (tmp_path / "copy.db").replace(settings.source)
     done = refresh_core(settings, AS_OF)
     assert [(e.is_replaced, e.rows, e.rows_gone) for e in done.extractions] == [(True, 0, 0)]
-    assert_published(settings, rows, AS_OF)
+    assert_published(settings.home, rows, AS_OF)
 
 
 def test_what_a_replaced_file_differs_in_is_found_however_old(tmp_path: Path) -> None:
@@ -123,7 +116,7 @@ def test_what_a_replaced_file_differs_in_is_found_however_old(tmp_path: Path) ->
     late = exact(AS_OF - timedelta(days=28))
     replaced(settings, [*mended, late])
     refresh_core(settings, AS_OF)
-    assert_published(settings, [*mended, late], AS_OF)
+    assert_published(settings.home, [*mended, late], AS_OF)
 
 
 def test_another_schema_is_compared_whole(tmp_path: Path) -> None:
@@ -141,7 +134,7 @@ def test_another_schema_is_compared_whole(tmp_path: Path) -> None:
     change_source(settings.source, "UPDATE executions SET user_rating = 4")
     done = refresh_core(settings, AS_OF)
     assert all(e.is_replaced for e in done.extractions)
-    assert_published(settings, rows, AS_OF)
+    assert_published(settings.home, rows, AS_OF)
 
 
 def test_moved_rows_are_not_gone(tmp_path: Path) -> None:
@@ -153,7 +146,7 @@ def test_moved_rows_are_not_gone(tmp_path: Path) -> None:
     done = refresh_core(settings, AS_OF)
     assert [e.rows_gone for e in done.extractions] == [0]
     moved: list[Row] = [{**row, "timestamp": row["timestamp"] - HOUR} for row in rows]  # type: ignore[operator]
-    assert_published(settings, moved, AS_OF)
+    assert_published(settings.home, moved, AS_OF)
 
 
 def test_what_is_old_is_counted_by_the_hour(tmp_path: Path) -> None:
@@ -167,7 +160,7 @@ def test_what_is_old_is_counted_by_the_hour(tmp_path: Path) -> None:
     with pytest.raises(SourceShrankError, match=r"no longer holds 2,160 of the 2,.* executions"):
         refresh_core(settings, AS_OF)
     refresh_core(settings, AS_OF, accept_shrink=True)
-    assert_published(settings, few, AS_OF)
+    assert_published(settings.home, few, AS_OF)
 
 
 def test_an_owner_may_delete_some(tmp_path: Path) -> None:
@@ -183,4 +176,4 @@ def test_an_owner_may_delete_some(tmp_path: Path) -> None:
     )
     done = refresh_core(settings, AS_OF)
     assert [e.rows_gone for e in done.extractions] == [120]
-    assert_published(settings, [row for row in rows if row not in gone], AS_OF)
+    assert_published(settings.home, [row for row in rows if row not in gone], AS_OF)

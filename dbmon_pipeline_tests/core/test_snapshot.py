@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -14,6 +15,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
+from dbmon_pipeline.core import snapshot
 from dbmon_pipeline.core.config import SourceLimits
 from dbmon_pipeline.core.errors import SourceLockedError
 from dbmon_pipeline.core.settings import Settings
@@ -207,3 +209,18 @@ def test_a_copy_that_cannot_be_taken(settings: Settings) -> None:
         [healed] = refresh_core(settings, NOON).extractions
     assert healed.snapshot
     assert copy.stat().st_size == settings.source.stat().st_size
+
+
+def test_a_copy_that_nobody_waits_for_ends(tmp_path: Path) -> None:
+    """Else it would write into the one that the next refresh takes."""
+    source, target = make_source(tmp_path / "learning.db"), tmp_path / "copy.db"
+    script = Path(snapshot.__file__)
+    for parent, code in ((os.getpid(), 0), (os.getpid() + 1, 1)):
+        done = subprocess.run(
+            [sys.executable, "-I", script, source, target, str(parent)],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == code
+    assert done.stderr == "nobody waits for it any more\n"

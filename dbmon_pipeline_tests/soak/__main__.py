@@ -14,7 +14,7 @@ from pathlib import Path
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
-from dbmon_pipeline_tests.soak.crash import COMMAND, Kills, crash
+from dbmon_pipeline_tests.soak.crash import ROUND, Kills, crash
 from dbmon_pipeline_tests.soak.machine import Monitored
 from dbmon_pipeline_tests.soak.owners import OWNERS
 from dbmon_pipeline_tests.soak.reading import Seen
@@ -25,18 +25,6 @@ _STEPS_TOGETHER = 50
 _COMMANDS_EVERY = {"hold_open": 5, "open_per_write": 1, "big": 5, "idle": 5}
 """Every how many refreshes one is by the real command. All of them where it is counted how often
 the owner finds a reader: without Dagster's part, several times as many holds fit into a second."""
-ROUND = {
-    "refresh": 4,
-    "publication": 3,
-    "retention": 2,
-    "snapshot": 2,
-    "archive": 2,
-    "migration": 2,
-    "restore": 2,
-    "compaction": 2,
-    COMMAND: 1,
-}
-"""The kills in one home; the next ones begin with a new one."""
 
 
 def main() -> int:

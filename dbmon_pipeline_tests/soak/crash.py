@@ -36,7 +36,6 @@ from dbmon_pipeline_tests.helpers import (
 )
 from dbmon_pipeline_tests.soak.ending import Companion
 from dbmon_pipeline_tests.soak.reading import Seen
-from dbmon_pipeline_tests.soak.truth import Row, assert_published, rows_of
 from dbmon_pipeline_tests.soak.victims import (
     FEWEST_GENERATIONS,
     HELD,
@@ -45,9 +44,22 @@ from dbmon_pipeline_tests.soak.victims import (
     archive_folder,
     archived_before,
 )
+from dbmon_pipeline_tests.truth import Row, assert_published, rows_of
 
 COMMAND = "command"
 """The victim that is ``dbmon refresh`` itself."""
+ROUND = {
+    "refresh": 4,
+    "publication": 3,
+    "retention": 2,
+    "snapshot": 2,
+    "archive": 2,
+    "migration": 2,
+    "restore": 2,
+    "compaction": 2,
+    COMMAND: 1,
+}
+"""Twenty kills in one home."""
 
 _START = datetime(2026, 2, 26, 12)
 _ANCHOR = 131 * DAY

@@ -16,7 +16,7 @@ from dbmon_pipeline_tests.soak.ending import Companion
 from dbmon_pipeline_tests.soak.owners import Tally
 from dbmon_pipeline_tests.soak.reading import Seen
 from dbmon_pipeline_tests.soak.refreshing import Record
-from dbmon_pipeline_tests.soak.truth import assert_published, rows_of
+from dbmon_pipeline_tests.truth import assert_published, rows_of
 
 OLDER_DUCKDB = Path(__file__).resolve().parents[2] / ".cache" / "duckdb-1.5"
 RETRY_SECONDS = 0.1

@@ -13,8 +13,8 @@ from dbmon_pipeline_tests.helpers import run_dbmon
 from dbmon_pipeline_tests.soak.crash import Site
 from dbmon_pipeline_tests.soak.reading import faults
 from dbmon_pipeline_tests.soak.small_disk import fill, free, limit_files, small_disk
-from dbmon_pipeline_tests.soak.truth import rows_of
 from dbmon_pipeline_tests.soak.victims import VICTIMS, Work
+from dbmon_pipeline_tests.truth import rows_of
 
 WORDS = (
     *("free some space on that disk", "check that its disk has space"),

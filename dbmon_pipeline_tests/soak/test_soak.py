@@ -20,7 +20,7 @@ from dbmon_pipeline_tests.soak.owners import OWNERS, Tally
 from dbmon_pipeline_tests.soak.reading import Reader, Seen
 from dbmon_pipeline_tests.soak.refreshing import Record
 from dbmon_pipeline_tests.soak.soak import Trial, lines, problems_of, soak
-from dbmon_pipeline_tests.soak.truth import assert_published, rows_of
+from dbmon_pipeline_tests.truth import assert_published, rows_of
 
 _SECONDS = 20.0
 
