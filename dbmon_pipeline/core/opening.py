@@ -12,6 +12,7 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
+from glob import escape
 from pathlib import Path
 
 from dbmon_pipeline.core.catalogue import PUBLISHED
@@ -49,7 +50,7 @@ def _restore(warehouse: Warehouse, generation: Path, manifest: Manifest) -> None
 
     def fill(table: str, published: str, where: str = "", **values: datetime) -> None:
         files = manifest.tables.get(published, ())
-        paths = {"files": [str(generation / published / file.name) for file in files]}
+        paths = {"files": [escape(str(generation / published / file.name)) for file in files]}
         there, ours = (
             [row[0] for row in con.execute(f"DESCRIBE FROM {relation}", given).fetchall()]
             for relation, given in (("read_parquet($files)", paths), (table, {}))

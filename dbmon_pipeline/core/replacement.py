@@ -48,10 +48,10 @@ def rows_gone(warehouse: Warehouse, hours: list[ChangedHour]) -> int:
             """
             SELECT
                 date_trunc('hour', known.timestamp),
-                count(*) FILTER (WHERE incoming.task_id IS NULL)
+                count(*) FILTER (WHERE incoming.came IS NULL)
             FROM executions AS known
-            LEFT JOIN (SELECT DISTINCT task_id FROM incoming_executions) AS incoming
-                ON known.task_id = incoming.task_id
+            LEFT JOIN (SELECT DISTINCT task_id, true AS came FROM incoming_executions) AS incoming
+                ON known.task_id IS NOT DISTINCT FROM incoming.task_id
             WHERE
                 NOT known.pruned AND known.timestamp >= $first AND known.timestamp < $end
                 AND date_trunc('hour', known.timestamp) IN
@@ -82,7 +82,7 @@ def refuse_much_gone(
         return
     since = hours[0].hour
     (known,) = warehouse.con.execute(
-        "SELECT CAST(sum(executions) AS BIGINT) FROM hour_ledger WHERE hour >= $since",
+        "SELECT coalesce(CAST(sum(executions) AS BIGINT), 0) FROM hour_ledger WHERE hour >= $since",
         {"since": since},
     ).fetchall()[0]
     if gone > limits.most_gone * known:

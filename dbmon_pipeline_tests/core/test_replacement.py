@@ -137,6 +137,16 @@ def test_another_schema_is_compared_whole(tmp_path: Path) -> None:
     assert_published(settings.home, rows, AS_OF)
 
 
+def test_rows_without_an_id_are_not_gone(tmp_path: Path) -> None:
+    """Nothing tells one from another, but they are there."""
+    settings, rows = settings_for(tmp_path), history(days=1, per_day=400, task_id=None)
+    make_source(settings.source, rows)
+    refresh_core(settings, AS_OF)
+    change_source(settings.source, "UPDATE executions SET user_rating = 1")
+    done = refresh_core(settings, AS_OF)
+    assert [e.rows_gone for e in done.extractions] == [0]
+
+
 def test_moved_rows_are_not_gone(tmp_path: Path) -> None:
     """An owner may correct the times of all that it has."""
     settings, rows = settings_for(tmp_path), history(days=2, per_day=200)

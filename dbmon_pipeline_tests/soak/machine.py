@@ -8,6 +8,7 @@ from contextlib import ExitStack, closing
 from datetime import date, datetime, timedelta
 from functools import partial
 from pathlib import Path
+from typing import ClassVar
 
 import duckdb
 from hypothesis import strategies as st
@@ -37,7 +38,13 @@ def refresh(scope: Scope, settings: Settings, as_of: datetime, begun: Begun) -> 
 
 
 class Monitored(RuleBasedStateMachine):
-    """A learning database, its owner, and its monitor in processes of their own."""
+    """A learning database, its owner, and its monitor in processes of their own.
+
+    Attributes:
+        compared: How many published rows were held against brute force, by all of them.
+    """
+
+    compared: ClassVar[int] = 0
 
     def __init__(self) -> None:
         """Make an empty source in a folder of its own."""
@@ -191,7 +198,9 @@ class Monitored(RuleBasedStateMachine):
             return
         monitored = [r for r in self.model.known.values() if r["timestamp"].date() >= HISTORY_START]
         # Of raw rows, which that table is made of, few days are kept.
-        assert_published(self.settings.home, monitored, without={"solution_patterns"})
+        Monitored.compared += assert_published(
+            self.settings.home, monitored, without={"solution_patterns"}
+        )
 
     def _work(self, victim: Victim, scope: Scope) -> None:
         known = self.model.refreshed(scope)
