@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -59,6 +60,13 @@ def lose(settings: Settings) -> None:
     settings.home.warehouse.unlink()
 
 
+def publish_anew(settings: Settings, as_of: datetime) -> None:
+    """Publish all that the warehouse holds, and carry no file over."""
+    refresh_core(settings, as_of)
+    shutil.rmtree(settings.home.published)
+    refresh_core(settings, as_of)
+
+
 def prune(settings: Settings, rows: list[Row], before: datetime) -> list[Row]:
     """Have the owner remove old rows, and give those that are left."""
     change_source(settings.source, "DELETE FROM executions WHERE timestamp < $t", t=before)
@@ -83,6 +91,8 @@ def test_a_lost_warehouse_is_restored_with_what_was_pruned(
         done = refresh_core(settings, later)
         assert_published(settings.home, [*rows, *new], later, without=WINDOWS)
     assert [(e.rows, e.unrepairable_hours, e.hours_left) for e in done.extractions] == [(0, 0, 0)]
+    publish_anew(settings, later)
+    assert_published(settings.home, [*rows, *new], later, without=WINDOWS)
 
 
 def test_what_the_owner_deleted_meanwhile_goes(tmp_path: Path) -> None:
@@ -127,8 +137,7 @@ def test_the_name_of_a_home_is_no_pattern(tmp_path: Path) -> None:
         settings = refreshed(tmp_path / name, rows)
     prune(settings, rows, AS_OF - 4 * DAY)
     lose(settings)
-    refresh_core(settings, AS_OF)
-    assert_published(settings.home, rows, AS_OF, without=WINDOWS)
+    assert refresh_core(settings, AS_OF).publication.manifest.executions == len(rows)
 
 
 def test_verdicts_of_the_past_are_restored(tmp_path: Path) -> None:
