@@ -16,12 +16,13 @@ from dbmon_pipeline.core.config import MonitoringConfig
 from dbmon_pipeline.core.errors import RefreshError
 from dbmon_pipeline.core.incoming import Incoming
 from dbmon_pipeline.core.instants import DAY, HOUR, day_start, hour_floor, iso
+from dbmon_pipeline.core.overview import Overview
 from dbmon_pipeline.core.pruning import has_aged, leave, mark_pruned, whole_old_days
 from dbmon_pipeline.core.redaction import Redactor
 from dbmon_pipeline.core.replacement import is_another, refuse_much_gone, rows_gone
 from dbmon_pipeline.core.rollups import ROLLUPS
 from dbmon_pipeline.core.snapshot import Snapshot
-from dbmon_pipeline.core.source import Overview, Source
+from dbmon_pipeline.core.source import Source
 from dbmon_pipeline.core.warehouse import Stage, State, Warehouse
 
 logger = logging.getLogger(__name__)

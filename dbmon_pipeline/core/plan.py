@@ -67,7 +67,7 @@ def plan(
     """
     refuse_going_back(warehouse, as_of)
     history_start = day_start(config.history_start)
-    oldest = source.overview(history_start, as_of).oldest
+    oldest = source.oldest(history_start, as_of)
     is_first = warehouse.instant(State.DATA_THROUGH) is None
     start = compare_since(warehouse, source, config, as_of)
     if scope is Scope.KEPT:

@@ -13,17 +13,17 @@ import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 
 import duckdb
 
 from dbmon_pipeline.core.config import SourceLimits
-from dbmon_pipeline.core.contract import SourceSchema, inspect
+from dbmon_pipeline.core.contract import SourceSchema, inspect, table_names
 from dbmon_pipeline.core.duck import explain_source, quoted, unreadable_value
 from dbmon_pipeline.core.errors import SourceError, SourceLockedError
 from dbmon_pipeline.core.file_check import check_file, unreachable
+from dbmon_pipeline.core.overview import Overview, look_over, oldest_row
 from dbmon_pipeline.core.parquet_folder import (
     attach_folder,
     explain_folder,
@@ -40,33 +40,6 @@ from dbmon_pipeline.core.snapshots import current_snapshot, distrust
 
 _AIM = 0.8
 """Which part of the longest hold a slice is sized for, since the next one may be slower."""
-FUTURE_TOLERANCE = timedelta(minutes=5)
-"""How far a clock may run ahead before its rows count as wrong."""
-
-
-@dataclass(frozen=True)
-class Overview:
-    """What a glance at the source says.
-
-    Attributes:
-        schema_version: What the source says of itself in its table ``metadata``, if it does.
-        rows: How many rows are monitored: from the start of the history up to as_of.
-        oldest: The timestamp of its oldest monitored row, None if there is none.
-        future_rows: Rows at or after as_of: not extracted yet.
-        far_future_rows: Those of them more than five minutes after it.
-        too_old_rows: Rows before the start of the history: never extracted.
-        rows_without_timestamp: Rows that belong to no hour: never extracted.
-        missing_columns: Optional columns that the source does not have.
-    """
-
-    schema_version: int | None
-    rows: int
-    oldest: datetime | None
-    future_rows: int
-    far_future_rows: int
-    too_old_rows: int
-    rows_without_timestamp: int
-    missing_columns: tuple[str, ...]
 
 
 class Source:
@@ -143,6 +116,8 @@ class Source:
             SourceLockedError: Its owner holds it for longer than the configured wait.
             SourceError: It is not there, not readable, damaged, or not a learning database.
         """
+        if self._schema is None:
+            table_names(self._cursor)  # the first time takes long, so not under the lock
         started = self._attach()
         try:
             if self._schema is None:
@@ -177,33 +152,16 @@ class Source:
             SourceError: As for :meth:`attached`.
         """
         with self.attached() as con:
-            schema = self.schema
+            return look_over(con, self.schema, history_start, as_of)
 
-            def count(condition: str, **instants: datetime) -> int:
-                (rows,) = con.execute(
-                    f"SELECT count(*) FROM source.main.executions WHERE {condition}", instants
-                ).fetchall()[0]
-                return int(rows)
+    def oldest(self, history_start: datetime, as_of: datetime) -> datetime | None:
+        """The timestamp of its oldest monitored row, None if there is none.
 
-            first = con.execute(
-                f"SELECT {schema.expression('timestamp')} FROM source.main.executions"
-                f" WHERE {schema.between('start', 'as_of')} ORDER BY 1 LIMIT 1",
-                {"start": history_start, "as_of": as_of},
-            ).fetchone()
-            later = schema.at_or_after("instant")
-            future = count(later, instant=as_of)
-            too_old = count(f"NOT {later}", instant=history_start)
-            timeless = count(f"{schema.expression('timestamp')} IS NULL")
-            return Overview(
-                schema_version=_schema_version(con),
-                rows=count("true") - future - too_old - timeless,
-                oldest=first[0] if first else None,
-                future_rows=future,
-                far_future_rows=count(later, instant=as_of + FUTURE_TOLERANCE),
-                too_old_rows=too_old,
-                rows_without_timestamp=timeless,
-                missing_columns=schema.missing,
-            )
+        Raises:
+            SourceError: As for :meth:`attached`.
+        """
+        with self.attached() as con:
+            return oldest_row(con, self.schema, history_start, as_of)
 
     @property
     def schema(self) -> SourceSchema:
@@ -282,18 +240,3 @@ class Source:
         if self.snapshot:
             self._detach()
             distrust(self.snapshot)
-
-
-def _schema_version(con: duckdb.DuckDBPyConnection) -> int | None:
-    """What the attached source's ``metadata`` says; None where there is no such table or entry."""
-    where = "database_name = 'source' AND schema_name = 'main' AND table_name = 'metadata'"
-    if not con.execute(f"SELECT 1 FROM duckdb_tables() WHERE {where}").fetchall():
-        return None  # a view could read anything
-    names = con.execute(f"SELECT column_name FROM duckdb_columns() WHERE {where}").fetchall()
-    if not {("key",), ("value",)} <= set(names):
-        return None
-    found = con.execute(
-        "SELECT TRY_CAST(value AS BIGINT) FROM source.main.metadata"
-        " WHERE CAST(key AS VARCHAR) = 'schema_version'"
-    ).fetchone()
-    return found[0] if found else None

@@ -18,9 +18,10 @@ from dbmon_pipeline.core.duck import connect, explain_source
 from dbmon_pipeline.core.errors import ContractError, SourceError, SourceLockedError
 from dbmon_pipeline.core.file_check import signature
 from dbmon_pipeline.core.model import COLUMNS, Column, Role
+from dbmon_pipeline.core.overview import Overview
 from dbmon_pipeline.core.rollups import ROLLUPS
 from dbmon_pipeline.core.settings import Home, Settings
-from dbmon_pipeline.core.source import Overview, Source
+from dbmon_pipeline.core.source import Source
 from dbmon_pipeline_tests.helpers import (
     HOLD_DATABASE,
     add_rows,
