@@ -40,6 +40,8 @@ from dbmon_pipeline_tests.core.judging import (
 )
 from dbmon_pipeline_tests.helpers import execution, refresh_core
 
+pytestmark = pytest.mark.one_duckdb
+
 METRICS = ("volume", "success_rate", "duration", "cost")
 OLDEST = AS_OF - 8 * WEEK - HOUR
 """In the first of the 24 hours alike."""

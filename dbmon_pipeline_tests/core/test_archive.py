@@ -308,6 +308,7 @@ def test_the_statements_delete_nothing_else(
     assert rows_of(settings.source) == before
 
 
+@pytest.mark.one_duckdb
 def test_the_summaries_outlive_the_archived_rows(tmp_path: Path) -> None:
     """To the pipeline it is pruning, of raw rows that it keeps and of such that it does not."""
     made = settings_for(tmp_path, keep=Keep(executions_days=8))

@@ -47,6 +47,8 @@ from dbmon_pipeline_tests.helpers import (
     settings_for,
 )
 
+pytestmark = pytest.mark.one_duckdb
+
 NOON = datetime.fromisoformat("2026-02-10T12:00")
 DAY = timedelta(days=1)
 TELL = "import os\nopen(sys.argv[2], 'w').write(str(os.getpid()))\n"

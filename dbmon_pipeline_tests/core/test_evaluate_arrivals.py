@@ -9,6 +9,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Literal
 
+import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
@@ -27,6 +28,8 @@ from dbmon_pipeline_tests.core.judging import (
     site,
 )
 from dbmon_pipeline_tests.helpers import change_source, execution, refresh_core
+
+pytestmark = pytest.mark.one_duckdb
 
 RULES = {
     "success_rate": Rule(below=Limits(warning=0.9, critical=0.6), by="repo"),

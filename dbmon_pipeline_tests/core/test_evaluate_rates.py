@@ -34,6 +34,8 @@ from dbmon_pipeline_tests.core.judging import (
 )
 from dbmon_pipeline_tests.helpers import execution
 
+pytestmark = pytest.mark.one_duckdb
+
 ODD_NAME = 'o\'brien "the" \N{SNOWMAN}\N{ROCKET}; DROP TABLE --'
 
 

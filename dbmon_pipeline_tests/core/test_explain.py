@@ -32,6 +32,8 @@ from dbmon_pipeline_tests.core.judging import (
 )
 from dbmon_pipeline_tests.helpers import execution
 
+pytestmark = pytest.mark.one_duckdb
+
 START = AS_OF - HOUR
 WINDOW = (START, AS_OF)
 Cell = tuple[str, str, str, str]

@@ -33,6 +33,8 @@ from dbmon_pipeline_tests.helpers import (
 )
 from dbmon_pipeline_tests.oracle import Row, assert_same_rows, expected_tables
 
+pytestmark = pytest.mark.one_duckdb
+
 _PATIENCE_SECONDS = 60.0
 _MOST_MEMORY_MB = 2_000
 _LATER = AS_OF + timedelta(hours=1)

@@ -28,6 +28,8 @@ from dbmon_pipeline.core.incident import (
 from dbmon_pipeline.core.incidents import Incidents
 from dbmon_pipeline.core.notification_config import Notifications, TargetConfig
 
+pytestmark = pytest.mark.one_duckdb
+
 START = datetime(2026, 3, 2, 12)
 MINUTE = timedelta(minutes=1)
 HOUR = timedelta(hours=1)

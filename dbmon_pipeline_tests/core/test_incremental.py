@@ -185,6 +185,7 @@ def test_any_history_ends_in_what_brute_force_says(history: list[tuple[Any, ...]
         play(history, Path(folder))
 
 
+@pytest.mark.one_duckdb
 @settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
 @given(history=pruned_histories)
 def test_what_owners_prune_stays(history: list[tuple[Any, ...]]) -> None:
@@ -193,6 +194,7 @@ def test_what_owners_prune_stays(history: list[tuple[Any, ...]]) -> None:
         play(history, Path(folder))
 
 
+@pytest.mark.one_duckdb
 @settings(max_examples=4, deadline=None, suppress_health_check=list(HealthCheck))
 @given(history=histories)
 def test_incremental_equals_a_full_rebuild(history: list[tuple[Any, ...]]) -> None:

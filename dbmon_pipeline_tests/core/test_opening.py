@@ -73,6 +73,7 @@ def prune(settings: Settings, rows: list[Row], before: datetime) -> list[Row]:
     return [row for row in rows if row["timestamp"] >= before]  # type: ignore[operator]
 
 
+@pytest.mark.one_duckdb
 @pytest.mark.parametrize("pruned_days", [0, 7.5, 20, 29, 30], ids=str)
 @pytest.mark.parametrize("kept_days", [5, 90])
 def test_a_lost_warehouse_is_restored_with_what_was_pruned(

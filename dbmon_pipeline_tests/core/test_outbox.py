@@ -36,6 +36,8 @@ from dbmon_pipeline_tests.core.test_incidents import (
     using,
 )
 
+pytestmark = pytest.mark.one_duckdb
+
 W, C = Severity.WARNING, Severity.CRITICAL
 LEASE = 2 * MINUTE
 FAR = datetime(2100, 1, 1)

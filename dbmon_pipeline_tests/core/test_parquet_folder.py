@@ -145,6 +145,7 @@ def test_what_cannot_be_read_is_told(
     assert_published(folder.home, rows)
 
 
+@pytest.mark.one_duckdb
 def test_the_commands_take_a_folder(folder: Settings, tmp_path: Path) -> None:
     """A refresh, the health check with and without a pipeline, and the doctor."""
     rows = [exact(n / 4 + 0.1, success=n % 4 > 0) for n in range(40)]

@@ -22,6 +22,8 @@ from dbmon_pipeline.core.rules import Alert
 from dbmon_pipeline.core.sample import Scenario, make_sample
 from dbmon_pipeline_tests.helpers import make_source, refresh_core, settings_for
 
+pytestmark = pytest.mark.one_duckdb
+
 AS_OF = datetime.fromisoformat("2026-02-10T13:37:21")
 FIRST_FINE = AS_OF - timedelta(hours=48)
 RECENT = [datetime.fromisoformat(f"2026-02-{at}") for at in ("10T13:35", "10T09:05", "09T20:50")]

@@ -131,6 +131,7 @@ def test_addresses_that_are_none_are_refused(tmp_path: Path, line: str) -> None:
         load_config(shipped("config", "monitoring.yaml"), rules)
 
 
+@pytest.mark.one_duckdb
 def test_the_commands_take_an_address(tmp_path: Path) -> None:
     """It stands in the rules file; a source that is named otherwise goes before it."""
     rows = some_rows()

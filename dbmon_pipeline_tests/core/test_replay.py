@@ -28,6 +28,8 @@ from dbmon_pipeline_tests.helpers import (
     settings_for,
 )
 
+pytestmark = pytest.mark.one_duckdb
+
 NOON = datetime.fromisoformat("2026-02-10T12:00")
 MINUTE = timedelta(minutes=1)
 RATE = Rule(below=Limits(warning=0.85, critical=0.70), recovery=0.01)

@@ -24,6 +24,8 @@ from dbmon_pipeline.core.watch import finding, observe_published
 from dbmon_pipeline_tests.core.judging import CRITICAL, MINUTE, OK, UNKNOWN, WARNING, Row, put
 from dbmon_pipeline_tests.helpers import execution, make_source, refresh_core, settings_for
 
+pytestmark = pytest.mark.one_duckdb
+
 START = datetime(2026, 2, 10, 10)
 INSTANTS = tuple(START + n * 20 * MINUTE for n in range(5))
 """When was evaluated; the first is more than an hour before the last."""
