@@ -8,9 +8,10 @@ equal rows must not cancel out.)
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cache
 
 from dbmon_pipeline.core.instants import HOUR, hour_floor
 from dbmon_pipeline.core.source import Source
@@ -45,7 +46,10 @@ class ChangedHour:
 
 
 def changed_hours(
-    warehouse: Warehouse, source: Source, windows: Iterable[Window], oldest: datetime | None
+    warehouse: Warehouse,
+    source: Source,
+    windows: Iterable[Window],
+    oldest: Callable[[], datetime | None],
 ) -> list[ChangedHour]:
     """Compare the hours of some windows, which must not overlap.
 
@@ -53,8 +57,8 @@ def changed_hours(
         warehouse: What was read.
         source: What there is.
         windows: Where to look; each begins on a full hour.
-        oldest: The source's oldest row. Hours before it that are gone were pruned by the owner, not
-            deleted, and do not count as changed.
+        oldest: Finds the source's oldest row; asked for only where it matters. Hours before it that
+            are gone were pruned by the owner, not deleted, and do not count as changed.
 
     Returns:
         The hours that differ, in ascending order.
@@ -62,15 +66,22 @@ def changed_hours(
     Raises:
         SourceError: The source cannot be read.
     """
-    horizon = hour_floor(oldest) if oldest else datetime.max
-    first_known = warehouse.con.execute("SELECT min(hour) FROM hour_ledger").fetchall()[0][0]
-    first_hour = min(horizon, first_known or datetime.max)
+
+    @cache
+    def horizon() -> datetime:
+        found = oldest()
+        return hour_floor(found) if found else datetime.max
+
+    (known,) = warehouse.con.execute("SELECT min(hour) FROM hour_ledger").fetchall()[0]
+    first_known = known or datetime.max
     is_new = not warehouse.con.execute(
         "SELECT 1 FROM hour_ledger UNION ALL SELECT 1 FROM pruned_hours LIMIT 1"
     ).fetchone()
     changed: list[ChangedHour] = []
     for start, end in windows:
-        window = (max(start, first_hour), end)
+        if start < first_known:
+            start = max(start, min(horizon(), first_known))
+        window = (start, end)
         _fingerprint(warehouse, source, window, only_count=is_new)
         rows = warehouse.con.execute(
             """
@@ -88,7 +99,7 @@ def changed_hours(
             """,
             {"start": window[0], "end": end},
         ).fetchall()
-        changed += [ChangedHour(*row) for row in rows if row[1] or row[0] >= horizon]
+        changed += [ChangedHour(*row) for row in rows if row[1] or row[0] >= horizon()]
     return changed
 
 

@@ -65,13 +65,24 @@ class Extraction:
 def compare_since(
     warehouse: Warehouse, source: Source, config: MonitoringConfig, as_of: datetime
 ) -> datetime:
+    """From which hour on to look for changes in this source; all of it if it is another one.
+
+    Raises:
+        SourceError: The file is not there.
+    """
+    if is_another(warehouse, source):
+        return day_start(config.history_start)
+    return recent_since(warehouse, config, as_of)
+
+
+def recent_since(warehouse: Warehouse, config: MonitoringConfig, as_of: datetime) -> datetime:
     """From which hour on a refresh looks for changes: 48 h back, or since it last could.
 
     Before a source was read whole, that is the start of the history.
     """
     read_through = warehouse.instant(State.DATA_THROUGH)
     start = day_start(config.history_start)
-    if read_through is None or is_another(warehouse, source):
+    if read_through is None:
         return start
     look_back = timedelta(hours=config.source.compare_hours)
     return max(start, hour_floor(min(as_of, read_through) - look_back))
@@ -136,7 +147,7 @@ def extract(
     )
     recent = (compare_since(warehouse, source, config, as_of), as_of)
     windows = _merged([stretch, recent, *((hour, min(hour + HOUR, as_of)) for hour in again)])
-    changed = changed_hours(warehouse, source, windows, oldest)
+    changed = changed_hours(warehouse, source, windows, lambda: oldest)
     inside = [hour for hour in changed if _within(hour.hour, stretch) or hour.hour in again]
     hours_left = len(changed) - len(inside)
     cut_short = oldest.date() if oldest and aged else None

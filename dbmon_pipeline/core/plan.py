@@ -8,12 +8,9 @@ from enum import StrEnum
 
 from dbmon_pipeline.core.changes import changed_hours
 from dbmon_pipeline.core.config import MonitoringConfig
-from dbmon_pipeline.core.extract import (
-    compare_since,
-    kept_from,
-    refuse_going_back,
-)
+from dbmon_pipeline.core.extract import kept_from, recent_since, refuse_going_back
 from dbmon_pipeline.core.instants import day_start, stretches
+from dbmon_pipeline.core.replacement import is_another
 from dbmon_pipeline.core.source import Source
 from dbmon_pipeline.core.warehouse import State, Warehouse
 
@@ -67,16 +64,20 @@ def plan(
     """
     refuse_going_back(warehouse, as_of)
     history_start = day_start(config.history_start)
-    oldest = source.oldest(history_start, as_of)
-    is_first = warehouse.instant(State.DATA_THROUGH) is None
-    start = compare_since(warehouse, source, config, as_of)
+
+    def oldest() -> datetime | None:
+        return source.oldest(history_start, as_of)
+
+    start = recent_since(warehouse, config, as_of)
     if scope is Scope.KEPT:
         start = min(start, max(history_start, day_start(kept_from(config, as_of))))
     elif scope is Scope.FULL:
         start = history_start
-    if is_first and oldest:
-        found = [(oldest.date(), as_of.date())]
+    if warehouse.instant(State.DATA_THROUGH) is None and (first := oldest()):
+        found = [(first.date(), as_of.date())]
     else:
         changed = changed_hours(warehouse, source, [(start, as_of)], oldest)
+        if start > history_start and is_another(warehouse, source):
+            changed += changed_hours(warehouse, source, [(history_start, start)], oldest)
         found = stretches({hour.hour.date() for hour in changed})
     return Plan(tuple(found), warehouse.has_pending(), as_of.date())

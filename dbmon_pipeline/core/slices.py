@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import duckdb
 
@@ -20,10 +20,12 @@ from dbmon_pipeline.core.ranges import Part
 from dbmon_pipeline.core.redaction import TEXT_COLUMNS, Redactor
 from dbmon_pipeline.core.source import Source
 
-_SMALLEST_SLICE_ROWS = 60_000
+_SMALLEST_SLICE_ROWS = 30_000
 """A smaller slice takes hardly less time: DuckDB unpacks a row group of 122,880 rows as a whole."""
 _MOST_RUNS = 8
-"""How many runs of hours one slice has at the most; one of a busy table takes some 3 ms."""
+"""How many runs of hours a slice of a busy table has at the most; each takes some 3 ms."""
+_ONE_LOOK = timedelta(hours=52)
+"""Where the hours of so long a time have few rows, any number of runs is as quick as one."""
 _LONGEST_TEXT = 2_000
 """Characters of free text that are kept."""
 
@@ -49,12 +51,13 @@ def cut(
     first = 0
     while first < len(hours):
         runs: list[Part] = []
-        rows, last = 0, first
+        rows, most, last = 0, 0, first
         while last < len(hours) and (not runs or rows + hours[last][1] <= size):
             hour, count = hours[last]
+            most = max(most, count)
             if runs and (over_gaps or hour == runs[-1][1]):
                 runs[-1] = (runs[-1][0], hour + HOUR)
-            elif len(runs) < _MOST_RUNS:
+            elif len(runs) < _MOST_RUNS or _is_quiet(runs[0][0], hour, most):
                 runs.append((hour, hour + HOUR))
             else:
                 break
@@ -65,6 +68,12 @@ def cut(
             size = max(_SMALLEST_SLICE_ROWS, int(size * source.fit()))
         first = last
         source.pause()
+
+
+def _is_quiet(first: datetime, last: datetime, most: int) -> bool:
+    """Whether all hours from one to another are quick to look at, with so many rows at the most."""
+    length = last + HOUR - first
+    return length <= _ONE_LOOK and most * (length / HOUR) <= _SMALLEST_SLICE_ROWS
 
 
 def within(schema: SourceSchema, windows: list[Part]) -> tuple[str, dict[str, datetime]]:

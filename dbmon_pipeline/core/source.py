@@ -38,7 +38,7 @@ from dbmon_pipeline.core.remote import (
 from dbmon_pipeline.core.snapshot import Snapshot
 from dbmon_pipeline.core.snapshots import current_snapshot, distrust
 
-_AIM = 0.8
+_AIM = 0.6
 """Which part of the longest hold a slice is sized for, since the next one may be slower."""
 
 

@@ -48,9 +48,15 @@ class _Idle:
         ([(0, 50_000), (1, 20_000), (4, 5)], False, [[(0, 1)], [(1, 2), (4, 5)]]),
         ([(0, 90_000), (2, 90_000)], False, [[(0, 1)], [(2, 3)]]),
         (
-            [(2 * n, 1) for n in range(10)],
+            [(2 * n, 2_000) for n in range(10)],
             False,
             [[(2 * n, 2 * n + 1) for n in range(8)], [(16, 17), (18, 19)]],
+        ),
+        ([(2 * n, 1_000) for n in range(10)], False, [[(2 * n, 2 * n + 1) for n in range(10)]]),
+        (
+            [(6 * n, 1) for n in range(10)],
+            False,
+            [[(6 * n, 6 * n + 1) for n in range(9)], [(54, 55)]],
         ),
         ([], False, []),
     ],
