@@ -120,6 +120,10 @@ class Rule(Section, frozen=True, rename={"evaluations": "for"}):
         """Those of the one side that it has."""
         return self.below or self.above or Limits()
 
+    def section(self, name: str) -> str:
+        """The section of RUNBOOK.md for the rule of this name."""
+        return self.runbook or self.measurement or name
+
     @property
     def direction(self) -> Literal["below", "above"]:
         """On which side of a limit a value is wrong."""

@@ -17,6 +17,23 @@ from dbmon_pipeline.core.rule_config import RATES, Rule
 from dbmon_pipeline.core.statistics import wilson_bounds
 
 
+_ABOUT = {
+    "success_rate": "Which part of the executions succeeded",
+    "error_rate": "Which part of the executions names an error",
+    "slow_executions": "Which part of the executions took longer than the target",
+    "recent_executions": "How many executions there were",
+    "cost_budget": "What executions have cost since midnight",
+    "cost_drift": "What executions cost, as a multiple of its estimate",
+    "success_slo": "How fast failures burn the error budget of 30 days",
+    "anomaly": "How far an hour is from what is usual at this hour of the week",
+    "database_size": "The size of the source",
+    "source_freshness": "The time since the source was read",
+}
+_OF_NO_WINDOW = frozenset(
+    {"cost_budget", "success_slo", "anomaly", "database_size", "source_freshness"}
+)
+
+
 class Verdict(StrEnum):
     """What a rule says of a value."""
 
@@ -127,6 +144,23 @@ def spoken(measurement: str, value: float | None) -> str:
         case "cost_drift":
             return f"{value:.2f}x"
     return f"{value:,g}"
+
+
+def described(name: str, rule: Rule) -> str:
+    """What a rule watches and where its limits are, in a sentence."""
+    measurement = rule.measurement or name
+    about = _ABOUT[measurement]
+    if rule.by:
+        about += f", for each {rule.by}"
+    if measurement not in _OF_NO_WINDOW:
+        about += f", over {rule.window}"
+    limits = (("warning", rule.limits.warning), ("critical", rule.limits.critical))
+    told = [
+        f"{verdict} {rule.direction} {spoken(measurement, limit)}"
+        for verdict, limit in limits
+        if limit is not None
+    ]
+    return f"{about}{': ' if told else ''}{', '.join(told)}."
 
 
 def compare(rule: Rule, value: float) -> Verdict:

@@ -79,7 +79,7 @@ def finding(judged: Judged, rule: Rule, lines: tuple[str, ...] = ()) -> Finding:
         window_start=judged.window_start,
         window_end=judged.window_end,
         contributors=lines,
-        runbook=rule.runbook or rule.measurement or judged.rule,
+        runbook=rule.section(judged.rule),
         owner=rule.owner,
         labels=rule.labels,
     )

@@ -2,13 +2,12 @@
 
 from collections.abc import Iterator
 from datetime import date
-from html import escape
 from typing import Any
 
 import dagster as dg
 
 from dbmon_pipeline.core.catalogue import CHECK_HISTORY, PUBLISHED
-from dbmon_pipeline.core.check_history import check
+from dbmon_pipeline.core.check_history import check, latest
 from dbmon_pipeline.core.errors import ContractError, SourceShrankError
 from dbmon_pipeline.core.extract import Extraction, extract, kept_from
 from dbmon_pipeline.core.files import shipped
@@ -16,11 +15,14 @@ from dbmon_pipeline.core.instants import iso, parse_as_of
 from dbmon_pipeline.core.layout import table_columns
 from dbmon_pipeline.core.model import COLUMNS
 from dbmon_pipeline.core.publish import publish
+from dbmon_pipeline.core.queries import published_reader
 from dbmon_pipeline.core.redaction import Redactor
 from dbmon_pipeline.core.rollups import ROLLUPS, Rollup
 from dbmon_pipeline.core.rules import Verdict, spoken
 from dbmon_pipeline.core.summaries import roll_up
 from dbmon_pipeline.core.warehouse import Stage, State
+from dbmon_pipeline.orchestration.health_table import health_table
+from dbmon_pipeline.orchestration.markdown import markdown_table
 from dbmon_pipeline.orchestration.partitions import days
 from dbmon_pipeline.orchestration.resources import WarehouseResource, failures
 
@@ -228,16 +230,21 @@ def check_history(warehouse: WarehouseResource) -> dg.MaterializeResult[Any]:
     """Judge what was rolled up."""
     with failures():
         alerts = check(warehouse.warehouse, warehouse.settings.config)
-    rows = "\n".join(
-        f"| {escape(alert.rule)} | {escape(alert.scope[:80])} | {alert.verdict} |"
-        f" {spoken(alert.measurement, alert.measured.value)} | {alert.measured.samples:,} |"
+    rows = (
+        (
+            alert.rule,
+            alert.scope,
+            alert.verdict,
+            spoken(alert.measurement, alert.measured.value),
+            alert.measured.samples,
+        )
         for alert in alerts
     )
     return dg.MaterializeResult(
         metadata={
             **{verdict.value: sum(a.verdict is verdict for a in alerts) for verdict in Verdict},
             "verdicts": dg.MetadataValue.md(
-                f"| rule | scope | verdict | value | samples |\n|---|---|---|---:|---:|\n{rows}"
+                markdown_table("rule scope verdict value: samples:", rows)
             ),
         }
     )
@@ -258,10 +265,9 @@ def publication(warehouse: WarehouseResource) -> dg.MaterializeResult[Any]:
         result = publish(opened, settings.home, keep=settings.config.keep.generations)
         manifest = result.manifest
         opened.forget_executions_before(kept_from(settings.config, manifest.as_of))
-    rows = "\n".join(
-        f"| {name} | {PUBLISHED[name].grain} | {manifest.rows(name):,} |"
-        for name in manifest.tables
-    )
+        with published_reader(settings.home, manifest.as_of) as reader:
+            health = health_table(reader, latest(opened))
+    tables = ((name, PUBLISHED[name].grain, manifest.rows(name)) for name in manifest.tables)
     return dg.MaterializeResult(
         metadata={
             "generation": manifest.generation,
@@ -271,6 +277,7 @@ def publication(warehouse: WarehouseResource) -> dg.MaterializeResult[Any]:
             "as_of": iso(manifest.as_of),
             "data_through": iso(manifest.data_through) if manifest.data_through else "not yet",
             "folder": dg.MetadataValue.path(settings.home.current),
-            "tables": dg.MetadataValue.md(f"| table | one row | rows |\n|---|---|---:|\n{rows}"),
+            "health": dg.MetadataValue.md(health),
+            "tables": dg.MetadataValue.md(markdown_table("table one_row rows:", tables)),
         }
     )

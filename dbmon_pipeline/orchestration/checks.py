@@ -21,9 +21,10 @@ from dbmon_pipeline.core.reconcile import (
     redo,
 )
 from dbmon_pipeline.core.rollups import ROLLUPS
-from dbmon_pipeline.core.rules import Verdict
+from dbmon_pipeline.core.rules import Verdict, described
 from dbmon_pipeline.core.settings import Settings
 from dbmon_pipeline.core.warehouse import State
+from dbmon_pipeline.orchestration.markdown import markdown_table
 from dbmon_pipeline.orchestration.resources import WarehouseResource, failures
 
 _SHOWN_MISMATCHES = 5
@@ -145,7 +146,7 @@ _RULES = {name: rule for name, rule in Settings.load().config.rules.items() if r
         dg.AssetCheckSpec(
             name,
             asset=CHECK_HISTORY.name,
-            description=f"The alert rule {name}: see RUNBOOK.md, {rule.runbook or name}.",
+            description=f"{described(name, rule)} What to do: RUNBOOK.md#{rule.section(name)}",
         )
         for name, rule in _RULES.items()
     ],
@@ -159,7 +160,7 @@ def alert_rules(warehouse: WarehouseResource) -> Iterator[dg.AssetCheckResult]:
     for name, rule in _RULES.items():
         worst = max(found[name], key=lambda judged: judged.verdict.badness, default=None)
         metadata: dict[str, dg.MetadataValue | float | int | str] = {
-            "runbook": f"RUNBOOK.md#{rule.runbook or name}"
+            "runbook": f"RUNBOOK.md#{rule.section(name)}"
         }
         if worst is None:
             yield dg.AssetCheckResult(check_name=name, passed=True, metadata=metadata)
@@ -192,16 +193,14 @@ def _reconciled(
     comparisons: Sequence[Comparison], key: dg.AssetCheckKey | None = None
 ) -> dg.AssetCheckResult:
     wrong = [comparison for comparison in comparisons if not comparison.agrees]
-    shown = "\n".join(
-        f"| {c.figure} | {c.expected!r} | {c.actual!r} |" for c in wrong[:_SHOWN_MISMATCHES]
-    )
+    shown = ((c.figure, repr(c.expected), repr(c.actual)) for c in wrong[:_SHOWN_MISMATCHES])
     metadata: dict[str, dg.MetadataValue | int] = {
         "figures_compared": len(comparisons),
         "figures_that_differ": len(wrong),
     }
     if wrong:
         metadata["differences"] = dg.MetadataValue.md(
-            f"| figure | expected | actual |\n|---|---:|---:|\n{shown}"
+            markdown_table("figure expected: actual:", shown)
         )
     return dg.AssetCheckResult(
         asset_key=key.asset_key if key else None,

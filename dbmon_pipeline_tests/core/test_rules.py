@@ -15,6 +15,7 @@ from dbmon_pipeline.core.rules import (
     Measured,
     Verdict,
     compare,
+    described,
     is_recovered,
     judge_rate,
     judge_raw,
@@ -292,3 +293,43 @@ def test_any_windows_get_the_verdict_that_is_documented(
     if enough:
         assert verdict.badness <= judge_raw(rule, enough[0]).badness
         assert verdict.badness <= judge_raw(rule, measured).badness
+
+
+@pytest.mark.parametrize(
+    ("name", "rule", "sentence"),
+    [
+        (
+            "success_rate",
+            BELOW,
+            "Which part of the executions succeeded, over 1h:"
+            " warning below 85.0%, critical below 70.0%.",
+        ),
+        (
+            "slow_repos",
+            Rule(measurement="slow_executions", by="repo", window="3h", above=Limits(critical=0.5)),
+            "Which part of the executions took longer than the target, for each repo, over 3h:"
+            " critical above 50.0%.",
+        ),
+        (
+            "database_size",
+            Rule(above=Limits(warning=500)),
+            "The size of the source: warning above 500 MB.",
+        ),
+        (
+            "success_slo",
+            Rule(target=0.99),
+            "How fast failures burn the error budget of 30 days.",
+        ),
+    ],
+)
+def test_a_rule_is_described(name: str, rule: Rule, sentence: str) -> None:
+    """With its limits, in their units."""
+    assert described(name, rule) == sentence
+
+
+def test_a_rule_of_any_name_has_the_runbook_of_its_measurement() -> None:
+    """Unless it names a section itself."""
+    assert BELOW.section("success_rate") == "success_rate"
+    large = Rule(measurement="success_rate", by="model_tier")
+    assert large.section("large_tier") == "success_rate"
+    assert replace(large, runbook="tiers").section("large_tier") == "tiers"

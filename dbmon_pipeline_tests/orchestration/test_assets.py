@@ -263,6 +263,17 @@ def test_publication_tells_what_it_did(shared_site: Site, second: dg.DagsterRun)
         len(files) for files in manifest.tables.values()
     ) + _empty_days_written(shared_site)
     assert f"| {manifest.rows('hourly_summary'):,} |" in metadata["tables"]
+    ((executions, rate, cost),) = shared_site.in_source(
+        "SELECT count(*), avg(CAST(success AS INT)), sum(actual_cost) FROM executions"
+        " WHERE timestamp >= $end - INTERVAL 24 HOUR AND timestamp < $end",
+        end=manifest.as_of,
+    )
+    for line in (
+        f"| executions | {executions:,} |",
+        f"| success rate | {rate:.1%} |",
+        f"| total cost | {'no data' if cost is None else f'{cost:,.2f} USD'} |",
+    ):
+        assert line in metadata["health"].splitlines()
     written = sum(
         path.stat().st_size
         for path in shared_site.home.current.resolve().rglob("*.parquet")

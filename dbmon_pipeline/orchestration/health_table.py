@@ -1,0 +1,45 @@
+"""How things are, at a glance in the Dagster UI."""
+
+from collections.abc import Sequence
+
+from dbmon_pipeline.core.check_history import Judged
+from dbmon_pipeline.core.instants import iso
+from dbmon_pipeline.core.queries import Reader
+from dbmon_pipeline.core.ranges import TimeRange
+from dbmon_pipeline.orchestration.markdown import markdown_table
+
+_FIGURES = {
+    "success_rate": "{:.1%}",
+    "error_rate": "{:.1%}",
+    "avg_duration_seconds": "{:,.1f} s",
+    "avg_quality": "{:.1f}",
+    "total_cost": "{:,.2f} USD",
+}
+_SHOWN_VERDICTS = 20
+
+
+def health_table(reader: Reader, verdicts: Sequence[Judged]) -> str:
+    """What is beyond a limit, worst first, and the figures of the last 24 hours, as markdown.
+
+    Args:
+        reader: Of what is published.
+        verdicts: What the rules said of it.
+
+    Raises:
+        NotPublishedError: A published file is damaged or gone.
+    """
+    found = reader.ask("key_figures", TimeRange.DAY)
+    figures = found.records[0]
+    rows: list[tuple[str, object]] = [("executions", found.samples)]
+    for name, form in _FIGURES.items():
+        value = figures[name]
+        rows.append((name.replace("_", " "), "no data" if value is None else form.format(value)))
+    through = iso(found.data_through) if found.data_through else "not yet"
+    beyond = sorted(
+        (j for j in verdicts if j.verdict.badness > 0), key=lambda j: -j.verdict.badness
+    )
+    parts = [f"**{len(beyond)} of {len(verdicts)} beyond a limit**; data through {through}"]
+    if beyond:
+        told = ((j.verdict, j.rule, j.sentence) for j in beyond[:_SHOWN_VERDICTS])
+        parts.append(markdown_table("verdict rule what", told))
+    return "\n\n".join([*parts, markdown_table("last_24_hours figure:", rows)])
