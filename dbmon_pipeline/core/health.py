@@ -6,10 +6,6 @@ read, and the system is asked who holds its lock. Asking takes no lock.
 
 from __future__ import annotations
 
-import fcntl
-import os
-import struct
-import sys
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,10 +13,7 @@ from pathlib import Path
 from dbmon_pipeline.core.duck import not_a_database
 from dbmon_pipeline.core.errors import SourceError
 from dbmon_pipeline.core.file_check import check_file, is_remote
-
-_LOCK_LAYOUT = "hhqqi4x" if sys.platform == "linux" else "qqihh"
-"""The C structure ``flock`` of fcntl(2): type, whence, start, length, process; on macOS start,
-length, process, type, whence."""
+from dbmon_pipeline.core.file_lock import writing_process
 
 
 @dataclass(frozen=True)
@@ -51,15 +44,9 @@ def look_at(path: Path) -> SourceHealth:
 
 def _writer(path: Path) -> str | None:
     """Who holds the write lock of a file; this process must not have it open."""
-    read_lock = (
-        struct.pack(_LOCK_LAYOUT, fcntl.F_RDLCK, os.SEEK_SET, 0, 0, 0)
-        if sys.platform == "linux"
-        else struct.pack(_LOCK_LAYOUT, 0, 0, 0, fcntl.F_RDLCK, os.SEEK_SET)
-    )
     with path.open("rb") as file:
-        told = struct.unpack(_LOCK_LAYOUT, fcntl.fcntl(file, fcntl.F_GETLK, read_lock))
-    kind, process = (told[0], told[4]) if sys.platform == "linux" else (told[3], told[2])
-    if kind == fcntl.F_UNLCK:
+        process = writing_process(file)
+    if process is None:
         return None
     if process <= 0:  # outside of the container that this process is in
         return "another process"

@@ -37,7 +37,9 @@ from dbmon_pipeline.core.remote import (
 )
 from dbmon_pipeline.core.snapshot import Snapshot
 from dbmon_pipeline.core.snapshots import current_snapshot, distrust
+from dbmon_pipeline.core.turns import Turns
 
+_USUAL_HOLD_MS = 8.0
 _AIM = 0.6
 """Which part of the longest hold a slice is sized for, since the next one may be slower."""
 
@@ -78,6 +80,8 @@ class Source:
         self._limits = limits
         self._cursor = con.cursor()
         self._schema: SourceSchema | None = None
+        is_ours_to_time = snapshots and not is_named and not path.is_dir()
+        self._turns = Turns(path) if is_ours_to_time else None
 
     @property
     def identity(self) -> dict[str, object]:
@@ -118,6 +122,8 @@ class Source:
         """
         if self._schema is None:
             table_names(self._cursor)  # the first time takes long, so not under the lock
+        if self._turns and not self.snapshot:
+            self._turns.await_turn(max(self.holds_ms[-2:], default=_USUAL_HOLD_MS) / 1000)
         started = self._attach()
         try:
             if self._schema is None:

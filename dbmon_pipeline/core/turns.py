@@ -1,0 +1,64 @@
+"""Taking turns with an owner that opens its database for each write.
+
+It finds the database held if it comes while we look. One that wrote a moment ago will soon write
+again, so its next write is awaited: right after it there is most time until the one after. Nobody
+can tell that time but from the one before; if that was too short for a look, the owner writes
+several times in a row, and the end of that is awaited.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from pathlib import Path
+from time import monotonic, sleep, time
+
+from dbmon_pipeline.core.file_lock import writing_process
+
+_RECENT_SECONDS = 0.15
+"""An owner that wrote longer ago may come at any time, or not at all."""
+_QUIET_SECONDS = 0.12
+"""An owner that has not come for so long will not come soon."""
+_PATIENCE_SECONDS = 0.25
+_GLANCE_SECONDS = 0.0005
+_MARGIN = 1.5
+"""How much longer than a look the time between two writes must be."""
+
+
+class Turns:
+    """When to look into one database."""
+
+    def __init__(self, path: Path) -> None:
+        """Nothing is known of the owner.
+
+        Args:
+            path: The database, which this process must not have open.
+        """
+        self._path = path
+        self._gap: float | None = None
+
+    def await_turn(self, look_seconds: float) -> None:
+        """Wait until its owner has just written, if it is one that writes all the time.
+
+        Args:
+            look_seconds: How long the database will be held.
+        """
+        with suppress(OSError):  # what is wrong with the file is told by whoever attaches it
+            if time() - self._path.stat().st_mtime < _RECENT_SECONDS:
+                self._watch(look_seconds)
+
+    def _watch(self, look_seconds: float) -> None:
+        begun = monotonic()
+        free_since, is_measured, was_held = begun, False, False
+        with self._path.open("rb") as file:
+            while (now := monotonic()) - begun < _PATIENCE_SECONDS:
+                is_held = writing_process(file) is not None
+                if is_held and not was_held and is_measured:
+                    self._gap = now - free_since
+                elif was_held and not is_held:
+                    if self._gap and self._gap >= look_seconds * _MARGIN:
+                        return
+                    free_since, is_measured = now, True
+                elif not is_held and now - free_since > _QUIET_SECONDS:
+                    return
+                was_held = is_held
+                sleep(_GLANCE_SECONDS)
