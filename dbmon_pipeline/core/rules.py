@@ -16,7 +16,6 @@ from typing import Literal
 from dbmon_pipeline.core.rule_config import RATES, Rule
 from dbmon_pipeline.core.statistics import wilson_bounds
 
-
 _ABOUT = {
     "success_rate": "Which part of the executions succeeded",
     "error_rate": "Which part of the executions names an error",

@@ -332,4 +332,4 @@ def test_a_rule_of_any_name_has_the_runbook_of_its_measurement() -> None:
     assert BELOW.section("success_rate") == "success_rate"
     large = Rule(measurement="success_rate", by="model_tier")
     assert large.section("large_tier") == "success_rate"
-    assert replace(large, runbook="tiers").section("large_tier") == "tiers"
+    assert Rule(measurement="success_rate", runbook="tiers").section("large_tier") == "tiers"
