@@ -96,6 +96,16 @@ class Mcp(Section, frozen=True):
     allowed_hosts: tuple[str, ...] = ()
 
 
+class PrometheusOutput(Section, frozen=True):
+    """What Prometheus is given.
+
+    Attributes:
+        textfile: A file for the node exporter's textfile collector; None for no file.
+    """
+
+    textfile: str | None = None
+
+
 class MonitoringConfig(Section, frozen=True):
     """The whole rules file.
 
@@ -106,6 +116,7 @@ class MonitoringConfig(Section, frozen=True):
         home: How the home may be waited for.
         redaction: What free text loses on its way into the warehouse.
         mcp: What the MCP server may do.
+        prometheus: What Prometheus is given.
         rules: The alert rules, by name.
         notifications: How people are told.
     """
@@ -116,6 +127,7 @@ class MonitoringConfig(Section, frozen=True):
     home: HomeLimits = HomeLimits()
     redaction: Redaction = Redaction()
     mcp: Mcp = Mcp()
+    prometheus: PrometheusOutput = PrometheusOutput()
     rules: dict[str, Rule] = msgspec.field(default_factory=dict)
     notifications: Notifications = Notifications()
 

@@ -23,6 +23,7 @@ from dbmon_pipeline.core.summaries import roll_up
 from dbmon_pipeline.core.warehouse import Stage, State
 from dbmon_pipeline.orchestration.partitions import days
 from dbmon_pipeline.orchestration.resources import WarehouseResource, failures
+from dbmon_pipeline.orchestration.textfile import write_textfile
 
 OWNERS = ["team:monitoring"]
 SCHEMA_CONTRACT = "schema_contract"
@@ -258,6 +259,7 @@ def publication(warehouse: WarehouseResource) -> dg.MaterializeResult[Any]:
         result = publish(opened, settings.home, keep=settings.config.keep.generations)
         manifest = result.manifest
         opened.forget_executions_before(kept_from(settings.config, manifest.as_of))
+    write_textfile(settings)
     rows = "\n".join(
         f"| {name} | {PUBLISHED[name].grain} | {manifest.rows(name):,} |"
         for name in manifest.tables
