@@ -15,7 +15,15 @@ import yaml
 from dbmon_pipeline.core.errors import ConfigError
 from dbmon_pipeline.core.notification_config import Notifications, TargetConfig
 from dbmon_pipeline.core.rule_config import Rule, check_rule
-from dbmon_pipeline.core.section import Address, ExtensionName, Positive, Seconds, Section, Share
+from dbmon_pipeline.core.section import (
+    Address,
+    ExtensionName,
+    Positive,
+    Seconds,
+    Section,
+    Share,
+    TextFile,
+)
 
 _DEEPEST = 10
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -100,10 +108,10 @@ class PrometheusOutput(Section, frozen=True):
     """What Prometheus is given.
 
     Attributes:
-        textfile: A file for the node exporter's textfile collector; None for no file.
+        textfile: A file for the node exporter, absolute, of a name that it reads; None for none.
     """
 
-    textfile: str | None = None
+    textfile: TextFile | None = None
 
 
 class MonitoringConfig(Section, frozen=True):

@@ -11,6 +11,7 @@ from dbmon_pipeline.core.errors import OutputError
 from dbmon_pipeline.core.rule_config import Rule
 from dbmon_pipeline.faces.prometheus.fixtures import rule_tests
 from dbmon_pipeline.faces.prometheus.rules import (
+    JOB,
     alert_rules,
     metrics_gone,
     never_read,
@@ -31,7 +32,7 @@ global:
 rule_files: [{RULES}]
 
 scrape_configs:
-  - job_name: dbmon
+  - job_name: {JOB}
     static_configs:
       - targets: ['127.0.0.1:9309']
 

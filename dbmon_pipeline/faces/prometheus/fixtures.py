@@ -12,6 +12,7 @@ from dbmon_pipeline.core.rules import Verdict
 from dbmon_pipeline.faces.prometheus.gauges import label
 from dbmon_pipeline.faces.prometheus.rules import (
     AGE,
+    JOB,
     AlertRule,
     Severity,
     alert_rules,
@@ -24,12 +25,14 @@ from dbmon_pipeline.faces.prometheus.rules import (
     severities,
 )
 
-_TARGET = {"instance": "example", "job": "dbmon"}
+_TARGET = {"instance": "example", "job": JOB}
 _QUIET_MINUTES = 10
 _MORE_MINUTES = 5
 """How long it goes on once it fires."""
 _BURN = 20.0
 """A burn rate beyond every limit."""
+
+_DOWN = "1+0x10 0+0x10 1"
 
 Test = dict[str, Any]
 
@@ -45,7 +48,7 @@ def rule_tests(rules: Mapping[str, Rule]) -> list[Test]:
             for number, severity in enumerate(bad, 1):
                 firing = [alerts[label(name), one] for one in bad[:number]]
                 found.append(make(name, rule, severity, firing))
-    return [*found, _of_down(), _of_absent(), _of_unread()]
+    return [*found, _of_damage(), _of_down(), _of_absent(), _of_unread()]
 
 
 def _of_state(name: str, rule: Rule, severity: Severity, firing: Sequence[AlertRule]) -> Test:
@@ -90,16 +93,25 @@ def _of_age(name: str, rule: Rule, severity: Severity, firing: Sequence[AlertRul
     )
 
 
-def _of_down() -> Test:
+def _of_damage() -> Test:
     """What is published cannot be read any more."""
-    fires = _QUIET_MINUTES + 1 + 10
-    return _test(
-        {_series("dbmon_up", {}): _course((1, _QUIET_MINUTES + 1), (0, 11), (1, 1))},
-        [metrics_gone()],
-        quiet=(_QUIET_MINUTES, fires - 1, fires + 1),
-        fires=fires,
-        expected=[_expected(metrics_gone(), {}, 0)],
-    )
+    always = _course((1, 23))
+    return _of_gone({_series("dbmon_up", {}): _DOWN, _series("up", {}): always})
+
+
+def _of_down() -> Test:
+    """An exporter does not answer any more, while that of another home does."""
+    always = _course((1, 23))
+    other = {_series(name, {"instance": "other"}): always for name in ("up", "dbmon_up")}
+    return _of_gone({_series("up", {}): _DOWN, **other})
+
+
+def _of_gone(series: Mapping[str, str]) -> Test:
+    """One of the series is down from the eleventh minute on, for as many."""
+    alert, fires = metrics_gone(), _QUIET_MINUTES + 1 + 10
+    expected = [_expected(alert, {}, 0)]
+    quiet = (_QUIET_MINUTES, fires - 1, fires + 1)
+    return _test(series, [alert], quiet=quiet, fires=fires, expected=expected)
 
 
 def _of_absent() -> Test:

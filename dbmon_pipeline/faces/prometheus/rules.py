@@ -17,6 +17,8 @@ from dbmon_pipeline.core.rule_config import RATES, Rule
 from dbmon_pipeline.core.rules import Verdict, spoken
 from dbmon_pipeline.faces.prometheus.gauges import label
 
+JOB = "dbmon"
+"""What the exporter is called in the example."""
 AGE = "source_freshness"
 """The measurement that is asked of the clock."""
 
@@ -79,10 +81,11 @@ def alert_rules(rules: Mapping[str, Rule]) -> list[AlertRule]:
 
 
 def metrics_gone() -> AlertRule:
-    """The alert that there are no metrics: no other one could fire."""
+    """The alert that there are no metrics, of one home or of all: no other one could fire."""
+    target = f'up{{job="{JOB}"}}'
     return {
         "alert": "dbmon_metrics_gone",
-        "expr": "absent(dbmon_up) or dbmon_up == 0",
+        "expr": f"dbmon_up == 0 or {target} == 0 or (absent(dbmon_up) unless on () {target})",
         "for": _LONG_GONE,
         "labels": {"severity": "critical", "owner": _OWNER},
         "annotations": {

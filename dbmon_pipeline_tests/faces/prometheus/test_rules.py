@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 from pathlib import Path
@@ -114,6 +115,35 @@ def test_the_tool_accepts_them_and_their_tests_pass(tmp_path: Path, text: str) -
     assert fired == set(alerts(folder))
     config = promtool("check", "config", folder / EXAMPLE)
     assert config.returncode == 0, config.stdout + config.stderr
+
+
+@needs_promtool
+def test_a_scope_is_told_as_it_is(tmp_path: Path) -> None:
+    """Whatever stands in a name, it is no template, no query and no markup."""
+    folder = written(tmp_path, EVERY)
+    name = "<script>alert(1)</script>'; DROP TABLE x;-- {{ $value }} \\ \" 🦆"
+    text = (folder / TESTS).read_text("utf-8")
+    tests = yaml.safe_load(text)
+
+    def odd(part: Any) -> Any:
+        match part:
+            case {"scope": "example"}:
+                return {**part, "scope": name}
+            case dict():
+                return {key: odd(value) for key, value in part.items()}
+            case list():
+                return [odd(value) for value in part]
+            case str():
+                shown = part.replace(
+                    'scope="example"', f"scope={json.dumps(name, ensure_ascii=False)}"
+                )
+                return shown.replace(" in example", f" in {name}")
+        return part
+
+    (folder / TESTS).write_text(yaml.safe_dump(odd(tests), allow_unicode=True), "utf-8")
+    assert (folder / TESTS).read_text("utf-8").count("DROP TABLE") >= 3 * 4
+    tested = promtool("test", "rules", folder / TESTS)
+    assert tested.returncode == 0, tested.stdout + tested.stderr
 
 
 @needs_promtool
