@@ -15,7 +15,15 @@ import yaml
 from dbmon_pipeline.core.errors import ConfigError
 from dbmon_pipeline.core.notification_config import Notifications, TargetConfig
 from dbmon_pipeline.core.rule_config import Rule, check_rule
-from dbmon_pipeline.core.section import Address, ExtensionName, Positive, Seconds, Section, Share
+from dbmon_pipeline.core.section import (
+    Address,
+    ExtensionName,
+    Positive,
+    Seconds,
+    Section,
+    Share,
+    TextFile,
+)
 
 _DEEPEST = 10
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -96,6 +104,16 @@ class Mcp(Section, frozen=True):
     allowed_hosts: tuple[str, ...] = ()
 
 
+class PrometheusOutput(Section, frozen=True):
+    """What Prometheus is given.
+
+    Attributes:
+        textfile: A file for the node exporter, absolute, of a name that it reads; None for none.
+    """
+
+    textfile: TextFile | None = None
+
+
 class MonitoringConfig(Section, frozen=True):
     """The whole rules file.
 
@@ -106,6 +124,7 @@ class MonitoringConfig(Section, frozen=True):
         home: How the home may be waited for.
         redaction: What free text loses on its way into the warehouse.
         mcp: What the MCP server may do.
+        prometheus: What Prometheus is given.
         rules: The alert rules, by name.
         notifications: How people are told.
     """
@@ -116,6 +135,7 @@ class MonitoringConfig(Section, frozen=True):
     home: HomeLimits = HomeLimits()
     redaction: Redaction = Redaction()
     mcp: Mcp = Mcp()
+    prometheus: PrometheusOutput = PrometheusOutput()
     rules: dict[str, Rule] = msgspec.field(default_factory=dict)
     notifications: Notifications = Notifications()
 

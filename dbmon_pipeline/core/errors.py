@@ -62,6 +62,10 @@ class StorageError(HomeError):
     """Writing into the home failed: the disk is full, or a file is damaged."""
 
 
+class OutputError(DbmonError):
+    """A file that was asked for cannot be written."""
+
+
 class RefreshError(DbmonError):
     """A refresh was refused or stopped before it could publish."""
 

@@ -25,8 +25,14 @@ def sql(folder: str, name: str) -> str:
     return shipped("sql", folder, f"{name}.sql").read_text("utf-8")
 
 
-def write_whole(path: Path, text: str) -> None:
-    """Write a file so that a reader sees the old text or the new one, never a part."""
+def write_whole(path: Path, text: str, *, mode: int | None = None) -> None:
+    """Write a file so that a reader sees the old text or the new one, never a part.
+
+    Args:
+        path: The file.
+        text: What it shall hold.
+        mode: Its permissions, whatever the umask; left out, those that the umask leaves.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
@@ -34,6 +40,8 @@ def write_whole(path: Path, text: str) -> None:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
+        if mode is not None:
+            draft.chmod(mode)
         draft.replace(path)
     finally:
         draft.unlink(missing_ok=True)

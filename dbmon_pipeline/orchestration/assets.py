@@ -25,6 +25,7 @@ from dbmon_pipeline.orchestration.health_table import health_table
 from dbmon_pipeline.orchestration.markdown import markdown_table
 from dbmon_pipeline.orchestration.partitions import days
 from dbmon_pipeline.orchestration.resources import WarehouseResource, failures
+from dbmon_pipeline.orchestration.textfile import write_textfile
 
 OWNERS = ["team:monitoring"]
 SCHEMA_CONTRACT = "schema_contract"
@@ -267,6 +268,7 @@ def publication(warehouse: WarehouseResource) -> dg.MaterializeResult[Any]:
         opened.forget_executions_before(kept_from(settings.config, manifest.as_of))
         with published_reader(settings.home, manifest.as_of) as reader:
             health = health_table(reader, latest(opened))
+    write_textfile(settings)
     tables = ((name, PUBLISHED[name].grain, manifest.rows(name)) for name in manifest.tables)
     return dg.MaterializeResult(
         metadata={

@@ -25,6 +25,7 @@ from dbmon_pipeline.faces.notify.targets import targets
 from dbmon_pipeline.orchestration.jobs import refresh
 from dbmon_pipeline.orchestration.own_health import findings, freshness
 from dbmon_pipeline.orchestration.planning import planned, run_requests
+from dbmon_pipeline.orchestration.textfile import write_textfile
 
 _UNDER_WAY = [
     dg.DagsterRunStatus.QUEUED,
@@ -100,6 +101,8 @@ def alert_sensor(context: dg.SensorEvaluationContext) -> dg.SkipReason:
             also = f"; {error}"
         delivery = deliver(incidents, targets(notifications, os.environ), at, utc_now)
         incidents.forget(at - timedelta(days=settings.config.keep.dagster_runs_days))
+    if changed:
+        write_textfile(settings)
     counts = f"{delivery.sent} notifications sent, {delivery.failed} not"
     told = f"{len(changed)} incidents changed{also}; {counts}"
     for line in delivery.errors:

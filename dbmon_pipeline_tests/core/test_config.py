@@ -104,6 +104,8 @@ def test_waits_may_be_whole_or_broken_numbers(tmp_path: Path) -> None:
             "FILE, line 4, rules.error_rate.above.warning: ",
         ),
         ("rules:\n  no_such_rule:\n    below: {warning: 1}\n", "FILE, line 2, rules.no_such_rule"),
+        ("prometheus:\n  textfile: dbmon.prom\n", "FILE, line 2, prometheus.textfile: "),
+        ("prometheus:\n  textfile: /var/dbmon.txt\n", "FILE, line 2, prometheus.textfile: "),
         ("redaction:\n  patterns:\n    Bad Name: x\n", "FILE, line 3, redaction.patterns.Bad Name"),
         ("redaction:\n  patterns:\n    seven: 7\n", "FILE, line 3, redaction.patterns.seven: "),
     ],

@@ -516,12 +516,12 @@ def test_prometheus_can_parse_it(run: Run, settings: Settings, empty: Settings) 
     assert found["dbmon_status", "OK"] == 0
     assert found["dbmon_executions",] == 63
     assert found["dbmon_recent_executions", "1h"] == 20
-    assert found["dbmon_verdict", "success_rate", "all", "warning"] == 1
-    assert found["dbmon_measurement", "success_rate", "all"] == 0.8
+    assert found["dbmon_rule_state", "success_rate", "all"] == 1
+    assert found["dbmon_rule_value", "success_rate", "all"] == 0.8
     size = settings.source.stat().st_size
     assert found["dbmon_database_size_bytes",] == pytest.approx(size, rel=0.01)
     of_nothing = scraped(run("--format", "prometheus", home=empty.home.path).printed)
-    assert ("dbmon_success_ratio_24h",) not in of_nothing
+    assert ("dbmon_success_ratio", "24h") not in of_nothing
     assert of_nothing["dbmon_executions",] == 0
 
 

@@ -30,6 +30,9 @@ _COMMANDS = {
     "sample": "make",
     "load": "make",
     "archive": "archive",
+    "prometheus": "prometheus",
+    "prometheus-rules": "prometheus",
+    "serve-metrics": "prometheus",
 }
 """The module of each command, which has a function of its name, or a group of commands."""
 
@@ -46,7 +49,7 @@ def _assembled(wanted: str | None) -> typer.Typer:
     app.callback()(lambda: None)  # A command that is alone is called by its name, too.
     for name in [wanted] if wanted in _COMMANDS else _COMMANDS:
         module = import_module(f"dbmon_pipeline.faces.cli.{_COMMANDS[name]}")
-        command = getattr(module, name)
+        command = getattr(module, name.replace("-", "_"))
         if isinstance(command, typer.Typer):
             app.add_typer(command, name=name)
         else:

@@ -189,7 +189,9 @@ def _put_status(
         case StatusFormat.NAGIOS:
             put(status_text.nagios(found))
         case StatusFormat.PROMETHEUS:
-            put(status_text.prometheus(found).rstrip("\n"))
+            from dbmon_pipeline.faces.prometheus.metrics import status_metrics
+
+            put(status_metrics(found).rstrip("\n"))
         case StatusFormat.TEXT:
             put(status_text.text(found, alert=alert, colour=status_text.has_colour(sys.stdout)))
 

@@ -1,4 +1,4 @@
-"""A status in words: for people, for monitoring plugins, and for scrapers."""
+"""A status in words: for people, and for monitoring plugins."""
 
 import os
 import re
@@ -122,49 +122,6 @@ def _decimal(value: float) -> str:
     return f"{value:.6f}".rstrip("0").rstrip(".")
 
 
-def prometheus(status: DatabaseStatus) -> str:
-    """The status in Prometheus' text format."""
-    from prometheus_client import CollectorRegistry, Gauge, generate_latest
-
-    registry = CollectorRegistry()
-
-    def gauge(name: str, about: str, value: float | None) -> None:
-        if value is not None:
-            Gauge(f"dbmon_{name}", about, registry=registry).set(value)
-
-    levels = Gauge("dbmon_status", "1 for the present level.", ["level"], registry=registry)
-    for level in Level:
-        levels.labels(level).set(level is status.status)
-    gauge("database_size_bytes", "The size of the source.", _times(status.database.size_mb, 1e6))
-    if status.executions:
-        gauge("executions", "Executions in all.", status.executions.total)
-        recent = Gauge(
-            "dbmon_recent_executions", "Executions of a range.", ["range"], registry=registry
-        )
-        recent.labels("1h").set(status.executions.recent_1h)
-        recent.labels("24h").set(status.executions.daily)
-        recent.labels("7d").set(status.executions.weekly)
-    if status.performance:
-        rate, seconds = (
-            status.performance.daily_success_rate,
-            status.performance.avg_duration_seconds,
-        )
-        gauge("success_ratio_24h", "Which part of the executions succeeded.", rate)
-        gauge("duration_seconds_24h", "The average duration of an execution.", seconds)
-        gauge("quality_score_24h", "The average quality.", status.performance.avg_quality_score)
-    verdicts = Gauge(
-        "dbmon_verdict", "1 for what a rule says.", ["rule", "scope", "verdict"], registry=registry
-    )
-    values = Gauge(
-        "dbmon_measurement", "The value that a rule judges.", ["rule", "scope"], registry=registry
-    )
-    for rule in status.alerts:
-        verdicts.labels(rule.rule, rule.scope, rule.verdict).set(1)
-        if rule.value is not None:
-            values.labels(rule.rule, rule.scope).set(rule.value)
-    return generate_latest(registry).decode()
-
-
 def window_line(answer: Answer) -> str:
     """What an answer speaks for."""
     through = iso(answer.data_through) if answer.data_through else "not yet"
@@ -202,7 +159,3 @@ def put_statistics(statistics: ExecutionStatistics, metrics: PerformanceMetrics)
 
 def _number(value: float | None, form: str) -> str:
     return _UNKNOWN if value is None else format(value, form)
-
-
-def _times(value: float | None, factor: float) -> float | None:
-    return None if value is None else value * factor

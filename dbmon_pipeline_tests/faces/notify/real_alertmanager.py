@@ -72,9 +72,9 @@ class Running:
         wait_for(is_told)
 
 
-def wait_for(is_so: Callable[[], object]) -> None:
+def wait_for(is_so: Callable[[], object], *, seconds: float = 10) -> None:
     """Wait until something is so."""
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + seconds
     while not is_so():
         assert time.monotonic() < deadline
         time.sleep(0.05)

@@ -1,0 +1,57 @@
+"""``dbmon prometheus``, ``prometheus-rules`` and ``serve-metrics``: what Prometheus is given."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from dbmon_pipeline.core.settings import Settings
+from dbmon_pipeline.faces.cli.options import HomeOption
+from dbmon_pipeline.faces.cli.output import progress, put, say
+
+
+def prometheus(
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            readable=False, help="Write them to this file, for the node exporter: NAME.prom."
+        ),
+    ] = None,
+    home: HomeOption = None,
+) -> None:
+    """Print what is published as metrics, in Prometheus' text format."""
+    settings = Settings.load(home=home)
+    from dbmon_pipeline.faces.prometheus.metrics import published_metrics
+    from dbmon_pipeline.faces.prometheus.textfile import write_for_all
+
+    text = published_metrics(settings)
+    if out is None:
+        put(text.rstrip("\n"))
+    else:
+        write_for_all(out, text)
+
+
+def prometheus_rules(
+    folder: Annotated[Path, typer.Argument(help="Where to write them.")],
+) -> None:
+    """Write recording and alert rules made of the rules file, their tests, and an example."""
+    rules = Settings.load().config.rules
+    from dbmon_pipeline.faces.prometheus.export import write_rule_files
+
+    for path in write_rule_files(rules, folder):
+        say(str(path))
+
+
+def serve_metrics(
+    port: Annotated[int, typer.Option(min=1, max=65535, help="The port.")] = 9309,
+    host: Annotated[str, typer.Option(help="Where to listen; there is no password.")] = "127.0.0.1",
+    home: HomeOption = None,
+) -> None:
+    """Serve what is published as metrics, at /metrics; Ctrl-C ends it."""
+    settings = Settings.load(home=home)
+    from dbmon_pipeline.faces.prometheus.server import MetricsServer
+
+    with progress(), MetricsServer(settings, host, port) as server:
+        shown = f"[{host}]" if ":" in host else host
+        say(f"http://{shown}:{port}/metrics of home {settings.home.path}; Ctrl-C ends it")
+        server.serve_forever()
