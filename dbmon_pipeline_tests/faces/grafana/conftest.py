@@ -1,9 +1,9 @@
-"""A home with an incident in it, and what is exported for it."""
+"""A home in which all goes wrong twice, and what is exported for it."""
 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -14,14 +14,23 @@ import yaml
 from dbmon_pipeline.core.sample import Scenario, make_sample
 from dbmon_pipeline.core.settings import Settings
 from dbmon_pipeline.faces.grafana.export import export
-from dbmon_pipeline_tests.faces.grafana.plugin import interpolated
-from dbmon_pipeline_tests.helpers import add_rows, execution, refresh_core, settings_for
+from dbmon_pipeline_tests.faces.grafana.plugin import ENGINE, interpolated
+from dbmon_pipeline_tests.faces.grafana.telling import Told, firing
+from dbmon_pipeline_tests.helpers import add_rows, change_source, execution, refresh_core
 
 AS_OF = datetime.fromisoformat("2026-02-10T12:34:56")
 MINUTE = timedelta(minutes=1)
 HOUR = timedelta(hours=1)
+SILENT, FAILING, WELL, FAILING_AGAIN = AS_OF - 8 * HOUR, AS_OF - 4 * HOUR, AS_OF - HOUR, AS_OF
+"""How the time before each refresh was."""
 HOSTILE = "<script>alert(1)</script>'; DROP TABLE x;--"
 ODD = ['say "hi"', "a\nb", "$__timeFrom()", "100 %", "😀", "x" * 10_000, "NULL", "back\\slash"]
+RULES = """
+rules:
+  errors by repo: {measurement: error_rate, by: repo, above: {warning: 0.1, critical: 0.25}}
+  database_size: {above: {warning: 0.1}}
+  success_slo: {enabled: true, target: 0.95}
+"""
 
 
 @dataclass(frozen=True)
@@ -31,10 +40,12 @@ class Exported:
     Attributes:
         folder: Where it lies.
         settings: Whose rules and published files it is for.
+        told: What Grafana told right after each refresh, and four hours later.
     """
 
     folder: Path
     settings: Settings
+    told: dict[datetime, list[Told]] = field(default_factory=dict)
 
     def document(self, path: str) -> Any:
         """A file of it, read."""
@@ -66,42 +77,62 @@ class Exported:
 
 @pytest.fixture(scope="session")
 def exported(tmp_path_factory: pytest.TempPathFactory) -> Exported:
-    """A home refreshed four times, while all failed twice, and its export."""
-    settings = settings_for(tmp_path_factory.mktemp("grafana"))
+    """A home refreshed four times, and its export."""
+    folder = tmp_path_factory.mktemp("grafana")
+    (folder / "rules.yaml").write_text(RULES)
+    environ = {"DBMON_CONFIG": str(folder / "rules.yaml")}
+    settings = Settings.load(folder / "learning.db", folder / "home", environ=environ)
+    _make(settings.source)
+    made = Exported(folder / "exported", settings)
+    export(settings.config, made.folder)
+    for at in (SILENT, FAILING, WELL, FAILING_AGAIN):
+        refresh_core(settings, at)
+        if ENGINE.is_dir():
+            made.told[at] = firing(made.init, made.alerts, at, at + 4 * HOUR)
+    return made
+
+
+def _make(source: Path) -> None:
+    """Fifteen days in which an hour is silent and two fail, and names of every kind."""
     make_sample(
-        settings.source,
+        source,
         rows=3000,
-        days=10,
+        days=15,
         end=AS_OF,
         seed=1,
         scenario=Scenario.INCIDENT,
         embeddings=False,
     )
-    names = [HOSTILE, HOSTILE, HOSTILE, *ODD]
-    add_rows(
-        settings.source,
-        [
-            execution(
-                AS_OF - (2 * n + 1) * 2 * HOUR,
-                repo=name,
-                success=n % 2 == 0,
-                error_type=None if n % 2 == 0 else HOSTILE,
-                error_message=None if n % 2 == 0 else HOSTILE,
-                solution_summary=HOSTILE,
-            )
-            for n, name in enumerate(names * 5)
-        ],
+    change_source(
+        source,
+        "DELETE FROM executions WHERE timestamp >= $start AND timestamp < $end",
+        start=SILENT - HOUR,
+        end=SILENT,
     )
-    add_rows(
-        settings.source,
-        [
-            execution(end - n * MINUTE, success=False, error_type="timeout")
-            for end in (AS_OF - 4 * HOUR, AS_OF)
-            for n in range(1, 40)
-        ],
-    )
-    for hours in (8, 4, 1, 0):
-        refresh_core(settings, AS_OF - hours * HOUR)
-    folder = tmp_path_factory.mktemp("exported") / "grafana"
-    export(settings.config, folder)
-    return Exported(folder, settings)
+    failing = [
+        execution(
+            end - n * MINUTE,
+            success=False,
+            error_type="timeout",
+            repo=HOSTILE if n % 2 else "org/api",
+        )
+        for end in (FAILING, FAILING_AGAIN)
+        for n in range(1, 40)
+    ]
+    usual = [
+        execution(SILENT - week * timedelta(weeks=1) + n * 6 * MINUTE)
+        for week in (1, 2)
+        for n in range(-15, 15)
+    ]
+    named = [
+        execution(
+            AS_OF - (2 * n + 1) * 2 * HOUR - 7 * MINUTE,
+            repo=name,
+            success=n % 2 == 0,
+            error_type=None if n % 2 == 0 else HOSTILE,
+            error_message=None if n % 2 == 0 else HOSTILE,
+            solution_summary=HOSTILE,
+        )
+        for n, name in enumerate([HOSTILE, *ODD] * 5)
+    ]
+    add_rows(source, [*failing, *usual, *named])

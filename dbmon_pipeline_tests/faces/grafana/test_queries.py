@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
 from typing import Any
@@ -139,11 +140,12 @@ def test_the_command_says_the_same_of_a_hostile_name(exported: Exported) -> None
     """The real command, with the name as an argument."""
     where = ("--home", exported.settings.home.path, "--as-of", AS_OF.isoformat())
     done = run_dbmon(*("query", "top_error_types", "--repo", HOSTILE, "--format", "json"), *where)
-    [told] = json.loads(done.stdout)
-    frames = answers(exported, {"repo": HOSTILE})
-    [record] = frames["overview: Error analysis"].records
-    assert record["error_type"] == told["error_type"] == HOSTILE
-    assert record["occurrences"] == told["occurrences"] > 0
+    told = json.loads(done.stdout)
+    found = answers(exported, {"repo": HOSTILE})["overview: Error analysis"].records
+    for record in told:
+        record["last_seen"] = record["last_seen"].removesuffix("Z")
+    assert found == _close(told)
+    assert HOSTILE in {record["error_type"] for record in found}
 
 
 def test_a_variable_offers_every_name_and_finds_it(exported: Exported) -> None:
@@ -224,7 +226,7 @@ def test_every_stretch_of_bad_verdicts_is_an_incident(
     }
     for frame in run(exported.init, marks).values():
         assert [*frame.columns[:2]] == [("time", "TIMESTAMP"), ("timeEnd", "TIMESTAMP")]
-        assert sorted((r["time"], r["timeEnd"], r["tags"]) for r in frame.records) == sorted(
+        assert Counter((r["time"], r["timeEnd"], r["tags"]) for r in frame.records) == Counter(
             (s["started_at"], s["ended_at"], f"{s['rule']},{s['worst']}") for s in stretches
         )
         assert not [r for r in frame.records if "<" in r["text"]]
