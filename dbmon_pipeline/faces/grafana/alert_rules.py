@@ -144,7 +144,8 @@ def _check(name: str, rule: Rule) -> None:
     Raises:
         ExportError: It cannot.
     """
-    for problem in _problems(name, rule):
+    problem = next(_problems(name, rule), None)
+    if problem:
         raise ExportError(
             f"the rule {name[:100]!r} cannot be expressed in Grafana: {problem}",
             remedy="change that in the rules file, or disable the rule",

@@ -23,7 +23,8 @@ Made by `dbmon grafana export`; make them again when the rules change. Written f
 
 Whom Grafana tells is up to its contact points; `alerting/contact-points.example.yaml` shows one.
 Its alert rules repeat what the checks of the latest refresh said. `dbmon alerts` tells of the same:
-choose one of the two.
+choose one of the two. Grafana keeps an alert rule that is no longer in the file; it finds nothing
+any more, and its identifier under `deleteRules` removes it.
 
 Ranges begin on a full hour, where `dbmon query` answers 1h and 24h to the second. Times are UTC.
 After an upgrade of dbmon restart Grafana: its connections keep the columns that they know.
