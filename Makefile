@@ -4,6 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 OLDER_DUCKDB := .cache/duckdb-1.5
+GRAFANA_DUCKDB := .cache/duckdb-grafana
 MINUTES ?= 20
 RIVALS := dbmon_pipeline_tests/benchmarks/rivals
 
@@ -15,7 +16,7 @@ run: $(VENV)/.ready
 	@$(BIN)/dbmon tables
 	@echo "Next: $(BIN)/dbmon show tier_performance, or make dev for the Dagster UI." >&2
 
-test: check $(OLDER_DUCKDB)/.ready
+test: check $(OLDER_DUCKDB)/.ready $(GRAFANA_DUCKDB)/.ready
 	$(BIN)/pytest
 	PYTHONPATH=$(OLDER_DUCKDB) $(BIN)/pytest -p no:cacheprovider -m "not one_duckdb" \
 		dbmon_pipeline_tests/core
@@ -65,6 +66,9 @@ lock: $(VENV)/.ready
 		--no-strip-extras --no-header --no-emit-index-url --quiet --output-file requirements.lock
 	echo "duckdb<2" | $(BIN)/uv pip compile - --universal --python-version 3.11 --generate-hashes \
 		--no-header --no-emit-index-url --quiet --output-file requirements-duckdb-1.5.lock
+	echo "duckdb==1.5.4" | $(BIN)/uv pip compile - --universal --python-version 3.11 \
+		--generate-hashes --no-header --no-emit-index-url --quiet \
+		--output-file requirements-duckdb-grafana.lock
 	for rival in $(RIVALS)/*/requirements.in; do \
 		$(BIN)/uv pip compile $$rival --universal --python-version 3.11 --generate-hashes \
 			--no-strip-extras --no-header --no-annotate --no-emit-index-url --quiet \
@@ -84,4 +88,11 @@ $(OLDER_DUCKDB)/.ready: $(VENV)/.ready requirements-duckdb-1.5.lock
 	rm -rf $(OLDER_DUCKDB)
 	$(BIN)/pip install --quiet --require-hashes --no-deps --target $(OLDER_DUCKDB) \
 		--requirement requirements-duckdb-1.5.lock
+	@touch $@
+
+# The engine of Grafana's DuckDB plugin.
+$(GRAFANA_DUCKDB)/.ready: $(VENV)/.ready requirements-duckdb-grafana.lock
+	rm -rf $(GRAFANA_DUCKDB)
+	$(BIN)/pip install --quiet --require-hashes --no-deps --target $(GRAFANA_DUCKDB) \
+		--requirement requirements-duckdb-grafana.lock
 	@touch $@

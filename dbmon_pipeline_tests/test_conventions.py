@@ -89,7 +89,11 @@ def test_the_command_line_starts_without_dagster_and_pandas(command: str) -> Non
 
 def test_no_registry_and_no_machine_is_named() -> None:
     """The lock files have hashes and no address."""
-    for name in ("requirements.lock", "requirements-duckdb-1.5.lock"):
+    for name in (
+        "requirements.lock",
+        "requirements-duckdb-1.5.lock",
+        "requirements-duckdb-grafana.lock",
+    ):
         text = (ROOT / name).read_text("utf-8")
         assert "--hash=sha256:" in text
         assert not re.search(r"https?://|--index-url|--find-links|file:", text)

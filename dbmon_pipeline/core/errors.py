@@ -86,6 +86,10 @@ class LoadError(DbmonError):
     """A file of executions cannot be loaded."""
 
 
+class ExportError(DbmonError):
+    """Files for another program cannot be made of the rules, or cannot be written."""
+
+
 class IncidentError(DbmonError):
     """The incident store cannot be used, or has no such incident or silence."""
 

@@ -1,8 +1,9 @@
-"""A question as SQL that stands alone, to paste into the duckdb shell."""
+"""A question as SQL that stands alone: for the duckdb shell, or a tool that runs it itself."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from datetime import datetime
 
 from dbmon_pipeline.core.duck import quoted
@@ -30,18 +31,36 @@ def pasteable(
     """
     length = question.fixed_range or time_range.length
     window = published.window(length, as_of, to_the_second=False)
-    lines = ["SET TimeZone = 'UTC';"]
-    for table in sorted(tables_read(question.select)):
-        pattern = published.files(table)[0].parent / "*.parquet"
-        lines.append(
-            f"CREATE OR REPLACE TEMP VIEW {table} AS FROM read_parquet({quoted(pattern)});"
-        )
-    macros = macros_used(question.select).values()
-    lines += [f"CREATE OR REPLACE TEMP MACRO {macro};" for macro in macros]
+    places = {
+        table: str(published.files(table)[0].parent / "*.parquet")
+        for table in sorted(tables_read(question.select))
+    }
     values = {
         "since": f"TIMESTAMP '{window.start}'",
         "until": f"TIMESTAMP '{window.end}'",
         **dict.fromkeys(question.filters, "NULL"),
     }
-    text = re.sub(r"\$(\w+)", lambda name: values[name[1]], question.select)
-    return "\n".join([*lines, f"{text.strip()};"])
+    text = filled_in(question.select, values)
+    return "\n".join(
+        ["SET TimeZone = 'UTC';", *definitions(places, question.select), f"{text.strip()};"]
+    )
+
+
+def definitions(places: Mapping[str, str], select: str) -> list[str]:
+    """Statements that give a connection what a SELECT reads.
+
+    Args:
+        places: The files of each table that is to be found, as a pattern.
+        select: What is to be run.
+    """
+    views = [
+        f"CREATE OR REPLACE TEMP VIEW {table} AS FROM read_parquet({quoted(files)});"
+        for table, files in places.items()
+    ]
+    macros = macros_used(select).values()
+    return [*views, *(f"CREATE OR REPLACE TEMP MACRO {macro};" for macro in macros)]
+
+
+def filled_in(select: str, values: Mapping[str, str]) -> str:
+    """A SELECT with SQL in place of its parameters."""
+    return re.sub(r"\$(\w+)", lambda name: values[name[1]], select)

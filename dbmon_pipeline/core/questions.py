@@ -21,12 +21,13 @@ class Question:
     """One question.
 
     Attributes:
-        name: Its name everywhere, ``sql/dashboard/NAME.sql``.
+        name: Its name everywhere, ``NAME.sql``.
         row: What one row of the answer stands for, and what there is to know about it.
         category: The group it belongs to.
         chart: What shows the answer best.
         filters: The filters it has.
         fixed_range: How far back it always looks; None if that is asked for.
+        folder: Where it stands in ``sql/``.
     """
 
     name: str
@@ -35,11 +36,12 @@ class Question:
     chart: str
     filters: tuple[str, ...]
     fixed_range: timedelta | None
+    folder: str = "dashboard"
 
     @property
     def select(self) -> str:
         """The bare SELECT with ``$since``, ``$until`` and its filters."""
-        return sql("dashboard", self.name)
+        return sql(self.folder, self.name)
 
     def check_filters(self, filters: Mapping[str, str | None]) -> None:
         """See that it has the filters that are given.
@@ -59,7 +61,7 @@ class Question:
 def questions() -> Mapping[str, Question]:
     """All questions by name, grouped by category."""
     folder = shipped("sql", "dashboard")
-    found = (_parsed(path.stem) for path in sorted(folder.glob("*.sql")))
+    found = (described("dashboard", path.stem) for path in sorted(folder.glob("*.sql")))
     return {question.name: question for question in sorted(found, key=lambda q: q.category)}
 
 
@@ -79,8 +81,9 @@ def question(name: str) -> Question:
     return questions()[name]
 
 
-def _parsed(name: str) -> Question:
-    header = re.match(r"(?:--.*\n)+", sql("dashboard", name))
+def described(folder: str, name: str) -> Question:
+    """The question that a file of a folder of ``sql/`` is."""
+    header = re.match(r"(?:--.*\n)+", sql(folder, name))
     lines = [line.removeprefix("--").strip() for line in header[0].splitlines()] if header else []
     labels = {"Category": "", "Chart": "", "Filters": "", "Range": ""}
     text = []
@@ -98,4 +101,5 @@ def _parsed(name: str) -> Question:
         chart=labels["Chart"],
         filters=tuple(filter(None, labels["Filters"].split(", "))),
         fixed_range=timedelta(hours=int(hours)) if hours else None,
+        folder=folder,
     )

@@ -33,6 +33,7 @@ _COMMANDS = {
     "prometheus": "prometheus",
     "prometheus-rules": "prometheus",
     "serve-metrics": "prometheus",
+    "grafana": "grafana",
 }
 """The module of each command, which has a function of its name, or a group of commands."""
 

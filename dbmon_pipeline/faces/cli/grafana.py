@@ -1,0 +1,27 @@
+"""``dbmon grafana``: dashboards and alert rules as Grafana provisions them."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from dbmon_pipeline.core.settings import Settings
+from dbmon_pipeline.faces.cli.output import put
+
+grafana = typer.Typer(no_args_is_help=True, help="Dashboards and alert rules for Grafana.")
+
+
+@grafana.callback()
+def _grafana() -> None:
+    """So that export keeps its name."""
+
+
+@grafana.command()
+def export(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Where the files are written.")],
+) -> None:
+    """Write provisioning files: the datasource, the dashboards and an alert rule for each limit."""
+    from dbmon_pipeline.faces.grafana.export import export as write_files
+
+    for path in write_files(Settings.load().config, folder.expanduser()):
+        put(str(path))

@@ -1,0 +1,17 @@
+-- One row: one of the twenty solutions that succeeded most often, over the 90 days before the last
+-- refresh. A summary is text from the data.
+-- Category: Patterns
+-- Chart: table
+-- Filters: repo
+SELECT
+    solution_summary,
+    repo,
+    usage_count,
+    success_count,
+    success_rate,
+    avg_quality,
+    last_seen
+FROM solution_patterns
+WHERE success_count > 0 AND ($repo IS NULL OR repo = $repo)
+ORDER BY success_count DESC, solution_summary ASC, repo ASC
+LIMIT 20
