@@ -17,9 +17,13 @@ import pytest
 import yaml
 
 from dbmon_pipeline.core.settings import Home, Settings
+from dbmon_pipeline.faces.grafana.export import export
 from dbmon_pipeline.faces.prometheus.export import RULES, rule_files
 from dbmon_pipeline.faces.prometheus.metrics import published_metrics
 from dbmon_pipeline.orchestration.instance import opened
+from dbmon_pipeline_tests.faces.grafana.conftest import Exported
+from dbmon_pipeline_tests.faces.grafana.plugin import needs_engine
+from dbmon_pipeline_tests.faces.grafana.telling import firing
 from dbmon_pipeline_tests.faces.prometheus.real_prometheus import (
     Series,
     needs_promtool,
@@ -171,8 +175,7 @@ def promtool_test(incident: Incident, steps: list[Step]) -> dict[str, Any]:
         expected = [
             {"labels": f'{{alertname="{rule}",severity="{severity}"}}', "value": 1}
             for rule in sorted(FOUNDING)
-            for severity in BAD.get(each.verdicts[rule], [])
-            if getattr(incident.settings.config.rules[rule].limits, severity) is not None
+            for severity in beyond(incident, each, rule)
         ]
         look = {"expr": firing, "eval_time": f"{number * MINUTES - 1}m", "exp_samples": expected}
         looks.append(look)
@@ -189,5 +192,19 @@ def promtool_test(incident: Incident, steps: list[Step]) -> dict[str, Any]:
     }
 
 
-# Grafana's alert SQL belongs here: for each step `incident.site.show(step.generation)`, then its
-# verdicts against `step.verdicts`.
+@needs_engine
+def test_grafana_says_the_same(incident: Incident, tmp_path: Path) -> None:
+    """What its SQL finds beyond a limit in each generation is what the asset check says."""
+    exported = Exported(tmp_path / "exported", incident.settings)
+    export(incident.settings.config, exported.folder)
+    alerts = [alert for alert in exported.alerts if alert["labels"]["rule"] in FOUNDING]
+    for number, each in enumerate(incident.steps):
+        incident.site.show(each.generation)
+        [told] = firing(exported.init, alerts, NOON + number * HOUR)
+        assert told == {(rule, "all"): set(beyond(incident, each, rule)) for rule in FOUNDING}
+
+
+def beyond(incident: Incident, at: Step, rule: str) -> list[str]:
+    """The severities that a verdict means, of those that the rule has a limit for."""
+    limits = incident.settings.config.rules[rule].limits
+    return [one for one in BAD.get(at.verdicts[rule], []) if getattr(limits, one) is not None]
