@@ -13,6 +13,7 @@ import msgspec
 import yaml
 
 from dbmon_pipeline.core.errors import ConfigError
+from dbmon_pipeline.core.instants import is_time_zone
 from dbmon_pipeline.core.notification_config import Notifications, TargetConfig
 from dbmon_pipeline.core.rule_config import Rule, check_rule
 from dbmon_pipeline.core.section import Address, ExtensionName, Positive, Seconds, Section, Share
@@ -96,6 +97,18 @@ class Mcp(Section, frozen=True):
     allowed_hosts: tuple[str, ...] = ()
 
 
+class ReportConfig(Section, frozen=True):
+    """How reports are made.
+
+    Attributes:
+        time_zone: The IANA name of the zone of their days and times, and of their schedules.
+        keep_days: How long they are kept.
+    """
+
+    time_zone: str = "UTC"
+    keep_days: Positive = 90
+
+
 class MonitoringConfig(Section, frozen=True):
     """The whole rules file.
 
@@ -108,6 +121,7 @@ class MonitoringConfig(Section, frozen=True):
         mcp: What the MCP server may do.
         rules: The alert rules, by name.
         notifications: How people are told.
+        report: How reports are made.
     """
 
     history_start: date = date(2023, 1, 1)
@@ -118,6 +132,7 @@ class MonitoringConfig(Section, frozen=True):
     mcp: Mcp = Mcp()
     rules: dict[str, Rule] = msgspec.field(default_factory=dict)
     notifications: Notifications = Notifications()
+    report: ReportConfig = ReportConfig()
 
 
 def load_config(*files: Path) -> MonitoringConfig:
@@ -191,6 +206,12 @@ def _convert(merged: Mapping[str, object]) -> MonitoringConfig:
     for name, target in _named(merged, "notifications", "targets"):
         _converted(target, TargetConfig, ("notifications", "targets", name))
     config = _converted({**merged, "rules": {}}, MonitoringConfig, ())
+    if not is_time_zone(config.report.time_zone):
+        raise _WrongValueError(
+            ("report", "time_zone"),
+            f"there is no time zone {config.report.time_zone[:100]!r}; IANA names are meant, such as"
+            " UTC or Europe/Berlin",
+        )
     return msgspec.structs.replace(config, rules=rules)
 
 

@@ -30,6 +30,7 @@ _COMMANDS = {
     "sample": "make",
     "load": "make",
     "archive": "archive",
+    "report": "report",
 }
 """The module of each command, which has a function of its name, or a group of commands."""
 
