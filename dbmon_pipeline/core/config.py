@@ -209,8 +209,8 @@ def _convert(merged: Mapping[str, object]) -> MonitoringConfig:
     if not is_time_zone(config.report.time_zone):
         raise _WrongValueError(
             ("report", "time_zone"),
-            f"there is no time zone {config.report.time_zone[:100]!r}; IANA names are meant, such as"
-            " UTC or Europe/Berlin",
+            f"there is no time zone {config.report.time_zone[:100]!r}; an IANA name is meant, such"
+            " as UTC or Europe/Berlin",
         )
     return msgspec.structs.replace(config, rules=rules)
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
@@ -11,7 +13,7 @@ import dagster as dg
 import pytest
 
 from dbmon_pipeline.definitions import defs
-from dbmon_pipeline_tests.helpers import HOLD_FILE, execution, running
+from dbmon_pipeline_tests.helpers import HOLD_FILE, clean_environ, execution, running
 from dbmon_pipeline_tests.orchestration.site import (
     DAY,
     HOUR,
@@ -105,11 +107,6 @@ def test_a_tick_asks_for_its_report(site: Site, name: str) -> None:
 
 def test_they_come_in_the_morning_of_the_time_zone(tmp_path: Path) -> None:
     """On Sundays the one of the week; a process of its own reads the rules of another zone."""
-    import subprocess
-    import sys
-
-    from dbmon_pipeline_tests.helpers import clean_environ
-
     rules = tmp_path / "rules.yaml"
     rules.write_text("report: {time_zone: Asia/Tokyo}\n")
     code = (

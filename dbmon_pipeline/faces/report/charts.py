@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from dbmon_pipeline.core.rows import Records, Scalar
 from dbmon_pipeline.faces.report.content import Chart
@@ -14,6 +14,8 @@ from dbmon_pipeline.faces.report.words import cut
 
 if TYPE_CHECKING:
     import altair as alt
+
+    Drawn = alt.Chart | alt.LayerChart | alt.FacetChart
 
 _WIDTH = 290
 _WIDTH_BESIDE_NAMES = 180
@@ -35,7 +37,7 @@ def svg(chart: Chart, rows: Records) -> str:
     return f"<svg {box[0] if box else ''}>{inner}"
 
 
-def _drawn(chart: Chart, rows: Records) -> alt.Chart | alt.LayerChart:
+def _drawn(chart: Chart, rows: Records) -> Drawn:
     if chart.draws.startswith("bars "):
         _, label, value = chart.draws.split()
         return _bars(rows, label, value)
@@ -51,7 +53,7 @@ def _drawn(chart: Chart, rows: Records) -> alt.Chart | alt.LayerChart:
     return _durations(rows)
 
 
-def _executions(rows: Records) -> alt.Chart:
+def _executions(rows: Records) -> Drawn:
     import altair as alt
 
     parts = [
@@ -63,7 +65,7 @@ def _executions(rows: Records) -> alt.Chart:
         )
     ]
     colours = alt.Scale(domain=["succeeded", "did not"], range=[BLUE, RED])
-    return (
+    drawn: Drawn = (
         alt.Chart(_data(parts))
         .mark_bar()
         .encode(
@@ -73,9 +75,10 @@ def _executions(rows: Records) -> alt.Chart:
             order=alt.Order("part:N", sort="descending"),
         )
     )
+    return drawn
 
 
-def _success_rate(rows: Records) -> alt.LayerChart:
+def _success_rate(rows: Records) -> Drawn:
     import altair as alt
 
     known = [row for row in rows if row["success_rate"] is not None]
@@ -91,7 +94,7 @@ def _success_rate(rows: Records) -> alt.LayerChart:
     return alt.layer(band, line)
 
 
-def _cost(rows: Records, limits: Sequence[float]) -> alt.LayerChart:
+def _cost(rows: Records, limits: Sequence[float]) -> Drawn:
     import altair as alt
 
     bars = (
@@ -107,7 +110,7 @@ def _cost(rows: Records, limits: Sequence[float]) -> alt.LayerChart:
     return alt.layer(bars, lines) if limits else alt.layer(bars)
 
 
-def _quality_against_cost(rows: Records) -> alt.LayerChart:
+def _quality_against_cost(rows: Records) -> Drawn:
     import altair as alt
 
     known = [
@@ -141,12 +144,14 @@ def _quality_against_cost(rows: Records) -> alt.LayerChart:
     return alt.layer(points, names)
 
 
-def _durations(rows: Records) -> alt.LayerChart:
+def _durations(rows: Records) -> Drawn:
     import altair as alt
 
     known = [
-        {"tier": _label(row["model_tier"])}
-        | {name: row[f"{name}_seconds"] for name in ("p50", "p95", "p99")}
+        {
+            "tier": _label(row["model_tier"]),
+            **{name: row[f"{name}_seconds"] for name in ("p50", "p95", "p99")},
+        }
         for row in rows
         if row["p50_seconds"]
     ]
@@ -167,7 +172,7 @@ def _durations(rows: Records) -> alt.LayerChart:
     )
 
 
-def _bars(rows: Records, label: str, value: str) -> alt.LayerChart:
+def _bars(rows: Records, label: str, value: str) -> Drawn:
     """A bar for each row, with its value beside it; equal labels stay apart."""
     import altair as alt
 
@@ -186,9 +191,9 @@ def _bars(rows: Records, label: str, value: str) -> alt.LayerChart:
     )
 
 
-def _finished(chart: Any) -> Any:
+def _finished(chart: Drawn) -> Drawn:
     """A chart in the colours and sizes that all have."""
-    return (
+    finished: Drawn = (
         chart.properties(background="transparent")
         .configure(aria=False, font="sans-serif", padding=4)
         .configure_view(
@@ -212,6 +217,7 @@ def _finished(chart: Any) -> Any:
         .configure_axisX(grid=False)
         .configure_legend(labelColor=MUTED, orient="top", labelFontSize=11, symbolType="square")
     )
+    return finished
 
 
 def _times() -> alt.X:
@@ -221,10 +227,8 @@ def _times() -> alt.X:
     return alt.X("time:O", title=None, sort=None, axis=axis)
 
 
-def _data(rows: Sequence[Mapping[str, Scalar]]) -> alt.Data:
-    import altair as alt
-
-    return alt.Data(values=[dict(row) for row in rows])
+def _data(rows: Iterable[Mapping[str, object]]) -> dict[str, object]:
+    return {"values": [dict(row) for row in rows]}
 
 
 def _label(value: Scalar) -> str:

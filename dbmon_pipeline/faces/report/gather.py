@@ -81,8 +81,5 @@ def _work(now: Period, changes: list[Change], time_range: TimeRange, zone: str) 
         usual = f"{percent(rate.before)} in the {period(time_range)} before, which is"
         usual += " more than noise" if rate.is_more_than_noise else " no more than noise"
     cost = totals["total_cost"]
-    if isinstance(cost, float):
-        spent = f"they cost {usd(cost)}"
-    else:
-        spent = "what they cost is not known"
-    return f"{ran}, {succeeded} ({usual}), and {spent}."
+    known = f"they cost {usd(cost)}" if isinstance(cost, float) else "their cost is not known"
+    return f"{ran}, {succeeded} ({usual}), and {known}."

@@ -92,41 +92,40 @@ def _incidents(settings: Settings, start: datetime, as_of: datetime) -> list[Inc
 
 def section(health: Health, config: MonitoringConfig) -> Section:
     """The section about health and incidents."""
+    strayed = sum(bool(row["warnings"] or row["criticals"]) for row in health.verdicts)
+    lead = (
+        f"Alert rules that were beyond a limit at some time: {strayed} of {len(health.verdicts)}."
+    )
     if health.trouble:
-        lead = f"The incidents are not known: {health.trouble}."
-    elif health.incidents:
-        still = len(health.open_incidents)
-        lead = f"{len(health.incidents)} incidents in this period, {still} of them still open."
-    else:
-        lead = "No incident in this period."
+        lead += f" The incidents are not known: {health.trouble}."
     incidents = [_incident(one) for one in health.incidents]
     verdicts = [_spoken(row, config) for row in health.verdicts]
+    listed = Table(
+        name="incidents",
+        caption="Incidents of the period, the newest first",
+        columns=(
+            *("number", "severity", "state", "rule", "scope"),
+            *("opened_at", "resolved_at", "summary"),
+        ),
+        rows=incidents[:_MOST_ROWS],
+        left_out=len(incidents[_MOST_ROWS:]),
+    )
+    judged = Table(
+        name="verdicts",
+        caption="What each alert rule said last in the period, the worst first",
+        columns=(
+            *("rule", "scope", "verdict", "measured", "samples", "warning_limit"),
+            *("critical_limit", "evaluations", "warnings", "criticals", "evaluated_at"),
+        ),
+        rows=verdicts[:_MOST_ROWS],
+        left_out=len(verdicts[_MOST_ROWS:]),
+        is_closed=not health.beyond,
+    )
     return Section(
         name="health",
         title="Health and incidents",
         lead=lead,
-        tables=(
-            Table(
-                name="incidents",
-                caption="Incidents of the period, the newest first",
-                columns=(
-                    *("number", "severity", "state", "rule", "scope"),
-                    *("opened_at", "resolved_at", "summary"),
-                ),
-                rows=incidents[:_MOST_ROWS],
-                left_out=len(incidents[_MOST_ROWS:]),
-            ),
-            Table(
-                name="verdicts",
-                caption="What each alert rule said last in the period, the worst first",
-                columns=(
-                    *("rule", "scope", "verdict", "measured", "samples", "limits"),
-                    *("evaluations", "warnings", "criticals", "evaluated_at"),
-                ),
-                rows=verdicts[:_MOST_ROWS],
-                left_out=len(verdicts[_MOST_ROWS:]),
-            ),
-        ),
+        tables=(listed, judged),
     )
 
 
@@ -150,15 +149,14 @@ def _spoken(row: dict[str, Scalar], config: MonitoringConfig) -> dict[str, Scala
     name = str(row["rule"])
     rule = config.rules.get(name)
     measurement = (rule.measurement if rule else None) or name
-    limits = [
-        f"{level} {row['direction']} {spoken(measurement, cast('float', row[level]))}"
-        for level in ("warning", "critical")
+    limits = {
+        f"{level}_limit": f"{row['direction']} {spoken(measurement, cast('float', row[level]))}"
         if row[level] is not None
-    ]
-    return row | {
-        "measured": spoken(measurement, cast("float | None", row["value"])),
-        "limits": ", ".join(limits) or "none",
+        else None
+        for level in ("warning", "critical")
     }
+    value = cast("float | None", row["value"])
+    return row | {"measured": spoken(measurement, value)} | limits
 
 
 def sentence(health: Health) -> str:

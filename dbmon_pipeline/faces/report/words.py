@@ -41,7 +41,7 @@ _HEADINGS = {
 """What a column is called where that is not just its name with spaces."""
 
 
-_ABSENT = {"resolved_at": "still open"}
+_ABSENT = {"resolved_at": "still open", "warning_limit": "none", "critical_limit": "none"}
 """What is said where a value is missing, other than that there are no data."""
 
 
@@ -84,7 +84,7 @@ def shown(column: str, value: Scalar, zone: str) -> str:
         return usd(value)
     if unit == "mb":
         return f"{value:,.0f} MB"
-    return f"{value:.1f}" if unit in ("quality", "rating") else f"{value:,.4g}"
+    return f"{value:.1f}" if unit in ("quality", "rating") else f"{value:,.3g}"
 
 
 def percent(value: float) -> str:
@@ -98,7 +98,7 @@ def usd(value: float) -> str:
     size = abs(value)
     if size == 0 or size >= 1:
         return f"{sign}${size:,.2f}"
-    return f"{sign}${size:.4f}" if size >= 0.001 else f"{sign}${size:.2g}"
+    return f"{sign}${size:.4f}" if size >= 0.001 else f"{sign}${size:.6f}"
 
 
 def seconds(value: float) -> str:

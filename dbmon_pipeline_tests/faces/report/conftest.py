@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -10,12 +11,12 @@ from typing import Any
 
 import pytest
 
+from dbmon_pipeline.core.incident import Finding, Severity
 from dbmon_pipeline.core.incidents import Incidents
-from dbmon_pipeline.core.published import Published
+from dbmon_pipeline.core.instants import HOUR
 from dbmon_pipeline.core.ranges import TimeRange
 from dbmon_pipeline.core.sample import Scenario, make_sample
 from dbmon_pipeline.core.settings import Settings
-from dbmon_pipeline.core.watch import observe_published
 from dbmon_pipeline.faces.report.files import write_report
 from dbmon_pipeline_tests.faces.report.parsed import Parsed
 from dbmon_pipeline_tests.helpers import Row, make_source, refresh_core, settings_for
@@ -55,7 +56,7 @@ def made(settings: Settings, as_of: datetime, time_range: TimeRange, out: Path) 
     return Made(path, data, Parsed(path.read_text("utf-8")))
 
 
-def report_of(folder: Path, rows: list[Row], time_range: TimeRange = TimeRange.WEEK) -> Made:
+def report_of(folder: Path, rows: Sequence[Row], time_range: TimeRange = TimeRange.WEEK) -> Made:
     """Refresh a source of some rows, and report."""
     settings = settings_for(folder)
     make_source(settings.source, rows)
@@ -77,12 +78,29 @@ def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
         embeddings=False,
     )
     refresh_core(found, AS_OF)
-    with (
-        Incidents(found.home.incidents, notifications=found.config.notifications) as incidents,
-        Published(found.home) as published,
-    ):
-        observe_published(incidents, published, found.config)
+    with Incidents(found.home.incidents, notifications=found.config.notifications) as incidents:
+        over, bad = finding("over", None), finding("over", Severity.WARNING)
+        incidents.observe([bad], AS_OF - 5 * HOUR)
+        incidents.observe([over, finding("open", Severity.CRITICAL)], AS_OF - 4 * HOUR)
     return found
+
+
+def finding(scope: str, severity: Severity | None) -> Finding:
+    """What a rule found in a scope, once and for certain."""
+    return Finding(
+        rule="success_rate",
+        scope=scope,
+        severity=severity,
+        summary=f"success rate is 50.0% of 40 executions in {scope}, below the limit of 70%",
+        value=0.5,
+        samples=40,
+        limit=0.7,
+        direction="below",
+        window_start=AS_OF - 6 * HOUR,
+        window_end=AS_OF - 5 * HOUR,
+        runbook="success_rate",
+        owner="",
+    )
 
 
 @pytest.fixture(scope="package")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser
@@ -19,7 +18,11 @@ from dbmon_pipeline_tests.faces.report.test_hostile import report as hostile
 __all__ = ["hostile"]
 pytestmark = needs_chromium
 
-_INKS = "[...new Set([...document.querySelectorAll('figure svg text, figure svg path')].map(e => getComputedStyle(e).fill))]"
+_INKS = """
+[...document.querySelectorAll('figure svg text, figure svg path')].map(
+    drawn => getComputedStyle(drawn).fill
+)
+"""
 
 
 @pytest.fixture(scope="module")
@@ -68,9 +71,7 @@ def test_all_of_it_is_on_paper(browser: Browser, weekly: Made) -> None:
         assert seen.overflow == 0
 
 
-def test_the_index_leads_to_the_reports(
-    browser: Browser, settings: Settings, tmp_path: Path
-) -> None:
+def test_the_index_leads_to_the_reports(browser: Browser, settings: Settings) -> None:
     """A click opens one."""
     page = write_report(settings, AS_OF, TimeRange.DAY).page
     with opened(browser, page.with_name("index.html").as_uri(), width=390) as seen:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -19,6 +21,7 @@ from dbmon_pipeline.faces.cli import main as cli
 from dbmon_pipeline.faces.report.files import write_report
 from dbmon_pipeline_tests.faces.report.conftest import AS_OF
 from dbmon_pipeline_tests.faces.report.parsed import Parsed
+from dbmon_pipeline_tests.faces.test_bad_input import DROP_PRIVILEGES
 from dbmon_pipeline_tests.helpers import HOLD_FILE, run_dbmon, running
 
 Run = Callable[..., tuple[int, str, str]]
@@ -100,17 +103,13 @@ def test_what_cannot_be_written(run: Run, tmp_path: Path) -> None:
 
 
 def test_a_folder_that_may_not_be_written(tmp_path: Path, settings: Settings) -> None:
-    """By another user than the one that may do anything."""
+    """It is named, and nothing is left there."""
     folder = tmp_path / "closed"
     folder.mkdir(mode=0o555)
-    become = "os.setuid(65534)" if os.getuid() == 0 else "pass"
-    for path in (settings.home.path, *settings.home.path.parents):
-        if path.stat().st_uid == os.getuid() and path != Path("/"):
-            path.chmod(path.stat().st_mode | 0o055)
     done = run_dbmon(
         *("report", "--home", settings.home.path, "--as-of", AS_OF.isoformat()),
         *("--out", folder / "page.html"),
-        first=become,
+        first=DROP_PRIVILEGES,
     )
     assert (done.returncode, done.stdout) == (3, "")
     assert "page.html cannot be written (Permission denied)" in done.stderr
@@ -177,9 +176,6 @@ def test_the_command_starts_without_what_draws() -> None:
         "try:\n    main()\nexcept SystemExit:\n    pass\n"
         "assert not {'altair', 'jinja2', 'vl_convert'} & set(sys.modules)\n"
     )
-    import subprocess
-    import sys
-
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
 
 
