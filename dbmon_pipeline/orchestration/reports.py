@@ -59,7 +59,7 @@ def _written(
     context: dg.AssetExecutionContext, config: ReportConfig, time_range: TimeRange
 ) -> dg.MaterializeResult[Any]:
     settings = Settings.load()
-    with failures(), alive(settings.home.live_runs / context.run_id):
+    with failures(), alive(settings.home.live_runs / context.run.run_id):
         done = write_report(settings, parse_as_of(config.as_of), time_range)
     report = done.report
     return dg.MaterializeResult(

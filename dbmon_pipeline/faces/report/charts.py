@@ -21,6 +21,7 @@ _WIDTH = 290
 _WIDTH_BESIDE_NAMES = 180
 _HEIGHT = 150
 _BAR = 22
+_MOST_ZOOM = 1.3
 _LONGEST_LABEL = 22
 _TICK = "length(datum.value) > 10 ? slice(datum.value, 11, 16) : slice(datum.value, 5, 10)"
 """Of a point of time: the hour, or the month and day."""
@@ -33,8 +34,9 @@ def svg(chart: Chart, rows: Records) -> str:
     _finished(drawn).save(out, format="svg")
     text = out.getvalue()
     opening, _, inner = text.partition("<svg")[2].partition(">")
-    box = re.search(r'viewBox="[-0-9. ]+"', opening)
-    return f"<svg {box[0] if box else ''}>{inner}"
+    width, height = (float(size) for size in re.findall(r'(?:width|height)="([0-9.]+)"', opening))
+    size = f'viewBox="0 0 {width:g} {height:g}" style="max-width: {_MOST_ZOOM * width:.0f}px"'
+    return f"<svg {size}>{inner}"
 
 
 def _drawn(chart: Chart, rows: Records) -> Drawn:

@@ -40,7 +40,7 @@ class Table:
         rows: The rows.
         questions: The questions of the catalogue that the numbers come from.
         left_out: How many more rows there are.
-        is_closed: Whether it is opened by who wants it, as one with charts is.
+        is_shown: Whether it is seen without being asked for.
         charts: The charts of it.
     """
 
@@ -50,7 +50,7 @@ class Table:
     rows: Records
     questions: tuple[str, ...] = ()
     left_out: int = 0
-    is_closed: bool = False
+    is_shown: bool = True
     charts: tuple[Chart, ...] = ()
 
     def is_numeric(self, column: str) -> bool:

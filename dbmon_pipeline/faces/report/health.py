@@ -119,7 +119,7 @@ def section(health: Health, config: MonitoringConfig) -> Section:
         ),
         rows=verdicts[:_MOST_ROWS],
         left_out=len(verdicts[_MOST_ROWS:]),
-        is_closed=not health.beyond,
+        is_shown=bool(health.beyond),
     )
     return Section(
         name="health",

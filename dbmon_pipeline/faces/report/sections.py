@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from dbmon_pipeline.core.config import MonitoringConfig
 from dbmon_pipeline.core.queries import Answer
@@ -60,6 +61,7 @@ def activity(points: Records, *, unit: str) -> Section:
                 ),
                 rows=points,
                 questions=("hourly_measures",),
+                is_shown=False,
                 charts=charts if known else (),
             ),
         ),
@@ -94,6 +96,7 @@ def cost(ask: Ask, points: Records, config: MonitoringConfig, *, unit: str) -> S
                 columns=("time", "executions", "with_cost", "total_cost"),
                 rows=points,
                 questions=("hourly_measures",),
+                is_shown=False,
                 charts=_charts(
                     spent,
                     Chart(
@@ -214,6 +217,7 @@ def trouble(ask: Ask) -> Section:
                 columns=slow.columns,
                 rows=slow.records,
                 questions=("duration_by_model_tier",),
+                is_shown=False,
                 charts=_charts(
                     [row for row in slow.records if row["p50_seconds"]],
                     Chart(
@@ -350,7 +354,7 @@ def _bars(table: Table, title: str, value: str) -> Table:
     if most:
         text += f" The longest is {cut(str(most[label]), 40)}."
     chart = Chart(draws=f"bars {label} {value}", title=title, text=text)
-    return Table(**vars(table) | {"charts": _charts(known, chart)})
+    return replace(table, charts=_charts(known, chart), is_shown=False)
 
 
 def _charts(rows: Sequence[object], *charts: Chart) -> tuple[Chart, ...]:

@@ -19,10 +19,15 @@ _PERIODS = {
     TimeRange.QUARTER: "90 days",
 }
 _HEADINGS = {
+    "avg_concurrency": "Ran at once",
     "avg_cost": "Cost each",
+    "avg_cpu_seconds": "Mean CPU time",
     "avg_duration_seconds": "Mean duration",
+    "avg_memory_mb": "Mean memory",
     "avg_quality": "Mean quality",
     "avg_savings": "Saved each",
+    "avg_seconds": "Mean duration",
+    "busy_seconds": "Busy time",
     "cost_per_estimated_dollar": "Cost per estimated dollar",
     "criticals": "Times critical",
     "error_type": "Error type",
