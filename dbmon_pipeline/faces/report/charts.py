@@ -22,7 +22,7 @@ _WIDTH_BESIDE_NAMES = 180
 _HEIGHT = 150
 _BAR = 22
 _MOST_ZOOM = 1.3
-_LONGEST_LABEL = 22
+_LONGEST_LABEL = 20
 _TICK = "length(datum.value) > 10 ? slice(datum.value, 11, 16) : slice(datum.value, 5, 10)"
 """Of a point of time: the hour, or the month and day."""
 
@@ -71,7 +71,7 @@ def _executions(rows: Records) -> Drawn:
         alt.Chart(_data(parts))
         .mark_bar()
         .encode(
-            x=_times(),
+            x=_times(rows),
             y=alt.Y("executions:Q", title=None),
             color=alt.Color("part:N", title=None, scale=colours),
             order=alt.Order("part:N", sort="descending"),
@@ -85,7 +85,7 @@ def _success_rate(rows: Records) -> Drawn:
 
     known = [row for row in rows if row["success_rate"] is not None]
     scale = alt.Scale(zero=False)
-    base = alt.Chart(_data(known)).encode(x=_times())
+    base = alt.Chart(_data(known)).encode(x=_times(rows))
     percent = alt.Axis(format=".0%")
     band = base.mark_area(color=BAND).encode(
         y=alt.Y("lowest_rate:Q", title=None, scale=scale, axis=percent), y2="highest_rate:Q"
@@ -100,9 +100,9 @@ def _cost(rows: Records, limits: Sequence[float]) -> Drawn:
     import altair as alt
 
     bars = (
-        alt.Chart(_data(rows))
+        alt.Chart(_data({"time": row["time"], "cost": _number(row["total_cost"])} for row in rows))
         .mark_bar(color=GREEN)
-        .encode(x=_times(), y=alt.Y("total_cost:Q", title=None, axis=alt.Axis(format="$,.3~s")))
+        .encode(x=_times(rows), y=alt.Y("cost:Q", title=None, axis=alt.Axis(format="$,.4~r")))
     )
     lines = (
         alt.Chart(_data([{"limit": limit} for limit in limits]))
@@ -197,7 +197,7 @@ def _finished(chart: Drawn) -> Drawn:
     """A chart in the colours and sizes that all have."""
     finished: Drawn = (
         chart.properties(background="transparent")
-        .configure(aria=False, font="sans-serif", padding=4)
+        .configure(aria=False, font="Arial", padding=4)
         .configure_view(
             stroke=None,
             continuousHeight=_HEIGHT,
@@ -222,11 +222,13 @@ def _finished(chart: Drawn) -> Drawn:
     return finished
 
 
-def _times() -> alt.X:
+def _times(rows: Records) -> alt.X:
+    """The points of time, with those at which there is nothing to draw."""
     import altair as alt
 
     axis = alt.Axis(labelAngle=0, labelOverlap="greedy", labelExpr=_TICK, labelSeparation=6)
-    return alt.X("time:O", title=None, sort=None, axis=axis)
+    scale = alt.Scale(domain=[str(row["time"]) for row in rows])
+    return alt.X("time:O", title=None, axis=axis, scale=scale)
 
 
 def _data(rows: Iterable[Mapping[str, object]]) -> dict[str, object]:

@@ -18,6 +18,9 @@ from dbmon_pipeline_tests.faces.report.test_hostile import report as hostile
 __all__ = ["hostile"]
 pytestmark = needs_chromium
 
+_SHEET = 688
+"""The width of A4 between its margins, in pixels."""
+
 _INKS = """
 [...document.querySelectorAll('figure svg text, figure svg path')].map(
     drawn => getComputedStyle(drawn).fill
@@ -60,15 +63,16 @@ def test_it_opens_as_it_should(
             assert not (others - mine) & set(inks)
 
 
-def test_all_of_it_is_on_paper(browser: Browser, weekly: Made) -> None:
-    """Tables that are closed on a screen are printed, dark screen or not."""
-    with opened(browser, weekly.path.as_uri(), width=1280, dark=True) as seen:
-        closed = seen.page.locator("details table").first
-        assert not closed.is_visible()
-        seen.page.emulate_media(media="print", color_scheme="light")
-        assert closed.is_visible()
-        assert not seen.page.locator("nav").is_visible()
-        assert seen.overflow == 0
+def test_all_of_it_is_on_paper(browser: Browser, weekly: Made, hostile: Made) -> None:
+    """Tables that are closed on a screen are printed, and none is wider than the sheet."""
+    for report in (weekly, hostile):
+        with opened(browser, report.path.as_uri(), width=_SHEET, dark=True) as seen:
+            closed = seen.page.locator("details:not([open]) table").first
+            assert not closed.is_visible()
+            seen.page.emulate_media(media="print", color_scheme="light")
+            assert closed.is_visible()
+            assert not seen.page.locator("nav").is_visible()
+            assert seen.overflow == 0
 
 
 def test_the_index_leads_to_the_reports(browser: Browser, settings: Settings) -> None:
