@@ -79,7 +79,7 @@ def shown(column: str, value: Scalar, zone: str) -> str:
     if isinstance(value, int):
         return f"{value:,}"
     unit = column.rsplit("_", 1)[-1]
-    if unit in ("rate", "share"):
+    if unit in ("rate", "share") or column == "share_of_cost":
         return percent(value)
     if unit == "seconds":
         return seconds(value)

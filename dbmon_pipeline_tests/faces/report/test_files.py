@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 
 import msgspec
@@ -177,12 +177,3 @@ def test_the_command_starts_without_what_draws() -> None:
         "assert not {'altair', 'jinja2', 'vl_convert'} & set(sys.modules)\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
-
-
-def test_instants_have_names_that_sort(home: Settings) -> None:
-    """So that the newest is the last."""
-    pages = [
-        write_report(home, instant, TimeRange.DAY).page.name
-        for instant in (datetime(2026, 2, 9, 23, 59, 59), datetime(2026, 2, 10))
-    ]
-    assert pages == sorted(pages)

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import re
 import xml.etree.ElementTree as ET
-from pathlib import Path
+from dataclasses import replace
 
 import pytest
 
 from dbmon_pipeline.core.instants import HOUR
 from dbmon_pipeline.core.ranges import TimeRange
-from dbmon_pipeline.faces.report.files import write_report
+from dbmon_pipeline.core.settings import Settings
+from dbmon_pipeline.faces.report.gather import gather
 from dbmon_pipeline.faces.report.summary import markdown
 from dbmon_pipeline.faces.report.words import cut
 from dbmon_pipeline_tests.faces.report.conftest import AS_OF, Made, report_of
-from dbmon_pipeline_tests.helpers import execution, settings_for
+from dbmon_pipeline_tests.helpers import execution
 
 SCRIPT = "<script>alert(1)</script>'; DROP TABLE x;--"
 NAMES = (
@@ -83,13 +84,11 @@ def test_json_has_the_texts_cut(report: Made) -> None:
     assert max(map(len, repos)) <= 500
 
 
-def test_markdown_shows_them_as_they_are(tmp_path: Path) -> None:
+def test_markdown_shows_them_as_they_are(settings: Settings) -> None:
     """What a rule says of such a scope draws no table and no link of its own."""
-    settings = settings_for(tmp_path)
-    report_of(tmp_path, [execution(AS_OF - HOUR, repo=SCRIPT)])
-    found = write_report(settings, AS_OF, TimeRange.WEEK, tmp_path / "r.html").report
     hostile = "a|b [x](javascript:y) <script> `z`"
-    text = markdown(type(found)(**vars(found) | {"gist": (hostile, "fine")}))
+    found = replace(gather(settings, AS_OF, TimeRange.DAY), gist=(hostile, "fine"))
+    text = markdown(found)
     assert "a\\|b \\[x\\]\\(javascript:y\\) &lt;script&gt; \\`z\\`" in text
     assert text.count("\n| ") == 8
 
