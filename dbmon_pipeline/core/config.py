@@ -13,6 +13,7 @@ import msgspec
 import yaml
 
 from dbmon_pipeline.core.errors import ConfigError
+from dbmon_pipeline.core.instants import is_time_zone
 from dbmon_pipeline.core.notification_config import Notifications, TargetConfig
 from dbmon_pipeline.core.rule_config import Rule, check_rule
 from dbmon_pipeline.core.section import (
@@ -114,6 +115,18 @@ class PrometheusOutput(Section, frozen=True):
     textfile: TextFile | None = None
 
 
+class ReportConfig(Section, frozen=True):
+    """How reports are made.
+
+    Attributes:
+        time_zone: The IANA name of the zone of their days and times, and of their schedules.
+        keep_days: How long they are kept.
+    """
+
+    time_zone: str = "UTC"
+    keep_days: Positive = 90
+
+
 class MonitoringConfig(Section, frozen=True):
     """The whole rules file.
 
@@ -127,6 +140,7 @@ class MonitoringConfig(Section, frozen=True):
         prometheus: What Prometheus is given.
         rules: The alert rules, by name.
         notifications: How people are told.
+        report: How reports are made.
     """
 
     history_start: date = date(2023, 1, 1)
@@ -138,6 +152,7 @@ class MonitoringConfig(Section, frozen=True):
     prometheus: PrometheusOutput = PrometheusOutput()
     rules: dict[str, Rule] = msgspec.field(default_factory=dict)
     notifications: Notifications = Notifications()
+    report: ReportConfig = ReportConfig()
 
 
 def load_config(*files: Path) -> MonitoringConfig:
@@ -211,6 +226,12 @@ def _convert(merged: Mapping[str, object]) -> MonitoringConfig:
     for name, target in _named(merged, "notifications", "targets"):
         _converted(target, TargetConfig, ("notifications", "targets", name))
     config = _converted({**merged, "rules": {}}, MonitoringConfig, ())
+    if not is_time_zone(config.report.time_zone):
+        raise _WrongValueError(
+            ("report", "time_zone"),
+            f"there is no time zone {config.report.time_zone[:100]!r}; an IANA name is meant, such"
+            " as UTC or Europe/Berlin",
+        )
     return msgspec.structs.replace(config, rules=rules)
 
 

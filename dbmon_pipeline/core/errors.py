@@ -94,6 +94,10 @@ class IncidentError(DbmonError):
     """The incident store cannot be used, or has no such incident or silence."""
 
 
+class ReportError(DbmonError):
+    """A report cannot be written where it should be."""
+
+
 class NotificationError(DbmonError):
     """A target could not be told; it will be tried again.
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 
@@ -33,15 +35,25 @@ def write_whole(path: Path, text: str, *, mode: int | None = None) -> None:
         text: What it shall hold.
         mode: Its permissions, whatever the umask; left out, those that the umask leaves.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    write_together({path: text}, mode=mode)
+
+
+def write_together(texts: Mapping[Path, str], *, mode: int | None = None) -> None:
+    """Write several files whole, and none of them if there is no room for all."""
+    drafts = {path: path.with_name(f".{path.name}.{os.getpid()}.tmp") for path in texts}
     try:
-        with draft.open("w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        if mode is not None:
-            draft.chmod(mode)
-        draft.replace(path)
+        for path, draft in drafts.items():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if path.is_dir():
+                raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+            with draft.open("w", encoding="utf-8") as file:
+                file.write(texts[path])
+                file.flush()
+                os.fsync(file.fileno())
+            if mode is not None:
+                draft.chmod(mode)
+        for path, draft in drafts.items():
+            draft.replace(path)
     finally:
-        draft.unlink(missing_ok=True)
+        for draft in drafts.values():
+            draft.unlink(missing_ok=True)

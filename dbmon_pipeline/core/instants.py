@@ -6,6 +6,7 @@ Throughout the core a ``datetime`` is naive and means UTC, as DuckDB's TIMESTAMP
 from __future__ import annotations
 
 from datetime import UTC, date, datetime, time, timedelta
+from zoneinfo import ZoneInfo
 
 from dbmon_pipeline.core.errors import ConfigError
 
@@ -61,6 +62,25 @@ def parse_as_of(text: str | None) -> datetime:
 def iso(instant: datetime) -> str:
     """ISO 8601 with a ``Z``, for people and for files."""
     return instant.isoformat() + "Z"
+
+
+def is_time_zone(name: str) -> bool:
+    """Whether that is the IANA name of a time zone."""
+    try:
+        ZoneInfo(name)
+    except (ValueError, OSError, KeyError):  # a name that climbs out, a folder, an unknown one
+        return False
+    return True
+
+
+def local(instant: datetime, zone: str) -> datetime:
+    """An instant as the clocks of a time zone show it, with its offset.
+
+    Args:
+        instant: Naive UTC.
+        zone: An IANA name.
+    """
+    return instant.replace(tzinfo=UTC).astimezone(ZoneInfo(zone))
 
 
 def hour_floor(instant: datetime) -> datetime:

@@ -145,13 +145,21 @@ class Published:
         """
         if _HISTORY not in self.manifest.tables:
             return frozenset()
+        hours = (hour for (hour,) in self.of_history("troubled_hours", start, end).rows)
+        return frozenset(hour for hour in hours if isinstance(hour, datetime))
+
+    def of_history(self, name: str, start: datetime, end: datetime) -> Rows:
+        """What a measurement of ``sql/checks`` says of the verdicts of a stretch.
+
+        Raises:
+            NotPublishedError: There is no history, or a file of it is damaged or gone.
+        """
         with self.told(_HISTORY):
             cursor = self.con.cursor()
-            self._view(cursor, _HISTORY, self._files(_HISTORY, ((start, end),)))
-            rows = cursor.execute(
-                sql("checks", "troubled_hours"), {"window_start": start, "window_end": end}
-            ).fetchall()
-        return frozenset(hour for (hour,) in rows)
+            reach = start, end + timedelta.resolution
+            self._view(cursor, _HISTORY, self._files(_HISTORY, (reach,)))
+            found = cursor.execute(sql("checks", name), {"window_start": start, "window_end": end})
+            return Rows(tuple(c[0] for c in found.description or ()), found.fetchall())
 
     def workspace(self, window: Window) -> AbstractContextManager[Workspace]:
         """A cursor in which summary tables hold the rows of a window.

@@ -58,6 +58,11 @@ class Home:
         return self.path / "incidents.sqlite"
 
     @property
+    def reports(self) -> Path:
+        """The folder of the reports, with an index of them."""
+        return self.path / "reports"
+
+    @property
     def heartbeat(self) -> Path:
         """When all went well last, for a watchdog."""
         return self.path / "heartbeat.json"

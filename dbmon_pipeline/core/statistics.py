@@ -19,7 +19,7 @@ def quantile(confidence: float) -> float:
     return NormalDist().inv_cdf(confidence)
 
 
-def wilson_bounds(part: float, samples: int, confidence: float) -> tuple[float, float]:
+def wilson_bounds(part: float, samples: float, confidence: float) -> tuple[float, float]:
     """The one-sided lower and upper bounds of a rate.
 
     The score interval of E. B. Wilson, Probable inference, the law of succession, and statistical

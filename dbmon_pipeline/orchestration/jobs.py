@@ -1,4 +1,4 @@
-"""Jobs: a refresh, and the retention that lets old things go."""
+"""Jobs: a refresh, the reports, and the retention that lets old things go."""
 
 from datetime import timedelta
 
@@ -11,12 +11,25 @@ from dbmon_pipeline.core.publish import remove_old_generations
 from dbmon_pipeline.core.warehouse import State
 from dbmon_pipeline.orchestration.history import remove_old_runs
 from dbmon_pipeline.orchestration.partitions import days
+from dbmon_pipeline.orchestration.reports import GROUP as REPORTS
 from dbmon_pipeline.orchestration.resources import WarehouseResource, failures
 
 refresh = dg.define_asset_job(
     "refresh",
-    selection=dg.AssetSelection.all(),
+    selection=dg.AssetSelection.all() - dg.AssetSelection.groups(REPORTS),
     description="Extract what changed, roll it up, check it, publish it.",
+)
+
+daily_reporting = dg.define_asset_job(
+    "daily_reporting",
+    selection=["daily_report"],
+    description="Write the report of the last 24 hours.",
+)
+
+weekly_reporting = dg.define_asset_job(
+    "weekly_reporting",
+    selection=["weekly_report"],
+    description="Write the report of the last 7 days.",
 )
 
 

@@ -32,7 +32,7 @@ def findings(instance: dg.DagsterInstance) -> list[Finding]:
 
 def _runs(instance: dg.DagsterInstance) -> Iterator[Finding]:
     """For each job, whether its last run that ended has failed."""
-    for job in ("refresh", "retention"):
+    for job in ("refresh", "retention", "daily_reporting", "weekly_reporting"):
         runs = instance.get_runs(dg.RunsFilter(job_name=job, statuses=_FINISHED), limit=1)
         if runs:
             has_failed = runs[0].status is dg.DagsterRunStatus.FAILURE

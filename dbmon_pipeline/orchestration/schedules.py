@@ -1,4 +1,4 @@
-"""Schedules: every five minutes, every hour, every day, and the retention at night."""
+"""Schedules: refreshes, the retention at night, and the reports in the morning."""
 
 from datetime import timedelta
 
@@ -10,7 +10,12 @@ from dbmon_pipeline.core.instants import utc_now
 from dbmon_pipeline.core.plan import Plan, Scope
 from dbmon_pipeline.core.published import Published
 from dbmon_pipeline.core.settings import Settings
-from dbmon_pipeline.orchestration.jobs import refresh, retention
+from dbmon_pipeline.orchestration.jobs import (
+    daily_reporting,
+    refresh,
+    retention,
+    weekly_reporting,
+)
 from dbmon_pipeline.orchestration.planning import planned, run_requests
 
 _HOLDS = timedelta(minutes=4)
@@ -97,4 +102,25 @@ nightly_retention = dg.ScheduleDefinition(
     execution_timezone="UTC",
     default_status=dg.DefaultScheduleStatus.RUNNING,
     description="Lets old raw rows, generations and runs go.",
+)
+
+_TIME_ZONE = Settings.load().config.report.time_zone
+
+daily_report = dg.ScheduleDefinition(
+    name="daily_report",
+    job=daily_reporting,
+    cron_schedule="0 9 * * *",
+    execution_timezone=_TIME_ZONE,
+    default_status=dg.DefaultScheduleStatus.RUNNING,
+    description="The report of the last 24 hours, at 09:00 in the time zone of the reports.",
+)
+
+weekly_report = dg.ScheduleDefinition(
+    name="weekly_report",
+    job=weekly_reporting,
+    cron_schedule="0 10 * * 0",
+    execution_timezone=_TIME_ZONE,
+    default_status=dg.DefaultScheduleStatus.RUNNING,
+    description="The report of the last 7 days, on Sunday at 10:00 in the time zone of the"
+    " reports.",
 )

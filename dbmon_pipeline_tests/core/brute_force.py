@@ -264,6 +264,56 @@ def cost_over_time(span: Span) -> list[tuple[object, ...]]:
     ]
 
 
+@_answers
+def data_completeness(span: Span) -> list[tuple[object, ...]]:
+    """By figure, all of them always."""
+    figures = {
+        "duration": "duration_seconds",
+        "actual cost": "actual_cost",
+        "cost estimate": "cost_estimate",
+        "quality score": "quality_score",
+        "complexity score": "complexity_score",
+        "peak memory": "peak_memory_mb",
+        "user feedback": "user_accepted",
+    }
+    size = len(span.rows)
+    return [
+        (figure, size, known := len(_known(span.rows, column)), _ratio(known, size))
+        for figure, column in figures.items()
+    ]
+
+
+@_answers
+def data_problems(span: Span) -> list[tuple[object, ...]]:
+    """By problem, all of them always."""
+
+    def beyond(name: str, low: float, high: float) -> Callable[[Row], bool]:
+        return lambda row: row[name] is not None and not low <= row[name] <= high
+
+    ids = _known(span.rows, "task_id")
+    negative_cost = [beyond(name, 0, math.inf) for name in ("cost_estimate", "actual_cost")]
+    found = {
+        "task id used again": len(ids) - len(set(ids)),
+        "success unknown": _count(span, lambda row: row["success"] is None),
+        "success with an error type": _count(
+            span, lambda row: row["success"] is True and row["error_type"] is not None
+        ),
+        "failure without an error type": _count(
+            span, lambda row: row["success"] is False and row["error_type"] is None
+        ),
+        "quality score not in 0 to 100": _count(span, beyond("quality_score", 0, 100)),
+        "user rating not in 1 to 5": _count(span, beyond("user_rating", 1, 5)),
+        "negative duration": _count(span, beyond("duration_seconds", 0, math.inf)),
+        "negative cost": _count(span, lambda row: any(is_so(row) for is_so in negative_cost)),
+    }
+    size = len(span.rows)
+    return [(problem, size, count, _ratio(count, size)) for problem, count in found.items()]
+
+
+def _count(span: Span, is_so: Callable[[Row], bool]) -> int:
+    return sum(map(is_so, span.rows))
+
+
 def _duration_by(span: Span, column: str) -> list[tuple[object, ...]]:
     return [
         (
@@ -345,6 +395,26 @@ def executions_per_hour(span: Span) -> list[tuple[object, ...]]:
     """By hour, however long the range is."""
     return [
         (hour, len(rows), _successes(rows), _success_rate(rows))
+        for hour, rows in _groups(span.rows, _hour)
+    ]
+
+
+@_answers
+def hourly_measures(span: Span) -> list[tuple[object, ...]]:
+    """By hour, in counts and sums."""
+    return [
+        (
+            hour,
+            len(rows),
+            _successes(rows),
+            len(_known(rows, "error_type")),
+            len(_known(rows, "duration_seconds")),
+            _sum(rows, "duration_seconds"),
+            len(scores := _known(rows, "quality_score")),
+            sum(scores) if scores else None,
+            len(_known(rows, "actual_cost")),
+            _sum(rows, "actual_cost"),
+        )
         for hour, rows in _groups(span.rows, _hour)
     ]
 

@@ -89,6 +89,11 @@ def test_waits_may_be_whole_or_broken_numbers(tmp_path: Path) -> None:
         ("home:\n  lock_wait_seconds: -1\n", "FILE, line 2, home.lock_wait_seconds: "),
         ("home:\n  lock_wait_seconds: .nan\n", "FILE, line 2, home.lock_wait_seconds: "),
         ("home:\n  lock_wait_seconds: .inf\n", "FILE, line 2, home.lock_wait_seconds: "),
+        ("report:\n  time_zone: Mars/Olympus\n", "FILE, line 2, report.time_zone: there is no"),
+        ("report:\n  time_zone: ../../etc/passwd\n", "FILE, line 2, report.time_zone: there is"),
+        ("report:\n  time_zone: Europe\n", "FILE, line 2, report.time_zone: there is no time zone"),
+        ('report:\n  time_zone: ""\n', "FILE, line 2, report.time_zone: there is no time zone"),
+        ("report:\n  keep_days: 0\n", "FILE, line 2, report.keep_days: "),
         (
             "rules:\n  success_rate:\n    below: {warning: 0.6}\n",
             "FILE, line 2, rules.success_rate: ",

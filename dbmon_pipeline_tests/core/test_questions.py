@@ -94,7 +94,7 @@ def site(
 
 
 def _window_start(name: str, time_range: TimeRange, as_of: datetime) -> datetime:
-    if name == "recent_executions":
+    if name in ("recent_executions", "data_problems"):
         return as_of - timedelta(hours=48)
     start = as_of - LENGTHS[time_range]
     is_exact = LENGTHS[time_range] <= timedelta(hours=24)

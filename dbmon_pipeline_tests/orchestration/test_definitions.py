@@ -20,6 +20,7 @@ from dbmon_pipeline.definitions import defs
 from dbmon_pipeline.orchestration.instance import LOCATION, prepare
 
 SUMMARIES = [rollup.name for rollup in ROLLUPS]
+REPORTS = ("daily_report", "weekly_report")
 SPECS = {spec.key.to_user_string(): spec for spec in defs.resolve_all_asset_specs()}
 
 
@@ -44,7 +45,10 @@ def test_dagsters_own_validation_passes(tmp_path: Path) -> None:
 
 def test_one_asset_for_each_table_and_step() -> None:
     """Nothing more, nothing less, in the order of the flow."""
-    assert set(SPECS) == {"learning_db", "executions", *SUMMARIES, "check_history", "publication"}
+    assert set(SPECS) == {
+        *("learning_db", "executions", *SUMMARIES, "check_history", "publication"),
+        *REPORTS,
+    }
     dependencies = {
         name: {dep.asset_key.to_user_string() for dep in spec.deps} for name, spec in SPECS.items()
     }
@@ -54,6 +58,7 @@ def test_one_asset_for_each_table_and_step() -> None:
         **{name: {"executions"} for name in SUMMARIES},
         "check_history": set(SUMMARIES),
         "publication": {*SUMMARIES, "check_history"},
+        **{name: {"publication"} for name in REPORTS},
     }
 
 
@@ -66,6 +71,7 @@ def test_every_asset_says_what_it_is(name: str) -> None:
         "executions": "warehouse",
         "check_history": "checks",
         "publication": "published",
+        **dict.fromkeys(REPORTS, "reports"),
     }
     assert spec.group_name == group.get(name, "summaries")
     assert spec.kinds
@@ -86,7 +92,7 @@ def test_every_asset_of_ours_leads_to_its_code(name: str) -> None:
         assert reference.line_number
         assert reference.line_number <= len(path.read_text().splitlines())
         files.append(path.name)
-    assert ("assets.py" in files) or name in BY_NAME
+    assert {"assets.py", "reports.py"} & {*files} or name in BY_NAME
     if name in BY_NAME:
         assert f"{name}.sql" in files
 
@@ -130,7 +136,7 @@ def test_all_schedules_and_sensors_are_on_from_the_start() -> None:
     assert {
         schedule.name: schedule.default_status for schedule in repository.schedule_defs
     } == dict.fromkeys(
-        ("health_check", "hourly_refresh", "daily_refresh", "retention"),
+        ("health_check", "hourly_refresh", "daily_refresh", "retention", *REPORTS),
         dg.DefaultScheduleStatus.RUNNING,
     )
     assert {
@@ -139,13 +145,14 @@ def test_all_schedules_and_sensors_are_on_from_the_start() -> None:
 
 
 def test_the_jobs() -> None:
-    """The refresh is of every asset and check of ours; all jobs run in one process."""
+    """The refresh is of every asset and check but the reports; all jobs run in one process."""
     jobs = {job.name: job for job in defs.get_repository_def().get_all_jobs()}
-    assert set(jobs) == {"refresh", "retention", "__ASSET_JOB"}
-    assert all(jobs[name].description for name in ("refresh", "retention"))
+    ours = {"refresh", "retention", "daily_reporting", "weekly_reporting"}
+    assert set(jobs) == ours | {"__ASSET_JOB"}
+    assert all(jobs[name].description for name in ours)
     assert jobs["refresh"].executor_def is dg.in_process_executor
     refreshed = {key.to_user_string() for key in jobs["refresh"].asset_layer.executable_asset_keys}
-    assert refreshed == set(SPECS) - {"learning_db"}
+    assert refreshed == set(SPECS) - {"learning_db", *REPORTS}
 
 
 def test_every_check_says_what_it_compares() -> None:

@@ -68,7 +68,7 @@ def test_all_is_well(site: Site) -> None:
     assert findings["daemon"].seen in [
         f"the last sign of life is {age} seconds old" for age in range(40, 60)
     ]
-    assert findings["schedules"].seen == "6 schedules and sensors are on"
+    assert findings["schedules"].seen == "8 schedules and sensors are on"
 
 
 def test_where_there_is_no_instance_none_is_made(tmp_path: Path) -> None:

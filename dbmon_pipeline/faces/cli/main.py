@@ -34,6 +34,7 @@ _COMMANDS = {
     "prometheus-rules": "prometheus",
     "serve-metrics": "prometheus",
     "grafana": "grafana",
+    "report": "report",
 }
 """The module of each command, which has a function of its name, or a group of commands."""
 

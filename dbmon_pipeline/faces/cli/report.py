@@ -1,0 +1,41 @@
+"""``dbmon report``: a page for people, with the same as JSON beside it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from dbmon_pipeline.core.instants import parse_as_of
+from dbmon_pipeline.core.ranges import TimeRange
+from dbmon_pipeline.core.settings import Settings
+from dbmon_pipeline.faces.cli.options import AsOfOption, HomeOption, RangeOption
+from dbmon_pipeline.faces.cli.output import put, say
+
+
+def report(
+    time_range: RangeOption = TimeRange.WEEK,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            readable=False,
+            metavar="FILE.html",
+            help="The page; the JSON goes beside it. [reports in the home, with an index]",
+        ),
+    ] = None,
+    home: HomeOption = None,
+    as_of: AsOfOption = None,
+) -> None:
+    """Write a report, and print the name of its page.
+
+    It reads only what is published, and needs nothing else when it is opened.
+    """
+    settings, instant = Settings.load(home=home), parse_as_of(as_of)
+    from dbmon_pipeline.faces.report.files import write_report
+
+    page = out.expanduser().absolute() if out else None
+    written = write_report(settings, instant, time_range, page)
+    for sentence in written.report.gist:
+        say(sentence)
+    put(str(written.page))
