@@ -8,7 +8,7 @@ GRAFANA_DUCKDB := .cache/duckdb-grafana
 MINUTES ?= 20
 RIVALS := dbmon_pipeline_tests/benchmarks/rivals
 
-.PHONY: run test test-older check style types sql-style layers dev bench bench-alerts soak lock screenshot clean
+.PHONY: run test test-older check style types sql-style layers dev bench bench-alerts soak lock pictures clean
 
 run: $(VENV)/.ready
 	@test -e data/learning.db || $(BIN)/dbmon sample data/learning.db --rows 50000 --days 30
@@ -56,9 +56,9 @@ soak: $(VENV)/.ready $(OLDER_DUCKDB)/.ready
 bench-alerts: $(VENV)/.ready
 	$(BIN)/python -m dbmon_pipeline_tests.benchmarks.alert_quality $(BENCH)
 
-# The asset graph in the README; wants Debian's package chromium.
-screenshot: $(VENV)/.ready
-	$(BIN)/python -m dbmon_pipeline_tests.screenshot docs/asset_graph.png
+# The pictures in the README; wants Debian's package chromium.
+pictures: $(VENV)/.ready
+	$(BIN)/python -m dbmon_pipeline_tests.pictures docs
 
 # Pin every dependency anew, with hashes and without any registry's address.
 lock: $(VENV)/.ready

@@ -272,6 +272,7 @@ def publication(warehouse: WarehouseResource) -> dg.MaterializeResult[Any]:
     tables = ((name, PUBLISHED[name].grain, manifest.rows(name)) for name in manifest.tables)
     return dg.MaterializeResult(
         metadata={
+            "health": dg.MetadataValue.md(health),
             "generation": manifest.generation,
             "files_written": result.files_written,
             "files_carried_over": result.files_carried,
@@ -279,7 +280,6 @@ def publication(warehouse: WarehouseResource) -> dg.MaterializeResult[Any]:
             "as_of": iso(manifest.as_of),
             "data_through": iso(manifest.data_through) if manifest.data_through else "not yet",
             "folder": dg.MetadataValue.path(settings.home.current),
-            "health": dg.MetadataValue.md(health),
             "tables": dg.MetadataValue.md(markdown_table("table one_row rows:", tables)),
         }
     )
