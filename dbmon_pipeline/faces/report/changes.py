@@ -1,8 +1,9 @@
 """What changed since the period before, and whether that is more than noise.
 
 A rate is compared by its executions, of which each counts for less if the rate varied from day to
-day before; sums and means by their values of single days. A day is 24 hours that end with the
-period (in a range of at most 24 hours it is an hour), so the time zone does not matter.
+day before; sums and means by their values of single days. A day is 24 hours from the
+beginning of the period on (in a range of at most 24 hours it is an hour), so that the time zone
+does not matter.
 """
 
 from __future__ import annotations

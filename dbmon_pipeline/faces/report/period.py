@@ -1,4 +1,4 @@
-"""The figures of one period, by days that end with it (by hours, if it is short)."""
+"""The figures of one period, by stretches of 24 hours (of an hour, if it is short)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from dbmon_pipeline.core.rows import Scalar
 
 @dataclass(frozen=True)
 class Block:
-    """A day of a period, or an hour of a short one.
+    """24 hours of a period, or an hour of a short one.
 
     Attributes:
         length: How much of it was seen.
