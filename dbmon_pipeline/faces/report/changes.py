@@ -1,16 +1,15 @@
 """What changed since the period before, and whether that is more than noise.
 
 A rate is compared by its executions, of which each counts for less if the rate varied from day to
-day before; sums and means by their values of single days. A day is 24 hours that end with the
-period (in a range of at most 24 hours it is an hour), so the time zone does not matter.
+day before; sums and means by their values of single days. A day is 24 hours from the
+beginning of the period on (in a range of at most 24 hours it is an hour), so that the time zone
+does not matter.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Literal
 
 from dbmon_pipeline.core.comparison import (
@@ -19,10 +18,9 @@ from dbmon_pipeline.core.comparison import (
     rank_sum_chance,
     scatter,
 )
-from dbmon_pipeline.core.instants import DAY, HOUR, hour_floor, parse_instant
-from dbmon_pipeline.core.queries import Answer, Reader
-from dbmon_pipeline.core.ranges import TimeRange
+from dbmon_pipeline.core.instants import DAY
 from dbmon_pipeline.core.rows import Records, Scalar
+from dbmon_pipeline.faces.report.period import Block, Period
 
 CONFIDENCE = 0.995
 """Of each side; so one of a hundred figures that did not change is said to have."""
@@ -57,90 +55,6 @@ class Change:
     is_more_than_noise: bool | None
     because: str
     is_good_up: bool | None
-
-
-@dataclass(frozen=True)
-class _Block:
-    """A day of a period, or an hour of a short one.
-
-    Attributes:
-        length: How much of it was seen.
-        sums: The measures of its executions.
-    """
-
-    length: timedelta
-    sums: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
-
-
-@dataclass(frozen=True)
-class Period:
-    """The figures of one period.
-
-    Attributes:
-        figures: The answer to ``key_figures``.
-        hours: The answer to ``hourly_measures``.
-        step: How long a block of it is.
-        seen_from: From when on executions are known.
-    """
-
-    figures: Answer
-    hours: Answer
-    step: timedelta
-    seen_from: datetime
-
-    @classmethod
-    def read(cls, reader: Reader, time_range: TimeRange, others: int = 0) -> Period:
-        """Ask for the figures of the period that ends as of now.
-
-        Args:
-            reader: Speaks for its end.
-            time_range: How long it is.
-            others: Executions known of after it: if there are no more, history begins in it.
-        """
-        figures = reader.ask("key_figures", time_range)
-        hours = reader.ask("hourly_measures", time_range)
-        start = figures.window_start
-        if reader.about.executions <= figures.samples + others:
-            first = parse_instant(str(hours.records[0]["hour"])) if hours.rows else None
-            start = max(start, first or figures.window_end)
-        step = HOUR if time_range.is_to_the_second else DAY
-        return cls(figures, hours, step, start)
-
-    @property
-    def totals(self) -> Mapping[str, Scalar]:
-        """The key figures."""
-        return self.figures.records[0]
-
-    @property
-    def seen_until(self) -> datetime:
-        """Up to when executions are known."""
-        through = self.figures.data_through or self.figures.window_end
-        return max(self.seen_from, min(self.figures.window_end, through))
-
-    @property
-    def days(self) -> float:
-        """How many days of it were seen."""
-        return (self.seen_until - self.seen_from) / DAY
-
-    def known(self, measure: str) -> int:
-        """How many executions a count of ``hourly_measures`` counts in all."""
-        return sum(int(row[measure] or 0) for row in self.hours.records)
-
-    def blocks(self) -> list[_Block]:
-        """The days of the period (or hours) of which at least half was seen."""
-        first = hour_floor(self.seen_from)
-        blocks = []
-        while first < self.seen_until:
-            length = min(first + self.step, self.seen_until) - max(first, self.seen_from)
-            blocks.append(_Block(length))
-            first += self.step
-        for row in self.hours.records:
-            place = (parse_instant(str(row["hour"])) - hour_floor(self.seen_from)) // self.step
-            if place < len(blocks):
-                for name, value in row.items():
-                    if isinstance(value, int | float):
-                        blocks[place].sums[name] += value
-        return [block for block in blocks if block.length >= self.step / 2]
 
 
 def compare(now: Period, before: Period) -> list[Change]:
@@ -194,7 +108,7 @@ def _volume(figure: str, unit: Unit, measure: str, now: Period, before: Period) 
         for period in (now, before)
     ]
 
-    def each(block: _Block) -> float:
+    def each(block: Block) -> float:
         return block.sums[measure] / (block.length / DAY)
 
     counted = "executions" if measure == "executions" else "actual_cost_count"
@@ -213,7 +127,7 @@ def _mean(
     column, measure = names
     values = [_number(period.totals[column]) for period in (now, before)]
 
-    def each(block: _Block) -> float | None:
+    def each(block: Block) -> float | None:
         known = block.sums[f"{measure}_count"]
         return block.sums[f"{measure}_sum"] / known if known else None
 
@@ -225,7 +139,7 @@ def _by_block(
     figure: str,
     unit: Unit,
     values: Sequence[float | None],
-    each: Callable[[_Block], float | None],
+    each: Callable[[Block], float | None],
     counted: str,
     now: Period,
     before: Period,

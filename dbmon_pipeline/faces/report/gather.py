@@ -8,9 +8,10 @@ from dbmon_pipeline.core.published import Published
 from dbmon_pipeline.core.queries import Answer, reading
 from dbmon_pipeline.core.ranges import TimeRange
 from dbmon_pipeline.core.settings import Settings
-from dbmon_pipeline.faces.report import health, sections
-from dbmon_pipeline.faces.report.changes import Change, Period, compare
+from dbmon_pipeline.faces.report import health, outcomes, work
+from dbmon_pipeline.faces.report.changes import Change, compare
 from dbmon_pipeline.faces.report.content import Report
+from dbmon_pipeline.faces.report.period import Period
 from dbmon_pipeline.faces.report.series import over_time
 from dbmon_pipeline.faces.report.words import moment, percent, period, usd
 
@@ -39,14 +40,14 @@ def gather(settings: Settings, as_of: datetime, time_range: TimeRange) -> Report
             start = now.figures.window_start
             points = over_time(now.hours, zone, by_hour=by_hour)
             parts = [
-                sections.activity(points, unit=unit),
-                sections.cost(ask, points, settings.config, unit=unit),
-                sections.tiers(ask),
-                sections.trouble(ask),
-                sections.patterns(
+                work.activity(points, unit=unit),
+                work.cost(ask, points, settings.config, unit=unit),
+                work.tiers(ask),
+                outcomes.trouble(ask),
+                outcomes.patterns(
                     published.rows("solution_patterns"), moment(published.manifest.as_of, zone)
                 ),
-                sections.quality(ask),
+                outcomes.quality(ask),
             ]
             about = reader.about
         with reading(published, start) as earlier:

@@ -80,5 +80,5 @@ def test_the_index_leads_to_the_reports(browser: Browser, settings: Settings) ->
     page = write_report(settings, AS_OF, TimeRange.DAY).page
     with opened(browser, page.with_name("index.html").as_uri(), width=390) as seen:
         assert (seen.errors, seen.overflow) == ([], 0)
-        seen.page.locator("tbody a").first.click()
+        seen.page.locator("main a").first.click()
         seen.page.wait_for_url(page.as_uri())

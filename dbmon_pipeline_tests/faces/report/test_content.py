@@ -16,6 +16,7 @@ import pytest
 from dbmon_pipeline.core.config import ReportConfig
 from dbmon_pipeline.core.queries import published_reader
 from dbmon_pipeline.core.ranges import TimeRange
+from dbmon_pipeline.core.rule_config import Limits
 from dbmon_pipeline.core.settings import Home, Settings
 from dbmon_pipeline.faces.cli import main as cli
 from dbmon_pipeline.faces.report.words import heading, shown
@@ -165,6 +166,25 @@ def test_days_are_those_of_the_time_zone(
             math.fsum(row["actual_cost"] or 0 for row in mine)
         )
     assert f"Times are in {zone}." in report.page.text
+
+
+def test_days_above_the_budget_are_counted(
+    settings: Settings, weekly: Made, tmp_path: Path
+) -> None:
+    """By the limit of the rules file, which is drawn in the chart, too."""
+    costs = [point["total_cost"] for point in weekly.rows("cost", "cost_over_time")]
+    limit = sorted(costs)[4]
+    rule = msgspec.structs.replace(
+        settings.config.rules["cost_budget"], enabled=True, above=Limits(warning=limit)
+    )
+    config = msgspec.structs.replace(
+        settings.config, rules=settings.config.rules | {"cost_budget": rule}
+    )
+    there = Settings(settings.source, settings.home, config)
+    report = made(there, AS_OF, TimeRange.WEEK, tmp_path / "r.html")
+    lead = report.data["sections"]["cost"]["lead"]
+    assert lead.endswith(f" 3 of 8 days were above the budget of ${limit:.2f}.")
+    assert report.path.read_text("utf-8").count('stroke-dasharray="4,3"') == 1
 
 
 def test_a_daily_report_goes_by_the_hour(daily: Made, executions: list[Row]) -> None:

@@ -1,0 +1,55 @@
+"""Tables of answers, and charts of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from dbmon_pipeline.core.queries import Answer
+from dbmon_pipeline.core.rows import Records, Scalar
+from dbmon_pipeline.faces.report.content import Chart, Table
+from dbmon_pipeline.faces.report.words import cut
+
+Ask = Callable[[str], Answer]
+"""Answers a question of the catalogue over the period of the report."""
+
+MOST_ROWS = 10
+
+
+def plain_table(answer: Answer, caption: str) -> Table:
+    """The answer to a question as it is."""
+    return Table(
+        name=answer.question,
+        caption=caption,
+        columns=answer.columns,
+        rows=answer.records,
+        questions=(answer.question,),
+    )
+
+
+def bars(table: Table, title: str, value: str) -> Table:
+    """A table with a chart of bars, one for each of its rows."""
+    label = table.columns[0]
+    known = [row for row in table.rows if row[value]]
+    most = max(known, key=lambda row: number(row[value]), default=None)
+    text = f"A bar for each row of the table: {title.lower()}."
+    if most:
+        text += f" The longest is {cut(str(most[label]), 40)}."
+    chart = Chart(draws=f"bars {label} {value}", title=title, text=text)
+    return replace(table, charts=charts_of(known, chart), is_shown=False)
+
+
+def charts_of(rows: Sequence[object], *charts: Chart) -> tuple[Chart, ...]:
+    """The charts, if there is anything to draw."""
+    return charts if rows else ()
+
+
+def largest(rows: Records, column: str) -> Records:
+    """The rows that have a value in a column, the largest first."""
+    known = [row for row in rows if row[column] is not None]
+    return sorted(known, key=lambda row: -number(row[column]))
+
+
+def number(value: Scalar) -> float:
+    """A value to count with; what is not known counts nothing."""
+    return float(value) if isinstance(value, int | float) else 0.0
