@@ -16,6 +16,7 @@ from dbmon_pipeline_tests.helpers import clean_environ, dbmon_command
 from dbmon_pipeline_tests.served import END, HOUR, served
 
 _GROUPS = ("source", "warehouse", "summaries", "checks", "published", "reports")
+_REPO = "acme/planner"
 _REFRESHES = [END - hours * HOUR for hours in (10, 8, 6, 5, 4, 3)]
 
 
@@ -28,11 +29,11 @@ def main(folder: Path) -> None:
     if CHROMIUM is None:
         sys.exit("chromium is not installed: apt-get install chromium")
     folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory() as made, served(Path(made), *_REFRESHES) as ui:
+    with tempfile.TemporaryDirectory() as made, served(Path(made), _REPO, *_REFRESHES) as ui:
         report = Path(made) / "report.html"
-        home = ui.settings.home.path
+        home, as_of = ui.settings.home.path, _REFRESHES[-1].isoformat()
         subprocess.run(
-            dbmon_command("report", "--home", home, "--out", report),
+            dbmon_command("report", "--home", home, "--as-of", as_of, "--out", report),
             check=True,
             env=clean_environ(),
             capture_output=True,

@@ -23,8 +23,6 @@ from dbmon_pipeline_tests.helpers import add_rows, clean_environ, dbmon_command,
 END = datetime(2026, 3, 10, 12)
 """When the sample ends; from six to two hours before the large tier fails."""
 HOUR = timedelta(hours=1)
-HOSTILE = "<script>alert(1)</script>'; DROP TABLE x;--"
-"""A repo of which all executions fail."""
 _RULES = """
 rules:
   errors_by_repo: {measurement: error_rate, by: repo, above: {warning: 0.3, critical: 0.6}}
@@ -52,11 +50,12 @@ class Served:
 
 
 @contextmanager
-def served(folder: Path, *refreshes: datetime) -> Iterator[Served]:
+def served(folder: Path, failing: str, *refreshes: datetime) -> Iterator[Served]:
     """The Dagster UI, until the block ends.
 
     Args:
         folder: Where source and home are made.
+        failing: The name of a repo of which all executions fail.
         refreshes: The instants as of which the home is refreshed before.
     """
     source, home = folder / "learning.db", folder / "home"
@@ -71,7 +70,7 @@ def served(folder: Path, *refreshes: datetime) -> Iterator[Served]:
         scenario=Scenario.INCIDENT,
         embeddings=False,
     )
-    failed = {"repo": HOSTILE, "success": False, "error_type": "timeout"}
+    failed = {"repo": failing, "success": False, "error_type": "timeout"}
     add_rows(source, [execution(END - n * HOUR / 6, **failed) for n in range(1, 60)])
     environ = clean_environ(
         DBMON_SOURCE=source,

@@ -10,16 +10,18 @@ from playwright.sync_api import Browser, expect
 
 from dbmon_pipeline.core.rollups import ROLLUPS
 from dbmon_pipeline_tests.browser import Opened, chromium, needs_chromium, opened
-from dbmon_pipeline_tests.served import END, HOSTILE, HOUR, Served, served
+from dbmon_pipeline_tests.served import END, HOUR, Served, served
 
 pytestmark = needs_chromium
+HOSTILE = "<script>alert(1)</script>'; DROP TABLE x;--"
 GROUPS = ("source", "warehouse", "summaries", "checks", "published", "reports")
 
 
 @pytest.fixture(scope="module")
 def ui(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """The UI after two refreshes, the second one while things go wrong."""
-    with served(tmp_path_factory.mktemp("ui"), END - 7 * HOUR, END - 3 * HOUR) as made:
+    folder, refreshes = tmp_path_factory.mktemp("ui"), (END - 7 * HOUR, END - 3 * HOUR)
+    with served(folder, HOSTILE, *refreshes) as made:
         yield made
 
 
