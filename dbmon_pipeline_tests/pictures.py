@@ -12,7 +12,7 @@ import tempfile
 from pathlib import Path
 
 from dbmon_pipeline_tests.browser import CHROMIUM, chromium, opened
-from dbmon_pipeline_tests.helpers import clean_environ, dbmon_command
+from dbmon_pipeline_tests.helpers import dbmon_command
 from dbmon_pipeline_tests.served import END, HOUR, served
 
 _GROUPS = ("source", "warehouse", "summaries", "checks", "published", "reports")
@@ -31,11 +31,11 @@ def main(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as made, served(Path(made), _REPO, *_REFRESHES) as ui:
         report = Path(made) / "report.html"
-        home, as_of = ui.settings.home.path, _REFRESHES[-1].isoformat()
+        as_of = _REFRESHES[-1].isoformat()
         subprocess.run(
-            dbmon_command("report", "--home", home, "--as-of", as_of, "--out", report),
+            dbmon_command("report", "--as-of", as_of, "--out", report),
             check=True,
-            env=clean_environ(),
+            env=ui.environ,
             capture_output=True,
         )
         expanded = ",".join(f"global@global:{group}" for group in _GROUPS)

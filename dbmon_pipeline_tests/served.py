@@ -38,10 +38,12 @@ class Served:
     Attributes:
         address: The address of the UI, without a slash at its end.
         settings: The source and the home.
+        environ: The environment of commands about them.
     """
 
     address: str
     settings: Settings
+    environ: dict[str, str]
 
     def latest_run(self) -> str:
         """The id of the latest run."""
@@ -84,7 +86,8 @@ def served(folder: Path, failing: str, *refreshes: datetime) -> Iterator[Served]
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    made = Served(f"http://127.0.0.1:{port}", Settings.load(source, home, environ=environ))
+    settings = Settings.load(source, home, environ=environ)
+    made = Served(f"http://127.0.0.1:{port}", settings, environ)
     web = str(Path(sys.executable).with_name("dagster-webserver"))
     server = subprocess.Popen(
         [web, "-w", "workspace.yaml", "-h", "127.0.0.1", "-p", str(port), "--log-level", "error"],
