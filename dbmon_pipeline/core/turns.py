@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from pathlib import Path
+from stat import S_ISREG
 from time import monotonic, sleep, time
 
 from dbmon_pipeline.core.file_lock import writing_process
@@ -43,7 +44,8 @@ class Turns:
             look_seconds: How long the database will be held.
         """
         with suppress(OSError):  # what is wrong with the file is told by whoever attaches it
-            if time() - self._path.stat().st_mtime < _RECENT_SECONDS:
+            seen = self._path.stat()
+            if S_ISREG(seen.st_mode) and time() - seen.st_mtime < _RECENT_SECONDS:
                 self._watch(look_seconds)
 
     def _watch(self, look_seconds: float) -> None:

@@ -6,8 +6,12 @@ from dbmon_pipeline.faces.cli.output import put
 
 
 def prepare(home: HomeOption = None) -> None:
-    """Give the home its Dagster configuration, and print the folder, for DAGSTER_HOME."""
-    settings = Settings.load(home=home)
-    from dbmon_pipeline.orchestration.instance import prepare as prepare_instance
+    """Give the home its Dagster instance, and print the folder, for DAGSTER_HOME.
 
-    put(str(prepare_instance(settings.home)))
+    Two services that started at the same time in an empty folder would both make its tables.
+    """
+    settings = Settings.load(home=home)
+    from dbmon_pipeline.orchestration.instance import opened
+
+    with opened(settings.home):
+        put(str(settings.home.dagster))

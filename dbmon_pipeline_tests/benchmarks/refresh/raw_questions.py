@@ -29,6 +29,20 @@ RAW = {
         "model_tier", "sum(cost_estimate), sum(actual_cost), avg(cost_estimate - actual_cost)"
     ),
     "cost_over_time": _by(_DAY, "count(*), sum(actual_cost), sum(cost_estimate)"),
+    "data_completeness": (
+        "SELECT count(*), count(duration_seconds), count(actual_cost), count(cost_estimate),"
+        " count(quality_score), count(complexity_score), count(peak_memory_mb),"
+        f" count(user_accepted) {_WITHIN}"
+    ),
+    "data_problems": (
+        "SELECT count(*), count(task_id) - count(DISTINCT task_id),"
+        " count(*) FILTER (success IS NULL), count(*) FILTER (success AND error_type IS NOT NULL),"
+        " count(*) FILTER (NOT success AND error_type IS NULL),"
+        " count(*) FILTER (quality_score NOT BETWEEN 0 AND 100),"
+        " count(*) FILTER (user_rating NOT BETWEEN 1 AND 5),"
+        " count(*) FILTER (duration_seconds < 0),"
+        f" count(*) FILTER (cost_estimate < 0 OR actual_cost < 0) {_WITHIN}"
+    ),
     "duration_by_model_tier": _by("model_tier", _PERCENTILES),
     "duration_by_pool_type": _by("pool_type", _PERCENTILES),
     "duration_percentiles": f"SELECT {_PERCENTILES} {_WITHIN}",
@@ -42,6 +56,12 @@ RAW = {
     "hourly_overview": _by(
         _HOUR,
         f"{_RATE}, count(error_type), avg(duration_seconds), avg(quality_score), sum(actual_cost)",
+    ),
+    "hourly_measures": _by(
+        _HOUR,
+        "count(*), count(*) FILTER (success), count(error_type), count(duration_seconds),"
+        " sum(duration_seconds), count(quality_score), sum(quality_score), count(actual_cost),"
+        " sum(actual_cost)",
     ),
     "key_figures": (
         f"SELECT {_RATE}, count(error_type), avg(duration_seconds), avg(quality_score),"
