@@ -18,11 +18,10 @@ from dbmon_pipeline.core.file_lock import writing_process
 _RECENT_SECONDS = 0.15
 """An owner that wrote longer ago may come at any time, or not at all."""
 _QUIET_SECONDS = 0.12
-"""An owner that has not come for so long will not come soon."""
+"""An owner that has not come for so long will not come soon, nor go if it is there."""
 _PATIENCE_SECONDS = 0.25
+"""If the time between writes is too short all that while, the end of the next one has to do."""
 _GLANCE_SECONDS = 0.0005
-_MARGIN = 1.5
-"""How much longer than a look the time between two writes must be."""
 
 
 class Turns:
@@ -49,18 +48,21 @@ class Turns:
                 self._watch(look_seconds)
 
     def _watch(self, look_seconds: float) -> None:
-        begun = monotonic()
-        free_since, is_measured, was_held = begun, False, False
+        begun = changed = monotonic()
+        was_held = has_been_held = False
         with self._path.open("rb") as file:
-            while (now := monotonic()) - begun < _PATIENCE_SECONDS:
+            while True:
+                now = monotonic()
                 is_held = writing_process(file) is not None
-                if is_held and not was_held and is_measured:
-                    self._gap = now - free_since
-                elif was_held and not is_held:
-                    if self._gap and self._gap >= look_seconds * _MARGIN:
-                        return
-                    free_since, is_measured = now, True
-                elif not is_held and now - free_since > _QUIET_SECONDS:
+                if is_held != was_held:
+                    if not is_held:
+                        is_long = self._gap is not None and self._gap >= look_seconds
+                        if is_long or now - begun > _PATIENCE_SECONDS:
+                            return
+                        has_been_held = True
+                    elif has_been_held:
+                        self._gap = now - changed
+                    changed, was_held = now, is_held
+                elif now - changed > _QUIET_SECONDS:
                     return
-                was_held = is_held
                 sleep(_GLANCE_SECONDS)
