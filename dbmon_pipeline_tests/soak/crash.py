@@ -219,7 +219,7 @@ class Site:
             What was seen, filled in at the end.
         """
         seen = Seen()
-        reader = Companion("reading", self.settings.home.path, FEWEST_GENERATIONS)
+        reader = Companion("reading", self.settings.home.path, FEWEST_GENERATIONS, 0.1)
         try:
             yield seen
             seen.__dict__.update(reader.end())

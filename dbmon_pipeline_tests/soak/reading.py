@@ -1,7 +1,7 @@
 """A reader of the published tables that asks all along and never sees a broken generation.
 
-``python -m dbmon_pipeline_tests.soak.reading HOME KEEP`` reads until its standard input is closed,
-and then tells what it saw as JSON.
+``python -m dbmon_pipeline_tests.soak.reading HOME KEEP PAUSE`` reads, pausing so many seconds,
+until its standard input is closed, and then tells what it saw as JSON.
 """
 
 from __future__ import annotations
@@ -21,7 +21,6 @@ from dbmon_pipeline.core.ranges import TimeRange
 from dbmon_pipeline.core.settings import Home
 from dbmon_pipeline_tests.soak.ending import until_told
 
-_PAUSE_SECONDS = 0.1
 _QUESTIONS = ("key_figures", "success_rate_by_model_tier", "top_error_types")
 _COUNTS = {
     "hourly_summary": {
@@ -154,15 +153,15 @@ class Reader:
         self.seen.broken += [f"generation {manifest.generation}: {fault}" for fault in wrong]
 
 
-def _main(home: Path, keep: int) -> None:
+def _main(home: Path, keep: int, pause_seconds: float) -> None:
     reader = Reader(Home(home), keep)
     stop = until_told()
     while not stop.is_set():
         reader.read()
-        time.sleep(_PAUSE_SECONDS)
+        time.sleep(pause_seconds)
     reader.read()
     sys.stdout.write(json.dumps(asdict(reader.seen)))
 
 
 if __name__ == "__main__":
-    _main(Path(sys.argv[1]), int(sys.argv[2]))
+    _main(Path(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3]))

@@ -21,6 +21,8 @@ from dbmon_pipeline_tests.truth import assert_published, rows_of
 OLDER_DUCKDB = Path(__file__).resolve().parents[2] / ".cache" / "duckdb-1.5"
 RETRY_SECONDS = 0.1
 """How long an owner waits before its second and last try."""
+_READING_EVERY_SECONDS = 1.0
+"""A reading takes a quarter of a second of a core, which owners need to keep their rate."""
 FAILED_SHARE = 0.01
 """Which part of its first tries an owner that opens for each write may lose."""
 
@@ -89,7 +91,7 @@ class _Running:
         )
         self.owner.wait_until_ready()
         keep = self.settings.config.keep.generations
-        self.reader = start("reading", home, keep)
+        self.reader = start("reading", home, keep, _READING_EVERY_SECONDS)
         self.refresher = start("refreshing", source, home, trial.commands_every)
 
     def outcome(self, tally: Tally, record: Record, *, most_failed: float) -> Outcome:
