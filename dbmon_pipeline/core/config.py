@@ -15,16 +15,9 @@ import yaml
 from dbmon_pipeline.core.errors import ConfigError
 from dbmon_pipeline.core.instants import is_time_zone
 from dbmon_pipeline.core.notification_config import Notifications, TargetConfig
+from dbmon_pipeline.core.output_config import PrometheusOutput, ReportOutput
 from dbmon_pipeline.core.rule_config import Rule, check_rule
-from dbmon_pipeline.core.section import (
-    Address,
-    ExtensionName,
-    Positive,
-    Seconds,
-    Section,
-    Share,
-    TextFile,
-)
+from dbmon_pipeline.core.section import Address, ExtensionName, Positive, Seconds, Section, Share
 
 _DEEPEST = 10
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -105,28 +98,6 @@ class Mcp(Section, frozen=True):
     allowed_hosts: tuple[str, ...] = ()
 
 
-class PrometheusOutput(Section, frozen=True):
-    """What Prometheus is given.
-
-    Attributes:
-        textfile: A file for the node exporter, absolute, of a name that it reads; None for none.
-    """
-
-    textfile: TextFile | None = None
-
-
-class ReportConfig(Section, frozen=True):
-    """How reports are made.
-
-    Attributes:
-        time_zone: The IANA name of the zone of their days and times, and of their schedules.
-        keep_days: How long they are kept.
-    """
-
-    time_zone: str = "UTC"
-    keep_days: Positive = 90
-
-
 class MonitoringConfig(Section, frozen=True):
     """The whole rules file.
 
@@ -152,7 +123,7 @@ class MonitoringConfig(Section, frozen=True):
     prometheus: PrometheusOutput = PrometheusOutput()
     rules: dict[str, Rule] = msgspec.field(default_factory=dict)
     notifications: Notifications = Notifications()
-    report: ReportConfig = ReportConfig()
+    report: ReportOutput = ReportOutput()
 
 
 def load_config(*files: Path) -> MonitoringConfig:

@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 import msgspec
 import pytest
 
-from dbmon_pipeline.core.config import ReportConfig
+from dbmon_pipeline.core.output_config import ReportOutput
 from dbmon_pipeline.core.queries import published_reader
 from dbmon_pipeline.core.ranges import TimeRange
 from dbmon_pipeline.core.rule_config import Limits
@@ -147,7 +147,7 @@ def test_days_are_those_of_the_time_zone(
 ) -> None:
     """Parted at its midnight; all days are there, and the sums are the same."""
     there = settings.config
-    config = msgspec.structs.replace(there, report=ReportConfig(time_zone=zone))
+    config = msgspec.structs.replace(there, report=ReportOutput(time_zone=zone))
     report = made(
         Settings(settings.source, settings.home, config), AS_OF, TimeRange.WEEK, tmp_path / "r.html"
     )

@@ -13,8 +13,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from dbmon_pipeline.core.config import ReportConfig
 from dbmon_pipeline.core.errors import ReportError
+from dbmon_pipeline.core.output_config import ReportOutput
 from dbmon_pipeline.core.ranges import TimeRange
 from dbmon_pipeline.core.settings import Home, Settings
 from dbmon_pipeline.faces.cli import main as cli
@@ -33,7 +33,7 @@ def home(settings: Settings, tmp_path: Path) -> Settings:
     folder = tmp_path / "home"
     folder.mkdir()
     (folder / "published").symlink_to(settings.home.published)
-    config = msgspec.structs.replace(settings.config, report=ReportConfig(keep_days=30))
+    config = msgspec.structs.replace(settings.config, report=ReportOutput(keep_days=30))
     return Settings(tmp_path / "gone.db", Home(folder), config)
 
 
