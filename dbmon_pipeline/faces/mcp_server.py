@@ -269,7 +269,7 @@ def make_server(settings: Settings) -> MCPServer:
             alert, explanation = data.answer(
                 None, lambda reader: explained_alert(reader, settings, rule, scope)
             )
-        runbook = config.rules[rule].runbook or alert.measurement
+        runbook = config.rules[rule].section(rule)
         return shown_alert(alert, explanation, runbook, cut_rows, _TEXT_IS_DATA)
 
     @tool

@@ -135,7 +135,7 @@ def _uid(name: str, severity: Severity) -> str:
 
 def _anchor(name: str, rule: Rule) -> str:
     """The section of the runbook as a part of an address."""
-    return "-".join(re.findall(r"[\w-]+", rule.runbook or rule.measurement or name)).lower()
+    return "-".join(re.findall(r"[\w-]+", rule.section(name))).lower()
 
 
 def _check(name: str, rule: Rule) -> None:
