@@ -18,7 +18,8 @@ import msgspec
 
 from dbmon_pipeline.core.check_history import check
 from dbmon_pipeline.core.duck import connect
-from dbmon_pipeline.core.extract import Extraction, extract, kept_from
+from dbmon_pipeline.core.extract import extract, kept_from
+from dbmon_pipeline.core.extraction import Extraction
 from dbmon_pipeline.core.files import sql
 from dbmon_pipeline.core.learning_db import creating
 from dbmon_pipeline.core.opening import open_warehouse

@@ -11,11 +11,11 @@ import sys
 import tempfile
 from pathlib import Path
 
+from dbmon_pipeline.orchestration.groups import GROUPS
 from dbmon_pipeline_tests.browser import CHROMIUM, chromium, opened
 from dbmon_pipeline_tests.helpers import dbmon_command
 from dbmon_pipeline_tests.served import END, HOUR, served
 
-_GROUPS = ("source", "warehouse", "summaries", "checks", "published", "reports")
 _REPO = "acme/planner"
 _REFRESHES = [END - hours * HOUR for hours in (10, 8, 6, 5, 4, 3)]
 
@@ -38,7 +38,7 @@ def main(folder: Path) -> None:
             env=ui.environ,
             capture_output=True,
         )
-        expanded = ",".join(f"global@global:{group}" for group in _GROUPS)
+        expanded = ",".join(f"global@global:{group}" for group in GROUPS)
         pages = {
             "asset_graph": (f"{ui.address}/asset-groups?expanded={expanded}", 1800, 2250, False),
             "check": (

@@ -97,7 +97,7 @@ class _Evaluation:
         self._name = name
         self._rule = rule
         self._end = end
-        self._measurement: str = rule.measurement or name
+        self._measurement: str = rule.judges(name)
         self._seen: dict[str, _Seen] = {}
 
     def alerts(self) -> Iterator[Alert]:

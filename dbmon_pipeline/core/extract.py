@@ -8,58 +8,23 @@ from __future__ import annotations
 
 import json
 import logging
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from datetime import date, datetime, timedelta
 
 from dbmon_pipeline.core.changes import ChangedHour, Window, changed_hours
 from dbmon_pipeline.core.config import MonitoringConfig
 from dbmon_pipeline.core.errors import RefreshError
+from dbmon_pipeline.core.extraction import Extraction, remember
 from dbmon_pipeline.core.incoming import Incoming
 from dbmon_pipeline.core.instants import DAY, HOUR, day_start, hour_floor, iso
-from dbmon_pipeline.core.overview import Overview
 from dbmon_pipeline.core.pruning import has_aged, leave, mark_pruned, whole_old_days
 from dbmon_pipeline.core.redaction import Redactor
 from dbmon_pipeline.core.replacement import is_another, refuse_much_gone, rows_gone
 from dbmon_pipeline.core.rollups import ROLLUPS
-from dbmon_pipeline.core.snapshot import Snapshot
 from dbmon_pipeline.core.source import Source
 from dbmon_pipeline.core.warehouse import Stage, State, Warehouse
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Extraction:
-    """What an extraction did.
-
-    Attributes:
-        rows: Rows that were copied.
-        hours: The hours that were replaced.
-        days: The days they belong to, all of which wait to be rolled up.
-        late_rows: Rows new to us although older than what had been read before.
-        rows_gone: Rows that went because the source no longer holds them.
-        is_replaced: Whether the source was another file before, or had other columns.
-        hours_left: Changed hours seen outside of the window, left for another refresh.
-        unrepairable_hours: Changed hours of old days that their owner has pruned in part.
-        data_through: The instant up to which the source has been read; None before it was read
-            whole.
-        overview: The glance at the source that this began with.
-        holds_ms: How long each attach of the source lasted, in milliseconds.
-        snapshot: The copy that was read in its stead, if its owner kept it open.
-    """
-
-    rows: int
-    hours: tuple[datetime, ...]
-    days: tuple[date, ...]
-    late_rows: int
-    rows_gone: int
-    is_replaced: bool
-    hours_left: int
-    unrepairable_hours: int
-    data_through: datetime | None
-    overview: Overview
-    holds_ms: tuple[float, ...] = field(repr=False)
-    snapshot: Snapshot | None
 
 
 def compare_since(
@@ -172,20 +137,22 @@ def extract(
         warehouse.set_state(State.OVERVIEW, json.dumps(asdict(overview), default=str))
         if data_through:
             warehouse.set_state(State.DATA_THROUGH, data_through.isoformat())
-    return Extraction(
-        rows=incoming.rows,
-        hours=tuple(hour.hour for hour in wanted),
-        days=tuple(sorted(touched)),
-        late_rows=late_rows,
-        rows_gone=gone,
-        is_replaced=is_replaced,
-        hours_left=hours_left,
-        unrepairable_hours=len(unrepairable),
-        data_through=data_through,
-        overview=overview,
-        holds_ms=tuple(source.holds_ms),
-        snapshot=source.snapshot,
-    )
+        done = Extraction(
+            rows=incoming.rows,
+            hours=tuple(hour.hour for hour in wanted),
+            days=tuple(sorted(touched)),
+            late_rows=late_rows,
+            rows_gone=gone,
+            is_replaced=is_replaced,
+            hours_left=hours_left,
+            unrepairable_hours=len(unrepairable),
+            data_through=data_through,
+            overview=overview,
+            holds_ms=tuple(source.holds_ms),
+            snapshot=source.snapshot,
+        )
+        remember(warehouse, done, as_of)
+    return done
 
 
 def refuse_going_back(warehouse: Warehouse, as_of: datetime) -> None:

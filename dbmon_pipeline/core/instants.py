@@ -12,6 +12,8 @@ from dbmon_pipeline.core.errors import ConfigError
 
 HOUR = timedelta(hours=1)
 DAY = timedelta(days=1)
+_EARLIEST = datetime.fromisoformat("1970-01-01")
+"""The first instant that may be spoken for; every window that ends there can be reckoned."""
 
 
 def utc_now() -> datetime:
@@ -45,7 +47,7 @@ def parse_as_of(text: str | None) -> datetime:
     """The instant a run speaks for: the one given, or the present one.
 
     Raises:
-        ConfigError: The text cannot be read, or names an instant in the future.
+        ConfigError: The text cannot be read, or names an instant in the future or before 1970.
     """
     now = utc_now()
     if text is None:
@@ -55,6 +57,11 @@ def parse_as_of(text: str | None) -> datetime:
         raise ConfigError(
             f"as-of {iso(as_of)} lies in the future (it is {iso(now)})",
             remedy="give an instant that has passed, or leave it out for the present one",
+        )
+    if as_of < _EARLIEST:
+        raise ConfigError(
+            f"as-of {iso(as_of)} lies before {iso(_EARLIEST)}",
+            remedy="give a later instant, or leave it out for the present one",
         )
     return as_of
 

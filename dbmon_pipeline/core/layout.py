@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from datetime import datetime
 
+from dbmon_pipeline.core.catalogue import CHECK_HISTORY, REFRESH_HISTORY
 from dbmon_pipeline.core.duck import CATALOGUE, connect
 from dbmon_pipeline.core.errors import HomeError
 from dbmon_pipeline.core.rollups import ROLLUPS, Rollup
@@ -16,6 +17,7 @@ from dbmon_pipeline.core.warehouse import (
     CHECK_HISTORY_COLUMNS,
     EXECUTIONS_COLUMNS,
     LEDGER_COLUMNS,
+    REFRESH_HISTORY_COLUMNS,
     Stage,
     State,
     Warehouse,
@@ -34,6 +36,8 @@ _TABLES = {
     # Hours of which rows were pruned: once their raw rows have left the warehouse too, such an
     # hour can never be read again.
     "pruned_hours": "hour TIMESTAMP",
+    # What refreshes read of the source, and how long they held it.
+    "refresh_history": REFRESH_HISTORY_COLUMNS,
     # What the rules said, by evaluation.
     "check_history": CHECK_HISTORY_COLUMNS,
     "pending_days": "table_name VARCHAR, day DATE, stage VARCHAR",
@@ -123,10 +127,11 @@ def table_columns() -> dict[str, list[tuple[str, str]]]:
     window = dict.fromkeys(("window_start", "window_end"), datetime.min)
     with connect() as con:
         con.execute(f"CREATE TABLE executions ({EXECUTIONS_COLUMNS})")
-        con.execute(f"CREATE TABLE check_history ({CHECK_HISTORY_COLUMNS})")
         described = {
             rollup.name: con.execute(f"DESCRIBE {rollup.select}", window).fetchall()
             for rollup in ROLLUPS
         }
-        described["check_history"] = con.execute("DESCRIBE check_history").fetchall()
+        for name in (REFRESH_HISTORY.name, CHECK_HISTORY.name):
+            con.execute(f"CREATE TABLE {name} ({_TABLES[name]})")
+            described[name] = con.execute(f"DESCRIBE {name}").fetchall()
         return {name: [(row[0], row[1]) for row in rows] for name, rows in described.items()}

@@ -43,7 +43,7 @@ def proposed(
 
 
 def _limits(name: str, rule: Rule, usual: float) -> dict[str, float]:
-    measurement = rule.measurement or name
+    measurement = rule.judges(name)
     given: dict[str, Any] = {"warning": rule.limits.warning, "critical": rule.limits.critical}
     levels = [level for level, limit in given.items() if limit is not None]
     if measurement in RATES and 0 < usual < 1:

@@ -120,9 +120,7 @@ def replay(
     """
     enabled = {name: rule for name, rule in config.rules.items() if rule.enabled}
     rules = {
-        name: rule
-        for name, rule in enabled.items()
-        if (rule.measurement or name) not in UNKNOWN_IN_THE_PAST
+        name: rule for name, rule in enabled.items() if rule.judges(name) not in UNKNOWN_IN_THE_PAST
     }
     config = msgspec.structs.replace(config, rules=rules)
     longest = _longest_window(rules.values())

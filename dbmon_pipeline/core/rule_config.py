@@ -8,6 +8,7 @@ from typing import Annotated, Literal, get_args
 import msgspec
 from msgspec import Meta
 
+from dbmon_pipeline.core.incident import Severity
 from dbmon_pipeline.core.section import Positive, Section
 from dbmon_pipeline.core.slo import can_fire
 
@@ -120,9 +121,22 @@ class Rule(Section, frozen=True, rename={"evaluations": "for"}):
         """Those of the one side that it has."""
         return self.below or self.above or Limits()
 
+    def judges(self, name: str) -> str:
+        """The measurement that the rule of this name judges."""
+        return self.measurement or name
+
     def section(self, name: str) -> str:
         """The section of RUNBOOK.md for the rule of this name."""
-        return self.runbook or self.measurement or name
+        return self.runbook or self.judges(name)
+
+    def limit(self, severity: Severity) -> float | None:
+        """Beyond which value it is that bad; None if it never is, or decides otherwise."""
+        return self.limits.critical if severity is Severity.CRITICAL else self.limits.warning
+
+    def severities(self, name: str) -> list[Severity]:
+        """How bad the rule of this name can call a value, the worst last."""
+        decides_otherwise = self.judges(name) in _WITH_LIMITS_OF_ITS_OWN
+        return [one for one in Severity if decides_otherwise or self.limit(one) is not None]
 
     @property
     def direction(self) -> Literal["below", "above"]:
@@ -136,7 +150,7 @@ def check_rule(name: str, rule: Rule) -> None:
     Raises:
         ValueError: It cannot.
     """
-    measurement = rule.measurement or name
+    measurement = rule.judges(name)
     if measurement not in get_args(Measurement):
         known = ", ".join(get_args(Measurement))
         raise ValueError(f"it names no measurement; they are {known}")

@@ -147,7 +147,7 @@ def spoken(measurement: str, value: float | None) -> str:
 
 def described(name: str, rule: Rule) -> str:
     """What a rule watches and where its limits are, in a sentence."""
-    measurement = rule.measurement or name
+    measurement = rule.judges(name)
     about = _ABOUT[measurement]
     if rule.by:
         about += f", for each {rule.by}"

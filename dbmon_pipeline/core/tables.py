@@ -33,5 +33,5 @@ class Table:
     @property
     def time_column(self) -> str | None:
         """The key column that says to which day a row belongs; None in a window's table."""
-        times = ("hour", "date", "evaluated_at")
+        times = ("hour", "date", "as_of", "evaluated_at")
         return next((column for column in self.key if column in times), None)

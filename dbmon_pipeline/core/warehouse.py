@@ -26,6 +26,11 @@ LEDGER_COLUMNS = (
     "hour TIMESTAMP, executions BIGINT, fingerprint HUGEINT,"
     " successes BIGINT, duration_sum DOUBLE, actual_cost_sum DOUBLE, not_finite BIGINT"
 )
+REFRESH_HISTORY_COLUMNS = (
+    "as_of TIMESTAMP, data_through TIMESTAMP, rows_extracted BIGINT, hours_touched BIGINT,"
+    " late_rows_repaired BIGINT, rows_gone BIGINT, hours_left BIGINT, source_attaches BIGINT,"
+    " longest_lock_ms DOUBLE, total_lock_ms DOUBLE, is_snapshot BOOLEAN"
+)
 CHECK_HISTORY_COLUMNS = (
     "rule VARCHAR, scope VARCHAR, evaluated_at TIMESTAMP,"
     " value DOUBLE, samples BIGINT, warning DOUBLE, critical DOUBLE, verdict VARCHAR,"

@@ -17,6 +17,7 @@ from dbmon_pipeline.core.instants import iso
 from dbmon_pipeline.core.queries import Reader
 from dbmon_pipeline.core.rows import Records
 from dbmon_pipeline.core.rules import Alert, Verdict
+from dbmon_pipeline.core.runbook import link
 from dbmon_pipeline.core.settings import Settings
 
 Cut = Callable[[Any], Any]
@@ -122,7 +123,7 @@ def shown_alert(
         change_by_rate=explanation.change_by_rate,
         contributions=cut_rows(explanation.contributions),
         failures=cut_rows(explanation.failures),
-        runbook=f"RUNBOOK.md#{runbook}",
+        runbook=link(runbook),
         note=note,
     )
 
@@ -139,5 +140,5 @@ def _shown(incident: Incident, cut: Cut) -> OpenIncident:
         since=iso(incident.opened_at),
         acknowledged_by=incident.acknowledged_by,
         contributors=[cut(line) for line in finding.contributors],
-        runbook=f"RUNBOOK.md#{finding.runbook}",
+        runbook=link(finding.runbook),
     )

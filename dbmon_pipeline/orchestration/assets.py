@@ -9,7 +9,8 @@ import dagster as dg
 from dbmon_pipeline.core.catalogue import CHECK_HISTORY, PUBLISHED
 from dbmon_pipeline.core.check_history import check, latest
 from dbmon_pipeline.core.errors import ContractError, SourceShrankError
-from dbmon_pipeline.core.extract import Extraction, extract, kept_from
+from dbmon_pipeline.core.extract import extract, kept_from
+from dbmon_pipeline.core.extraction import Extraction
 from dbmon_pipeline.core.files import shipped
 from dbmon_pipeline.core.instants import iso, parse_as_of
 from dbmon_pipeline.core.layout import table_columns
@@ -21,6 +22,7 @@ from dbmon_pipeline.core.rollups import ROLLUPS, Rollup
 from dbmon_pipeline.core.rules import Verdict, spoken
 from dbmon_pipeline.core.summaries import roll_up
 from dbmon_pipeline.core.warehouse import Stage, State
+from dbmon_pipeline.orchestration import groups
 from dbmon_pipeline.orchestration.health_table import health_table
 from dbmon_pipeline.orchestration.markdown import markdown_table
 from dbmon_pipeline.orchestration.partitions import days
@@ -49,7 +51,7 @@ class RefreshConfig(dg.Config):
 
 learning_db = dg.AssetSpec(
     "learning_db",
-    group_name="source",
+    group_name=groups.SOURCE,
     kinds={"duckdb"},
     owners=OWNERS,
     description="The orchestrator's DuckDB file with its table `executions`. Somebody else"
@@ -61,7 +63,7 @@ learning_db = dg.AssetSpec(
     deps=[learning_db],
     partitions_def=days,
     backfill_policy=dg.BackfillPolicy.single_run(),
-    group_name="warehouse",
+    group_name=groups.WAREHOUSE,
     kinds={"duckdb"},
     owners=OWNERS,
     description="The slim copy of the executions: one row per task, without embeddings,"
@@ -172,7 +174,7 @@ def _summary_spec(rollup: Rollup, columns: dg.TableSchema) -> dg.AssetSpec:
     return dg.AssetSpec(
         rollup.name,
         deps=["executions"],
-        group_name="summaries",
+        group_name=groups.SUMMARIES,
         kinds={"duckdb", "sql"},
         owners=OWNERS,
         description=f"One row: {rollup.grain}.\n\n```sql\n{rollup.select}\n```",
@@ -215,7 +217,7 @@ def summary_tables(
 
 @dg.asset(
     deps=[rollup.name for rollup in ROLLUPS],
-    group_name="checks",
+    group_name=groups.CHECKS,
     kinds={"duckdb"},
     owners=OWNERS,
     description="What every alert rule says of what was rolled up, one row per rule and scope;"
@@ -253,7 +255,7 @@ def check_history(warehouse: WarehouseResource) -> dg.MaterializeResult[Any]:
 
 @dg.asset(
     deps=[*(rollup.name for rollup in ROLLUPS), CHECK_HISTORY.name],
-    group_name="published",
+    group_name=groups.PUBLISHED,
     kinds={"parquet"},
     owners=OWNERS,
     description="One consistent generation of all summary tables as Parquet files, swapped in at"

@@ -22,6 +22,7 @@ from dbmon_pipeline.core.reconcile import (
 )
 from dbmon_pipeline.core.rollups import ROLLUPS
 from dbmon_pipeline.core.rules import Verdict, described
+from dbmon_pipeline.core.runbook import link
 from dbmon_pipeline.core.settings import Settings
 from dbmon_pipeline.core.warehouse import State
 from dbmon_pipeline.orchestration.markdown import markdown_table
@@ -146,7 +147,7 @@ _RULES = {name: rule for name, rule in Settings.load().config.rules.items() if r
         dg.AssetCheckSpec(
             name,
             asset=CHECK_HISTORY.name,
-            description=f"{described(name, rule)} What to do: RUNBOOK.md#{rule.section(name)}",
+            description=f"{described(name, rule)} What to do: {link(rule.section(name))}",
         )
         for name, rule in _RULES.items()
     ],
@@ -160,7 +161,7 @@ def alert_rules(warehouse: WarehouseResource) -> Iterator[dg.AssetCheckResult]:
     for name, rule in _RULES.items():
         worst = max(found[name], key=lambda judged: judged.verdict.badness, default=None)
         metadata: dict[str, dg.MetadataValue | float | int | str] = {
-            "runbook": f"RUNBOOK.md#{rule.section(name)}"
+            "runbook": link(rule.section(name))
         }
         if worst is None:
             yield dg.AssetCheckResult(check_name=name, passed=True, metadata=metadata)

@@ -9,9 +9,9 @@ from dbmon_pipeline.core.extract import kept_from
 from dbmon_pipeline.core.instants import iso, utc_now
 from dbmon_pipeline.core.publish import remove_old_generations
 from dbmon_pipeline.core.warehouse import State
+from dbmon_pipeline.orchestration.groups import REPORTS
 from dbmon_pipeline.orchestration.history import remove_old_runs
 from dbmon_pipeline.orchestration.partitions import days
-from dbmon_pipeline.orchestration.reports import GROUP as REPORTS
 from dbmon_pipeline.orchestration.resources import WarehouseResource, failures
 
 refresh = dg.define_asset_job(

@@ -11,9 +11,9 @@ from dbmon_pipeline.core.settings import Settings
 from dbmon_pipeline.faces.report.files import write_report
 from dbmon_pipeline.faces.report.summary import markdown
 from dbmon_pipeline.orchestration.assets import OWNERS
+from dbmon_pipeline.orchestration.groups import REPORTS
 from dbmon_pipeline.orchestration.resources import failures
 
-GROUP = "reports"
 _KINDS = {"html", "json"}
 
 
@@ -29,7 +29,7 @@ class ReportConfig(dg.Config):
 
 @dg.asset(
     deps=["publication"],
-    group_name=GROUP,
+    group_name=REPORTS,
     kinds=_KINDS,
     owners=OWNERS,
     description="The report of the last 24 hours: a page that opens offline, and the same as JSON.",
@@ -43,7 +43,7 @@ def daily_report(
 
 @dg.asset(
     deps=["publication"],
-    group_name=GROUP,
+    group_name=REPORTS,
     kinds=_KINDS,
     owners=OWNERS,
     description="The report of the last 7 days: a page that opens offline, and the same as JSON.",

@@ -95,7 +95,7 @@ def test_one_late_row_touches_one_hour_one_day_and_its_files(site: Settings) -> 
         *("error_summary/empty.parquet", "daily_error_summary/empty.parquet"),
         *("hourly_complexity/empty.parquet", "daily_complexity/empty.parquet"),
         *("solution_patterns/window.parquet", "recent_executions/window.parquet"),
-        f"check_history/{NOW.date()}.parquet",
+        *(f"{history}_history/{NOW.date()}.parquet" for history in ("refresh", "check")),
     }
     (row,) = [row for row in published_rows(site, "hourly_summary") if row["repo"] == "late/one"]
     assert (row["hour"], row["executions"], row["actual_cost_sum"]) == (

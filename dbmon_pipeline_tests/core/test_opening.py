@@ -141,17 +141,18 @@ def test_the_name_of_a_home_is_no_pattern(tmp_path: Path) -> None:
     assert refresh_core(settings, AS_OF).publication.manifest.executions == len(rows)
 
 
-def test_verdicts_of_the_past_are_restored(tmp_path: Path) -> None:
-    """They have no other copy either."""
+@pytest.mark.parametrize(
+    ("table", "time"), [("check_history", "evaluated_at"), ("refresh_history", "as_of")]
+)
+def test_what_was_said_and_done_is_restored(tmp_path: Path, table: str, time: str) -> None:
+    """It has no other copy either."""
     settings = refreshed(tmp_path, history(3))
-    before = published_rows(settings, "check_history")
+    before = published_rows(settings, table)
     lose(settings)
     refresh_core(settings, AS_OF + timedelta(hours=1))
-    after = published_rows(settings, "check_history")
+    after = published_rows(settings, table)
     assert before
-    assert_same_rows(
-        [row for row in after if row["evaluated_at"] == AS_OF], before, where="check_history"
-    )
+    assert_same_rows([row for row in after if row[time] == AS_OF], before, where=table)
 
 
 def test_damaged_files_are_not_taken_for_none(tmp_path: Path) -> None:
@@ -174,6 +175,7 @@ def test_a_warehouse_of_an_older_version_is_migrated(tmp_path: Path, kept_days: 
         for statement in (
             "ALTER TABLE check_history DROP COLUMN sentence",
             "ALTER TABLE hour_ledger DROP COLUMN not_finite",
+            "DROP TABLE refresh_history",
             "DROP TABLE pool_performance" if kept_days == 90 else "SELECT 1",
             "DELETE FROM state WHERE name = 'select:pool_performance'"
             if kept_days == 90
@@ -189,6 +191,8 @@ def test_a_warehouse_of_an_older_version_is_migrated(tmp_path: Path, kept_days: 
     sentences = {row["sentence"] for row in published_rows(settings, "check_history")}
     assert None in sentences
     assert len(sentences) > 1
+    [read] = published_rows(settings, "refresh_history")
+    assert (read["as_of"], read["rows_extracted"]) == (AS_OF + timedelta(hours=1), 1)
 
 
 def test_raw_rows_kept_for_longer_do_not_cut_a_day(tmp_path: Path) -> None:

@@ -10,7 +10,8 @@ import dagster as dg
 import pytest
 
 from dbmon_pipeline.core.errors import RefreshError
-from dbmon_pipeline.core.extract import Extraction, extract
+from dbmon_pipeline.core.extract import extract
+from dbmon_pipeline.core.extraction import Extraction
 from dbmon_pipeline.core.published import Published
 from dbmon_pipeline.core.rollups import ROLLUPS, Rollup
 from dbmon_pipeline.core.summaries import RolledUp, roll_up

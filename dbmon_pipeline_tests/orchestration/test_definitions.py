@@ -67,13 +67,13 @@ def test_every_asset_says_what_it_is(name: str) -> None:
     """A group, kinds, an owner and a description, for the catalogue."""
     spec = SPECS[name]
     group = {
-        "learning_db": "source",
-        "executions": "warehouse",
-        "check_history": "checks",
-        "publication": "published",
-        **dict.fromkeys(REPORTS, "reports"),
+        "learning_db": "1_source",
+        "executions": "2_warehouse",
+        "check_history": "4_checks",
+        "publication": "5_published",
+        **dict.fromkeys(REPORTS, "6_reports"),
     }
-    assert spec.group_name == group.get(name, "summaries")
+    assert spec.group_name == group.get(name, "3_summaries")
     assert spec.kinds
     assert spec.owners == ["team:monitoring"]
     assert spec.description

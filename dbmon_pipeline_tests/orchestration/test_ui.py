@@ -9,12 +9,12 @@ import pytest
 from playwright.sync_api import Browser, expect
 
 from dbmon_pipeline.core.rollups import ROLLUPS
+from dbmon_pipeline.orchestration.groups import GROUPS
 from dbmon_pipeline_tests.browser import Opened, chromium, needs_chromium, opened
 from dbmon_pipeline_tests.served import END, HOUR, Served, served
 
 pytestmark = needs_chromium
 HOSTILE = "<script>alert(1)</script>'; DROP TABLE x;--"
-GROUPS = ("source", "warehouse", "summaries", "checks", "published", "reports")
 
 
 @pytest.fixture(scope="module")

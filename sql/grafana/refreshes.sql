@@ -1,14 +1,16 @@
--- One row: one refresh that judged the rules, and how long after the one before.
+-- One row: one instant that refreshes spoke for, how long after the one before, for how long they
+-- held the source, and the rows that they read.
 -- Category: Monitor
 -- Chart: time series
-WITH refreshes AS (
-    SELECT DISTINCT evaluated_at
-    FROM check_history
-    WHERE evaluated_at >= $since AND evaluated_at <= $until
-)
-
 SELECT
-    evaluated_at AS time,
-    epoch(evaluated_at - lag(evaluated_at) OVER (ORDER BY evaluated_at)) AS since_last_seconds
-FROM refreshes
+    as_of AS time,
+    epoch(as_of - lag(as_of) OVER (ORDER BY as_of)) AS since_last_seconds,
+    longest_lock_ms,
+    total_lock_ms,
+    source_attaches,
+    rows_extracted,
+    late_rows_repaired,
+    rows_gone
+FROM refresh_history
+WHERE as_of >= $since AND as_of <= $until
 ORDER BY time

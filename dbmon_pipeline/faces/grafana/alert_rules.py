@@ -16,6 +16,7 @@ from dbmon_pipeline.core.errors import ExportError
 from dbmon_pipeline.core.incident import Severity
 from dbmon_pipeline.core.rule_config import Rule
 from dbmon_pipeline.core.rules import spoken
+from dbmon_pipeline.core.runbook import anchor
 from dbmon_pipeline.faces.grafana.shown import Board
 from dbmon_pipeline.faces.grafana.sql import DATASOURCE_UID, asked, panel_sql, query
 
@@ -42,9 +43,7 @@ def alert_rules(config: MonitoringConfig, monitor: Board) -> dict[str, object]:
         if rule.enabled:
             _check(name, rule)
             interval, _ = _rhythm(name, rule)
-            made = (
-                _alert_rule(name, rule, severity, monitor) for severity in _severities(name, rule)
-            )
+            made = (_alert_rule(name, rule, each, monitor) for each in rule.severities(name))
             groups.setdefault(interval, []).extend(made)
     return {
         "apiVersion": 1,
@@ -62,11 +61,11 @@ def alert_rules(config: MonitoringConfig, monitor: Board) -> dict[str, object]:
 
 
 def _alert_rule(name: str, rule: Rule, severity: Severity, monitor: Board) -> dict[str, object]:
-    measurement = rule.measurement or name
+    measurement = rule.judges(name)
     _, lasting = _rhythm(name, rule)
     is_age = measurement == "source_freshness"
     select = panel_sql(asked("age_verdict" if is_age else "verdict"), values={"rule": quoted(name)})
-    limit = rule.limits.critical if severity is Severity.CRITICAL else rule.limits.warning
+    limit = rule.limit(severity)
     said = (
         "Failures burn the error budget too fast"
         if limit is None
@@ -107,23 +106,15 @@ def _alert_rule(name: str, rule: Rule, severity: Severity, monitor: Board) -> di
         "annotations": {
             "summary": f"{severity}: {name} ({{{{ $labels.scope }}}})",
             "description": f"{said}, as the latest refresh has it.",
-            "runbook_url": f"${{DBMON_RUNBOOK_URL}}#{_anchor(name, rule)}",
+            "runbook_url": f"${{DBMON_RUNBOOK_URL}}#{anchor(rule.section(name))}",
         },
         "labels": {**rule.labels, "rule": name, "severity": str(severity), "owner": rule.owner},
         "isPaused": False,
     }
 
 
-def _severities(name: str, rule: Rule) -> Iterator[Severity]:
-    is_objective = (rule.measurement or name) == "success_slo"
-    if is_objective or rule.limits.warning is not None:
-        yield Severity.WARNING
-    if is_objective or rule.limits.critical is not None:
-        yield Severity.CRITICAL
-
-
 def _rhythm(name: str, rule: Rule) -> tuple[str, str]:
-    return _RHYTHMS.get(rule.measurement or name, _USUAL_RHYTHM)
+    return _RHYTHMS.get(rule.judges(name), _USUAL_RHYTHM)
 
 
 def _uid(name: str, severity: Severity) -> str:
@@ -131,11 +122,6 @@ def _uid(name: str, severity: Severity) -> str:
     if re.fullmatch(r"[A-Za-z0-9_-]+", uid) and len(uid) <= _LONGEST_UID:
         return uid
     return f"dbmon-{sha256(uid.encode()).hexdigest()[:24]}"
-
-
-def _anchor(name: str, rule: Rule) -> str:
-    """The section of the runbook as a part of an address."""
-    return "-".join(re.findall(r"[\w-]+", rule.section(name))).lower()
 
 
 def _check(name: str, rule: Rule) -> None:

@@ -151,9 +151,7 @@ def monitor(config: MonitoringConfig) -> Board:
         config: The rules.
     """
     enabled = {name: rule for name, rule in config.rules.items() if rule.enabled}
-    of_age = next(
-        (n for n, rule in enabled.items() if (rule.measurement or n) == "source_freshness"), None
-    )
+    of_age = next((n for n, rule in enabled.items() if rule.judges(n) == "source_freshness"), None)
     return Board(
         name="monitor",
         title="dbmon: the monitor itself",
@@ -173,6 +171,16 @@ def monitor(config: MonitoringConfig) -> Board:
                 rule=of_age,
                 width=18,
             ),
+            Shown(
+                title="How long the source was held",
+                question="refreshes",
+                columns=("time", "longest_lock_ms", "total_lock_ms"),
+            ),
+            Shown(
+                title="Rows read from the source",
+                question="refreshes",
+                columns=("time", "rows_extracted", "late_rows_repaired", "rows_gone"),
+            ),
             Shown(title="What the rules say", question="latest_verdicts", width=24),
             Shown(
                 title="Verdicts",
@@ -190,7 +198,7 @@ def monitor(config: MonitoringConfig) -> Board:
                     columns=("time", "scope", "value"),
                     rule=name,
                     series="scope",
-                    unit=unit_of_measurement(rule.measurement or name),
+                    unit=unit_of_measurement(rule.judges(name)),
                     values={"rule": quoted(name)},
                     width=8,
                 )

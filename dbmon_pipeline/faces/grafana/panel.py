@@ -130,7 +130,7 @@ def _name_fields(made: stat.Panel, shown: Shown, chart: str) -> None:
             continue
         properties = [_property("unit", unit_of(column) or "short")]
         if chart in _WITH_NAMES:
-            name = column.removesuffix("_seconds").replace("_", " ")
+            name = re.sub("_(seconds|ms)$", "", column).replace("_", " ")
             properties.append(_property("displayName", name))
         made.override_by_name(column, properties)
     if not shown.names:

@@ -11,6 +11,7 @@ from dbmon_pipeline.faces.grafana.sql import asked, panel_sql
 
 UNITS = {
     "seconds": "s",
+    "ms": "ms",
     "mb": "decmbytes",
     "rate": "percentunit",
     "share": "percentunit",

@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from dbmon_pipeline.core.incident import Severity
 from dbmon_pipeline.core.rule_config import RATES, Rule
 from dbmon_pipeline.core.rules import Verdict
 from dbmon_pipeline.faces.prometheus.gauges import label
@@ -14,15 +15,12 @@ from dbmon_pipeline.faces.prometheus.rules import (
     AGE,
     JOB,
     AlertRule,
-    Severity,
     alert_rules,
     has_scopes,
     lasting,
-    limit_of,
     metrics_gone,
     never_read,
     quoted,
-    severities,
 )
 
 _TARGET = {"instance": "example", "job": JOB}
@@ -43,8 +41,8 @@ def rule_tests(rules: Mapping[str, Rule]) -> list[Test]:
     found: list[Test] = []
     for name, rule in rules.items():
         if rule.enabled:
-            make = _of_age if (rule.measurement or name) == AGE else _of_state
-            bad = severities(name, rule)
+            make = _of_age if rule.judges(name) == AGE else _of_state
+            bad = rule.severities(name)
             for number, severity in enumerate(bad, 1):
                 firing = [alerts[label(name), one] for one in bad[:number]]
                 found.append(make(name, rule, severity, firing))
@@ -55,7 +53,7 @@ def _of_state(name: str, rule: Rule, severity: Severity, firing: Sequence[AlertR
     """A verdict that becomes bad, and good again."""
     labels = {"rule": label(name), "scope": "example" if has_scopes(name, rule) else "all"}
     begins, minutes = _QUIET_MINUTES + 1, lasting(rule)
-    value = _bad_value(rule.measurement or name, rule, severity)
+    value = _bad_value(rule.judges(name), rule, severity)
 
     def course(calm: float, bad: float) -> str:
         return _course((calm, begins), (bad, minutes + _MORE_MINUTES), (calm, 1))
@@ -74,14 +72,14 @@ def _of_state(name: str, rule: Rule, severity: Severity, firing: Sequence[AlertR
 
 def _of_age(name: str, rule: Rule, severity: Severity, firing: Sequence[AlertRule]) -> Test:
     """Data that grows old, and is read again."""
-    limit = limit_of(rule, severity) or 0.0
+    limit = rule.limit(severity) or 0.0
     begins, minutes = int(limit // 60) + 1, lasting(rule)
     fires = begins + minutes
     limits = {
         _series(
             "dbmon_rule_limit", {"rule": label(name), "scope": "all", "severity": severity}
-        ): _course((limit_of(rule, severity) or 0.0, fires + 2))
-        for severity in severities(name, rule)[: len(firing)]
+        ): _course((rule.limit(severity) or 0.0, fires + 2))
+        for severity in rule.severities(name)[: len(firing)]
     }
     through = _course((0, fires + 1), (60 * (fires + 1), 1))
     return _test(
@@ -199,7 +197,7 @@ def _duration(seconds: int) -> str:
 
 def _bad_value(measurement: str, rule: Rule, severity: Severity) -> float:
     """A value beyond a limit."""
-    limit = limit_of(rule, severity)
+    limit = rule.limit(severity)
     if limit is None:
         return _BURN
     if measurement not in RATES:

@@ -13,6 +13,7 @@ from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Literal, Protocol
 
+from dbmon_pipeline.core.catalogue import REFRESH_HISTORY
 from dbmon_pipeline.core.check_history import published_since
 from dbmon_pipeline.core.errors import IncidentError
 from dbmon_pipeline.core.incident import IncidentState, Severity
@@ -41,6 +42,15 @@ _FIGURES = {
 """Metrics, and what they are, by the columns of questions."""
 _COSTS = {"model_tier": "cost_by_model_tier", "pool_type": "pool_utilization"}
 """The question with the total cost of each value of a dimension."""
+
+_REFRESH = (
+    ("longest_lock_seconds", "The longest time that the source was held.", "longest_lock_ms", 1e-3),
+    ("lock_seconds", "For how long the source was held in all.", "total_lock_ms", 1e-3),
+    ("attaches", "How many times the source was attached.", "source_attaches", 1),
+    ("rows_extracted", "How many rows were read.", "rows_extracted", 1),
+    ("late_rows", "How many of them came late.", "late_rows_repaired", 1),
+)
+"""Metrics of the latest refresh: name, what it is, column, and its factor to base units."""
 
 
 class Said(Protocol):
@@ -92,6 +102,7 @@ def published_metrics(settings: Settings) -> str:
         gauges.add("generation", "The number of the published generation.", manifest.generation)
         _add_instants(gauges, manifest.as_of, manifest.data_through, manifest.published_at)
         _add_totals(gauges, manifest.source.get("size_bytes"), manifest.executions)
+        _add_refresh(gauges, published)
         with reading(published, manifest.as_of) as reader:
             for time_range in (TimeRange.HOUR, TimeRange.DAY, TimeRange.WEEK):
                 figures = {
@@ -168,6 +179,16 @@ def _add_instants(
 def _add_totals(gauges: Gauges, size_bytes: object, executions: int | None) -> None:
     gauges.add("database_size_bytes", "The size of the source.", _number(size_bytes))
     gauges.add("executions", "Executions in all.", executions)
+
+
+def _add_refresh(gauges: Gauges, published: Published) -> None:
+    """What the latest refresh did to the source; nothing if an older version published."""
+    if REFRESH_HISTORY.name not in published.manifest.tables:
+        return
+    for record in published.rows(REFRESH_HISTORY.name, limit=1).records:
+        for name, about, column, factor in _REFRESH:
+            value = _number(record[column])
+            gauges.add(f"refresh_{name}", about, None if value is None else value * factor)
 
 
 def _add_dimension(

@@ -10,11 +10,13 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from typing import Literal, TypedDict
+from typing import TypedDict
 
 from dbmon_pipeline.core.errors import ConfigError
+from dbmon_pipeline.core.incident import Severity
 from dbmon_pipeline.core.rule_config import RATES, Rule
 from dbmon_pipeline.core.rules import Verdict, spoken
+from dbmon_pipeline.core.runbook import link
 from dbmon_pipeline.faces.prometheus.gauges import label
 
 JOB = "dbmon"
@@ -22,7 +24,6 @@ JOB = "dbmon"
 AGE = "source_freshness"
 """The measurement that is asked of the clock."""
 
-Severity = Literal["warning", "critical"]
 AlertRule = TypedDict(
     "AlertRule",
     {
@@ -76,7 +77,7 @@ def alert_rules(rules: Mapping[str, Rule]) -> list[AlertRule]:
     return [
         _alert(name, rule, severity)
         for name, rule in enabled.items()
-        for severity in severities(name, rule)
+        for severity in rule.severities(name)
     ]
 
 
@@ -92,7 +93,7 @@ def metrics_gone() -> AlertRule:
             "summary": "there are no metrics of dbmon",
             "description": "The exporter does not run, its file is not read, or what is published"
             " cannot be read. No other alert of dbmon can fire. dbmon doctor says more.",
-            "runbook_url": runbook_url("Figures look old"),
+            "runbook_url": link("Figures look old"),
         },
     }
 
@@ -108,21 +109,9 @@ def never_read() -> AlertRule:
             "summary": "the source was never read whole",
             "description": "Something is published, but no refresh has read all of the source. It"
             " is not known how old the data is. dbmon doctor says more.",
-            "runbook_url": runbook_url("Figures look old"),
+            "runbook_url": link("Figures look old"),
         },
     }
-
-
-def severities(name: str, rule: Rule) -> list[Severity]:
-    """How bad a rule can call a value, the worst last."""
-    known: tuple[Severity, ...] = ("warning", "critical")
-    has_own_limits = (rule.measurement or name) == "success_slo"
-    return [one for one in known if has_own_limits or limit_of(rule, one) is not None]
-
-
-def limit_of(rule: Rule, severity: Severity) -> float | None:
-    """The limit of a severity."""
-    return rule.limits.critical if severity == "critical" else rule.limits.warning
 
 
 def lasting(rule: Rule) -> int:
@@ -132,13 +121,7 @@ def lasting(rule: Rule) -> int:
 
 def has_scopes(name: str, rule: Rule) -> bool:
     """Whether a rule judges more than all executions together."""
-    return rule.by is not None or (rule.measurement or name) == "anomaly"
-
-
-def runbook_url(section: str) -> str:
-    """A section of RUNBOOK.md, with its anchor."""
-    anchor = re.sub(r"[^\w\- ]", "", section.strip().lower()).replace(" ", "-")
-    return f"RUNBOOK.md#{anchor}"
+    return rule.by is not None or rule.judges(name) == "anomaly"
 
 
 def quoted(text: str) -> str:
@@ -155,7 +138,7 @@ def _check(name: str, rule: Rule) -> None:
     why = remedy = ""
     if not name.strip():
         why, remedy = "it has no name", "give it one in the rules file"
-    elif (rule.measurement or name) == AGE and rule.below:
+    elif rule.judges(name) == AGE and rule.below:
         why = "its clock tells what is too old, and not what is too new"
         remedy = "give the limits of that rule as above"
     for key in rule.labels:
@@ -169,11 +152,11 @@ def _check(name: str, rule: Rule) -> None:
 
 
 def _alert(name: str, rule: Rule, severity: Severity) -> AlertRule:
-    measurement, shown = rule.measurement or name, label(name)
+    measurement, shown = rule.judges(name), label(name)
     labels = {**rule.labels, "owner": rule.owner}
     if measurement == AGE:
         labels |= {"rule": shown, "scope": "all"}
-    limit = limit_of(rule, severity)
+    limit = rule.limit(severity)
     beyond = "" if limit is None else f": {rule.direction} {spoken(measurement, limit)}"
     where = " in {{ $labels.scope }}" if has_scopes(name, rule) else ""
     return {
@@ -181,14 +164,14 @@ def _alert(name: str, rule: Rule, severity: Severity) -> AlertRule:
         "expr": _expression(shown, measurement, severity),
         "for": f"{lasting(rule)}m",
         "labels": {
-            "severity": severity,
+            "severity": str(severity),
             **{key: _literal(text) for key, text in labels.items() if text},
         },
         "annotations": {
             "summary": f"{_literal(shown.replace('_', ' '))} is {_VALUES[measurement]}{where}",
             "description": f"Beyond the {severity} limit{beyond}. dbmon status --alert shows what"
             " every rule says, and the runbook what to do.",
-            "runbook_url": _literal(runbook_url(rule.section(name))),
+            "runbook_url": _literal(link(rule.section(name))),
         },
     }
 

@@ -277,6 +277,16 @@ def test_the_monitor_shows_what_was_said(exported: Exported, frames: dict[str, F
     instants = sorted({row["evaluated_at"] for row in rows}, key=str)
     refreshes = frames["monitor: Time between refreshes"].records
     assert [r["time"] for r in refreshes] == [plain_time(at) for at in instants]
+    refreshed = published_rows(exported.settings, "refresh_history")
+    assert [row["as_of"] for row in refreshed] == instants
+    for title, columns in (
+        ("How long the source was held", ("longest_lock_ms", "total_lock_ms")),
+        ("Rows read from the source", ("rows_extracted", "late_rows_repaired", "rows_gone")),
+    ):
+        assert frames[f"monitor: {title}"].records == [
+            {"time": plain_time(row["as_of"]), **{name: row[name] for name in columns}}
+            for row in refreshed
+        ]
     for rule in {str(row["rule"]) for row in rows}:
         told = frames[f"monitor: {rule}"].records
         assert {(r["time"][:13], r["scope"], r["value"]) for r in told} == {

@@ -196,6 +196,22 @@ def test_what_is_published(settings: Settings) -> None:
     assert [key for key in found if key[0] == "dbmon_open_incidents"] == []
 
 
+def test_what_the_latest_refresh_read(settings: Settings) -> None:
+    """In base units."""
+    [row] = published_rows(settings, "refresh_history")
+    found = parsed(published_metrics(settings))
+    assert row["rows_extracted"] == 700
+    assert {name: found[f"dbmon_refresh_{name}",] for name in ("rows_extracted", "attaches")} == {
+        "rows_extracted": 700,
+        "attaches": row["source_attaches"],
+    }
+    assert found["dbmon_refresh_late_rows",] == 0
+    for metric, column in (("longest_lock", "longest_lock_ms"), ("lock", "total_lock_ms")):
+        seconds = found[f"dbmon_refresh_{metric}_seconds",]
+        assert seconds == pytest.approx(float(str(row[column])) / 1000)
+        assert seconds > 0
+
+
 @needs_promtool
 def test_the_tool_has_nothing_to_say(settings: Settings, odd: Settings) -> None:
     """Neither of what is published nor of a status."""
