@@ -42,6 +42,8 @@ from dbmon_pipeline.core.turns import Turns
 _USUAL_HOLD_MS = 8.0
 _AIM = 0.6
 """Which part of the longest hold a slice is sized for, since the next one may be slower."""
+_QUICKLY_COPIED_BYTES = 32_000_000
+"""So much is copied between two writes, even of an owner that leaves no time for a look."""
 
 
 class Source:
@@ -123,7 +125,7 @@ class Source:
         if self._schema is None:
             table_names(self._cursor)  # the first time takes long, so not under the lock
         if self._turns and not self.snapshot:
-            self._turns.await_turn(max(self.holds_ms[-2:], default=_USUAL_HOLD_MS) / 1000)
+            self._take_turn(self._turns)
         started = self._attach()
         try:
             if self._schema is None:
@@ -179,6 +181,18 @@ class Source:
         if self._schema is None:
             raise RuntimeError("the source was not attached yet")
         return self._schema
+
+    def _take_turn(self, turns: Turns) -> None:
+        """Wait until a look disturbs nobody. If there is no such time, have a copy taken."""
+        look_seconds = max(self.holds_ms[-2:], default=_USUAL_HOLD_MS) / 1000
+        if turns.await_turn(look_seconds) or not self._snapshots:
+            return
+        busy = SourceLockedError(f"{self.path} is written all the time", remedy="")
+        try:
+            if self.path.stat().st_size <= _QUICKLY_COPIED_BYTES:
+                self.snapshot = current_snapshot(self.path, self._snapshots, busy)
+        except (SourceLockedError, OSError):
+            turns.await_turn(look_seconds)
 
     def _attach(self) -> float:
         """Attach within the configured wait, or else a copy, and tell when."""

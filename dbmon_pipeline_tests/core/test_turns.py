@@ -6,17 +6,26 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
 
-from dbmon_pipeline.core import turns
+from dbmon_pipeline.core import source, turns
 from dbmon_pipeline.core.file_lock import writing_process
 from dbmon_pipeline.core.turns import Turns
-from dbmon_pipeline_tests.helpers import execution, make_source
+from dbmon_pipeline_tests.helpers import (
+    execution,
+    make_source,
+    refresh_core,
+    running,
+    settings_for,
+)
+from dbmon_pipeline_tests.truth import assert_published, rows_of
 
 LOOK = 0.008
+AS_OF = datetime.fromisoformat("2026-03-01T12:30")
+MINUTE = timedelta(minutes=1)
 pytestmark = pytest.mark.one_duckdb
 
 
@@ -70,6 +79,12 @@ def in_bursts(at: float) -> bool:
     return within < 5 * 0.014 and within % 0.014 < 0.010
 
 
+def now_and_then_soon(at: float) -> bool:
+    """Two writes with time for a look after them, and one with none."""
+    within = at % 0.09
+    return within < 0.01 or 0.03 <= within < 0.04 or 0.06 <= within < 0.085
+
+
 @pytest.mark.parametrize("start", [0.0, 0.007, 0.015, 0.024, 0.033, 0.039])
 @pytest.mark.parametrize(
     "writes", [every(0.04, 0.015), every(0.05, 0.03), every(0.1, 0.005), in_bursts]
@@ -86,23 +101,52 @@ def test_an_owner_that_writes_all_the_time_is_not_met(
     for _ in range(20):
         os.utime(path, (owner.now, owner.now))
         asked = owner.now
-        taking.await_turn(LOOK)
+        assert taking.await_turn(LOOK)
         assert not owner.disturbed_by(LOOK)
         assert owner.now - asked <= 0.251
         owner.now += LOOK + 0.004
 
 
 @pytest.mark.parametrize(
-    ("writes", "seconds"), [(every(0.01, 0.008), 0.258), (lambda _: True, 0.12)]
+    ("writes", "seconds", "is_free"),
+    [
+        (every(0.01, 0.008), 0.258, False),
+        (every(0.04, 0.030), 0.270, False),
+        (lambda _: True, 0.12, True),
+    ],
 )
 def test_there_may_be_no_time_between(
-    tmp_path: Path, patch: pytest.MonkeyPatch, writes: Callable[[float], bool], seconds: float
+    tmp_path: Path,
+    patch: pytest.MonkeyPatch,
+    writes: Callable[[float], bool],
+    seconds: float,
+    is_free: bool,
 ) -> None:
-    """If writes follow each other too closely, or its owner keeps it open, waiting ends."""
+    """Waiting ends if writes follow each other too closely, or its owner keeps it open.
+
+    The latter is told by whoever attaches it.
+    """
     owner = Owner(tmp_path / "learning.db", writes)
     owner.install(patch)
-    Turns(tmp_path / "learning.db").await_turn(LOOK)
+    assert Turns(tmp_path / "learning.db").await_turn(LOOK) is is_free
     assert owner.now - 1_000.0 == pytest.approx(seconds, abs=0.002)
+
+
+def test_an_owner_that_now_and_then_writes_at_once_again_is_known_after_a_look(
+    tmp_path: Path, patch: pytest.MonkeyPatch
+) -> None:
+    """Where one may look, nobody comes."""
+    path = tmp_path / "learning.db"
+    owner = Owner(path, now_and_then_soon)
+    owner.install(patch)
+    taking = Turns(path)
+    free = []
+    for _ in range(20):
+        os.utime(path, (owner.now, owner.now))
+        free.append(taking.await_turn(LOOK))
+        assert not (free[-1] and owner.disturbed_by(LOOK))
+        owner.now += LOOK + 0.004
+    assert free == [True] + [False] * 19
 
 
 @pytest.mark.parametrize("age", [0.3, 3600.0])
@@ -114,7 +158,7 @@ def test_nothing_is_awaited_of_an_owner_that_does_nothing(
     owner.install(patch)
     owner.now += age
     before = owner.now
-    Turns(tmp_path / "learning.db").await_turn(LOOK)
+    assert Turns(tmp_path / "learning.db").await_turn(LOOK)
     assert owner.now == before
 
 
@@ -140,3 +184,56 @@ def test_the_system_tells_who_writes(tmp_path: Path) -> None:
         owner.communicate("\n")
     with path.open("rb") as file:
         assert writing_process(file) is None
+
+
+OPENS_FOR_EACH_WRITE = """
+import pathlib, threading, time, duckdb
+failed, stop = 0, threading.Event()
+def write():
+    global failed
+    while not stop.wait(0.003):
+        try:
+            with duckdb.connect(sys.argv[1], config={"threads": "1"}) as con:
+                con.execute("UPDATE executions SET duration_seconds = duration_seconds + 1")
+        except duckdb.Error:
+            failed += 1
+writing = threading.Thread(target=write)
+writing.start()
+wait()
+stop.set()
+writing.join()
+pathlib.Path(sys.argv[2]).write_text(str(failed))
+"""
+
+
+@pytest.fixture
+def no_time(patch: pytest.MonkeyPatch) -> None:
+    """What an owner that is never held up leaves, on a machine that is."""
+    patch.setattr(Turns, "await_turn", lambda *_: False)
+
+
+@pytest.mark.usefixtures("no_time")
+def test_an_owner_that_leaves_no_time_is_read_from_a_copy(tmp_path: Path) -> None:
+    """It is never met, and what is published is what it wrote."""
+    settings = settings_for(tmp_path)
+    make_source(settings.source, [execution(AS_OF - timedelta(hours=n)) for n in range(1, 40)])
+    with running(OPENS_FOR_EACH_WRITE, settings.source, tmp_path / "failed"):
+        done = [refresh_core(settings, AS_OF + n * MINUTE) for n in range(3)]
+    extractions = [each for refresh in done for each in refresh.extractions]
+    assert all(each.snapshot for each in extractions)
+    assert sum(len(each.holds_ms) for each in extractions) == 0
+    assert (tmp_path / "failed").read_text() == "0"
+    refresh_core(settings, AS_OF + 3 * MINUTE)
+    assert_published(settings.home, rows_of(settings.source))
+
+
+@pytest.mark.usefixtures("no_time")
+def test_a_large_one_is_looked_at_all_the_same(tmp_path: Path, patch: pytest.MonkeyPatch) -> None:
+    """A copy of it would not be done in time."""
+    patch.setattr(source, "_QUICKLY_COPIED_BYTES", 0)
+    settings = settings_for(tmp_path)
+    make_source(settings.source, [execution(AS_OF - timedelta(hours=n)) for n in range(1, 40)])
+    with running(OPENS_FOR_EACH_WRITE, settings.source, tmp_path / "failed"):
+        (extraction,) = refresh_core(settings, AS_OF).extractions
+    assert extraction.snapshot is None
+    assert (extraction.rows, extraction.data_through) == (39, AS_OF)
