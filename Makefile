@@ -8,7 +8,7 @@ GRAFANA_DUCKDB := .cache/duckdb-grafana
 MINUTES ?= 20
 RIVALS := dbmon_pipeline_tests/benchmarks/rivals
 
-.PHONY: run test test-older check style types sql-style layers dev bench bench-alerts soak lock pictures clean
+.PHONY: run test tests tests-that-may-differ test-older check style types sql-style layers dev bench bench-alerts soak lock pictures clean
 
 run: $(VENV)/.ready
 	@test -e data/learning.db || $(BIN)/dbmon sample data/learning.db --rows 50000 --days 30
@@ -16,13 +16,18 @@ run: $(VENV)/.ready
 	@$(BIN)/dbmon tables
 	@echo "Next: $(BIN)/dbmon show tier_performance, or make dev for the Dagster UI." >&2
 
-test: check $(OLDER_DUCKDB)/.ready $(GRAFANA_DUCKDB)/.ready
+# What make -j2 runs side by side: many tests wait for processes, and leave the cores to others.
+test: check tests tests-that-may-differ
+
+tests: $(OLDER_DUCKDB)/.ready $(GRAFANA_DUCKDB)/.ready
 	$(BIN)/pytest
+
+# The part of the suite that may differ on the oldest DuckDB line that is supported.
+tests-that-may-differ: $(OLDER_DUCKDB)/.ready
 	PYTHONPATH=$(OLDER_DUCKDB) $(BIN)/pytest -p no:cacheprovider -m "not one_duckdb" \
 		dbmon_pipeline_tests/core
 
-# The whole suite on the oldest DuckDB line that is supported; make test runs the part of it that
-# may differ there.
+# The whole suite there.
 test-older: $(OLDER_DUCKDB)/.ready
 	PYTHONPATH=$(OLDER_DUCKDB) $(BIN)/pytest -p no:cacheprovider
 

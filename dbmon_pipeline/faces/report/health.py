@@ -114,8 +114,8 @@ def section(health: Health, config: MonitoringConfig) -> Section:
         name="verdicts",
         caption="What each alert rule said last in the period, the worst first",
         columns=(
-            *("rule", "scope", "verdict", "measured", "samples", "warning_limit"),
-            *("critical_limit", "evaluations", "warnings", "criticals", "evaluated_at"),
+            *("rule", "scope", "verdict", "measured", "samples"),
+            *("warning_limit", "critical_limit", "beyond"),
         ),
         rows=verdicts[:_MOST_ROWS],
         left_out=len(verdicts[_MOST_ROWS:]),
@@ -145,10 +145,10 @@ def _incident(one: Incident) -> dict[str, Scalar]:
 
 
 def _spoken(row: dict[str, Scalar], config: MonitoringConfig) -> dict[str, Scalar]:
-    """A verdict with its value and limits in their units, besides the bare ones."""
+    """A verdict with its value and limits in their units, and how often it was bad in words."""
     name = str(row["rule"])
     rule = config.rules.get(name)
-    measurement = (rule.measurement if rule else None) or name
+    measurement = rule.judges(name) if rule else name
     limits = {
         f"{level}_limit": f"{row['direction']} {spoken(measurement, cast('float', row[level]))}"
         if row[level] is not None
@@ -156,7 +156,9 @@ def _spoken(row: dict[str, Scalar], config: MonitoringConfig) -> dict[str, Scala
         for level in ("warning", "critical")
     }
     value = cast("float | None", row["value"])
-    return row | {"measured": spoken(measurement, value)} | limits
+    bad = int(str(row["warnings"])) + int(str(row["criticals"]))
+    beyond = {"beyond": f"{bad:,} of {row['evaluations']:,} times"}
+    return row | {"measured": spoken(measurement, value)} | limits | beyond
 
 
 def sentence(health: Health) -> str:

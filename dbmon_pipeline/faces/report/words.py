@@ -27,12 +27,10 @@ _HEADINGS = {
     "avg_quality": "Mean quality",
     "avg_savings": "Saved each",
     "avg_seconds": "Mean duration",
+    "beyond": "Beyond a limit",
     "busy_seconds": "Busy time",
     "cost_per_estimated_dollar": "Cost per estimated dollar",
-    "criticals": "Times critical",
     "error_type": "Error type",
-    "evaluated_at": "Judged at",
-    "evaluations": "Times judged",
     "judged": "Judged by users",
     "p50_seconds": "Median duration",
     "p95_seconds": "95 % take at most",
@@ -40,7 +38,6 @@ _HEADINGS = {
     "share": "Share",
     "solution_summary": "Solution",
     "total_estimate": "Total estimate",
-    "warnings": "Times warned",
     "with_both_costs": "With both",
 }
 """What a column is called where that is not just its name with spaces."""

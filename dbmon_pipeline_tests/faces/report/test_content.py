@@ -256,6 +256,11 @@ def test_health_is_what_the_rules_said_and_what_is_open(weekly: Made, settings: 
     assert [row["evaluations"] for row in verdicts] == [1] * len(history)
     bad = [row for row in history if row["verdict"] in ("warning", "critical")]
     assert sum(row["warnings"] + row["criticals"] for row in verdicts) == len(bad)
+    names = {(row["rule"], row["scope"]) for row in bad}
+    assert {(row["rule"], row["scope"]): row["beyond"] for row in verdicts} == {
+        (row["rule"], row["scope"]): f"{int((row['rule'], row['scope']) in names)} of 1 times"
+        for row in history
+    }
     incidents = {row["scope"]: row for row in weekly.rows("health", "incidents")}
     assert incidents.keys() == {"over", "open"}
     assert incidents["over"]["state"] == "resolved"
