@@ -46,7 +46,7 @@ def main(folder: Path) -> None:
                 *(1400, 1350, False),
             ),
             "health": (f"{ui.address}/assets/publication?view=overview", 1400, 1100, False),
-            "run": (f"{ui.address}/runs/{ui.latest_run()}", 1400, 1000, False),
+            "run": (f"{ui.address}/runs/{ui.latest_run()}", 1400, 1500, False),
             "report": (report.as_uri(), 1280, 1600, False),
             "report_dark": (report.as_uri(), 390, 844, True),
         }

@@ -40,6 +40,6 @@ def health_table(reader: Reader, verdicts: Sequence[Judged]) -> str:
     )
     parts = [f"**{len(beyond)} of {len(verdicts)} beyond a limit**; data through {through}"]
     if beyond:
-        told = ((j.verdict, j.rule, j.sentence) for j in beyond[:_SHOWN_VERDICTS])
-        parts.append(markdown_table("verdict rule what", told))
+        told = ((j.verdict, j.sentence) for j in beyond[:_SHOWN_VERDICTS])
+        parts.append(markdown_table("verdict what", told))
     return "\n\n".join([*parts, markdown_table("last_24_hours figure:", rows)])
