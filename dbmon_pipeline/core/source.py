@@ -147,10 +147,17 @@ class Source:
         time.sleep(random.uniform(0.002, 0.006))  # noqa: S311 - jitter, not cryptography
 
     def fit(self) -> float:
-        """By what factor the next slice should be larger, for its hold to stay within the limit."""
+        """By what factor the next slice should be larger, for its hold to stay within the limit.
+
+        A source may be so large that the shortest hold is longer than that: DuckDB goes through its
+        row groups each time. Then a hold takes twice as long, or there would be far too many.
+        """
         if self._keeps_nobody_waiting:
             return 2.0
         goal = self._limits.longest_hold_ms * _AIM
+        shortest = min(self.holds_ms)
+        if shortest > goal:
+            goal = 2 * shortest
         return min(2.0, max(0.25, goal / max(self.holds_ms[-1], 0.1)))
 
     def overview(self, history_start: datetime, as_of: datetime) -> Overview:

@@ -495,3 +495,25 @@ def test_the_signature_follows_every_write(tmp_path: Path) -> None:
     path.unlink()
     with pytest.raises(SourceError, match="does not exist"):
         signature(path)
+
+
+@pytest.mark.parametrize(
+    ("holds", "factor"),
+    [
+        ([9.0, 15.0], 2.0),
+        ([9.0, 25.0], 1.2),
+        ([9.0, 60.0], 0.5),
+        ([9.0, 900.0], 0.25),
+        ([80.0, 90.0], 160 / 90),
+        ([80.0, 160.0, 320.0], 0.5),
+    ],
+)
+def test_a_slice_is_as_large_as_a_hold_is_long(
+    tmp_path: Path, holds: list[float], factor: float
+) -> None:
+    """30 ms, or twice the shortest hold where none can be so short."""
+    with connect() as con:
+        limits = SourceLimits(longest_hold_ms=50)
+        source = Source(tmp_path / "learning.db", limits, con)
+        source.holds_ms.extend(holds)
+        assert source.fit() == pytest.approx(factor)
