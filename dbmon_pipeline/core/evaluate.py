@@ -10,9 +10,9 @@ from datetime import datetime, timedelta
 from typing import Protocol
 
 from dbmon_pipeline.core.anomaly import Hour, Score, lasting, scores
+from dbmon_pipeline.core.answers import About
 from dbmon_pipeline.core.config import MonitoringConfig
 from dbmon_pipeline.core.instants import HOUR, day_start
-from dbmon_pipeline.core.queries import About
 from dbmon_pipeline.core.ranges import TimeRange
 from dbmon_pipeline.core.rows import Rows
 from dbmon_pipeline.core.rule_config import RATES, Rule, length_of

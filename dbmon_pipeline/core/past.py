@@ -15,10 +15,10 @@ from functools import cache
 from itertools import product
 from pathlib import Path
 
+from dbmon_pipeline.core.answers import About
 from dbmon_pipeline.core.errors import NotPublishedError
 from dbmon_pipeline.core.instants import DAY, HOUR, hour_floor
 from dbmon_pipeline.core.published import Published
-from dbmon_pipeline.core.queries import About
 from dbmon_pipeline.core.ranges import TimeRange, Window
 from dbmon_pipeline.core.rollups import BY_NAME
 from dbmon_pipeline.core.rows import Rows

@@ -6,23 +6,17 @@ directly. No answer waits for a lock of the pipeline.
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, ExitStack, contextmanager
-from dataclasses import dataclass
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, ExitStack
 from datetime import datetime, timedelta
-from pathlib import Path
 from typing import Protocol
 
-from dbmon_pipeline.core.config import MonitoringConfig
-from dbmon_pipeline.core.errors import NotPublishedError, SourceLockedError
+from dbmon_pipeline.core.answers import About, Answer
 from dbmon_pipeline.core.files import sql
-from dbmon_pipeline.core.published import Published
 from dbmon_pipeline.core.questions import FILTERS, question
 from dbmon_pipeline.core.ranges import TimeRange, Window
 from dbmon_pipeline.core.relations import Workspace
-from dbmon_pipeline.core.rows import Rows, Scalar, plain
-from dbmon_pipeline.core.settings import Home
+from dbmon_pipeline.core.rows import Rows
 
 _FILTERED = """
     ($model_tier IS NULL OR model_tier = $model_tier)
@@ -47,35 +41,6 @@ _SAMPLES_OF_ROWS = f"""
 """
 
 
-@dataclass(frozen=True)
-class Answer(Rows):
-    """The answer to a question.
-
-    Attributes:
-        question: Its name.
-        window_start: From when on executions were looked at, naive UTC.
-        window_end: Up to when, not included.
-        data_through: Up to when the source had been read; None before it was read whole.
-        samples: How many executions of the window passed the filters.
-    """
-
-    question: str
-    window_start: datetime
-    window_end: datetime
-    data_through: datetime | None
-    samples: int
-
-    @property
-    def about(self) -> dict[str, Scalar]:
-        """What the answer speaks for, as JSON has it."""
-        return {
-            "window_start": plain(self.window_start),
-            "window_end": plain(self.window_end),
-            "data_through": plain(self.data_through),
-            "samples": self.samples,
-        }
-
-
 class _Data(Protocol):
     """What a reader reads: a published generation, or a database."""
 
@@ -90,31 +55,6 @@ class _Data(Protocol):
     def troubled(self, start: datetime, end: datetime) -> frozenset[datetime]: ...
 
 
-@dataclass(frozen=True)
-class About:
-    """What the figures are about.
-
-    Attributes:
-        path: The source database.
-        as_of: The instant the reader speaks for, naive UTC.
-        data_through: Up to when the source had been read; None before it was read whole.
-        published_at: When the figures were published; None if they come from the database itself.
-        executions: How many executions are monitored in all.
-        schema_version: What the source says of itself, None if it does not.
-        source_bytes: The size of the source now, or when it was last read if it is gone.
-        from_snapshot: Whether a guarded copy was read in its stead.
-    """
-
-    path: Path
-    as_of: datetime
-    data_through: datetime | None
-    published_at: datetime | None
-    executions: int
-    schema_version: int | None
-    source_bytes: int
-    from_snapshot: bool = False
-
-
 class Reader:
     """Answers questions as of one instant. For one thread, and only inside of its context.
 
@@ -123,7 +63,7 @@ class Reader:
     """
 
     def __init__(self, data: _Data, about: About) -> None:
-        """Speak for some data; use :func:`published_reader` or :func:`database_reader`."""
+        """Speak for some data; ``core/readers.py`` says for which."""
         self.about = about
         self._data = data
         self._workspaces: dict[Window, Workspace] = {}
@@ -240,103 +180,3 @@ class Reader:
         with self._data.told():
             found = workspace.run(select, values)
             return Rows(tuple(c[0] for c in found.description or ()), found.fetchall())
-
-
-@contextmanager
-def reading(published: Published, as_of: datetime) -> Iterator[Reader]:
-    """A reader of one published generation.
-
-    Args:
-        published: The generation.
-        as_of: The instant to speak for.
-    """
-    manifest = published.manifest
-    path = Path(str(manifest.source.get("path", "")))
-    try:
-        source_bytes = path.stat().st_size
-    except OSError:
-        source_bytes = int(str(manifest.source.get("size_bytes", 0)))
-    about = About(
-        path=path,
-        as_of=as_of,
-        data_through=manifest.data_through,
-        published_at=manifest.published_at,
-        executions=manifest.executions,
-        schema_version=manifest.schema_version,
-        source_bytes=source_bytes,
-        from_snapshot=manifest.source.get("read_from") == "snapshot",
-    )
-    reader = Reader(published, about)
-    try:
-        yield reader
-    finally:
-        reader.close()
-
-
-@contextmanager
-def published_reader(home: Home, as_of: datetime) -> Iterator[Reader]:
-    """A reader of what is published now.
-
-    Raises:
-        NotPublishedError: Nothing is.
-    """
-    with Published(home) as published, reading(published, as_of) as reader:
-        yield reader
-
-
-@contextmanager
-def database_reader(path: Path, config: MonitoringConfig, as_of: datetime) -> Iterator[Reader]:
-    """A reader of a database, which is looked into directly.
-
-    Raises:
-        SourceError: It cannot be read.
-    """
-    from dbmon_pipeline.core.direct import Direct  # Much that only looking into a database needs.
-
-    data = Direct(path, config, as_of)
-    about = About(
-        path=path,
-        as_of=as_of,
-        data_through=as_of,
-        published_at=None,
-        executions=data.overview.rows,
-        schema_version=data.overview.schema_version,
-        source_bytes=int(str(data.source.identity["size_bytes"])),
-    )
-    reader = Reader(data, about)
-    try:
-        yield reader
-    finally:
-        reader.close()
-        data.close()
-
-
-@contextmanager
-def opened_reader(
-    home: Home, config: MonitoringConfig, as_of: datetime, database: Path | None = None
-) -> Iterator[Reader]:
-    """A reader of what is published, or of a database that is named.
-
-    If its owner holds that database, what was published of it has to do.
-
-    Raises:
-        NotPublishedError: Nothing is published.
-        SourceLockedError: The owner holds the database, and nothing is published of it.
-        SourceError: The database cannot be read.
-    """
-    if database is None:
-        with published_reader(home, as_of) as reader:
-            yield reader
-        return
-    path = Path(os.path.abspath(database.expanduser()))  # noqa: PTH100 - keeps a symlink's name
-    with ExitStack() as stack:
-        try:
-            reader = stack.enter_context(database_reader(path, config, as_of))
-        except SourceLockedError as locked:
-            try:
-                reader = stack.enter_context(published_reader(home, as_of))
-            except NotPublishedError:
-                raise locked from None
-            if reader.about.path != path:
-                raise
-        yield reader

@@ -14,13 +14,14 @@ from typing import Literal, TypedDict
 
 import msgspec
 
+from dbmon_pipeline.core.answers import Answer
 from dbmon_pipeline.core.config import MonitoringConfig
 from dbmon_pipeline.core.errors import SourceError
 from dbmon_pipeline.core.evaluate import evaluate
 from dbmon_pipeline.core.file_check import printable
 from dbmon_pipeline.core.health import SourceHealth, look_at
 from dbmon_pipeline.core.instants import iso
-from dbmon_pipeline.core.queries import Answer, Reader
+from dbmon_pipeline.core.queries import Reader
 from dbmon_pipeline.core.ranges import TimeRange
 from dbmon_pipeline.core.rows import Records
 from dbmon_pipeline.core.rules import Alert, Verdict

@@ -11,10 +11,11 @@ from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
 
+from dbmon_pipeline.core.answers import About
 from dbmon_pipeline.core.duck import CATALOGUE, storage_errors
 from dbmon_pipeline.core.files import sql
 from dbmon_pipeline.core.instants import hour_floor
-from dbmon_pipeline.core.queries import About, Reader
+from dbmon_pipeline.core.queries import Reader
 from dbmon_pipeline.core.ranges import Window, full_hours
 from dbmon_pipeline.core.relations import Workspace, roll_up_rows
 from dbmon_pipeline.core.warehouse import State, Warehouse

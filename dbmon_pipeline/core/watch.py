@@ -16,7 +16,8 @@ from dbmon_pipeline.core.incident import Finding, Incident, Severity
 from dbmon_pipeline.core.incidents import Incidents
 from dbmon_pipeline.core.instants import iso, parse_instant
 from dbmon_pipeline.core.published import Published
-from dbmon_pipeline.core.queries import Reader, reading
+from dbmon_pipeline.core.queries import Reader
+from dbmon_pipeline.core.readers import reading
 from dbmon_pipeline.core.rule_config import Rule
 from dbmon_pipeline.core.rules import Verdict
 

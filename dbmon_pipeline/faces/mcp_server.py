@@ -32,9 +32,10 @@ from dbmon_pipeline.core.errors import (
 from dbmon_pipeline.core.instants import utc_now
 from dbmon_pipeline.core.layout import table_columns
 from dbmon_pipeline.core.published import Published
-from dbmon_pipeline.core.queries import Reader, database_reader, reading
+from dbmon_pipeline.core.queries import Reader
 from dbmon_pipeline.core.questions import Question, questions
 from dbmon_pipeline.core.ranges import TimeRange
+from dbmon_pipeline.core.readers import database_reader, reading
 from dbmon_pipeline.core.rows import Records, Scalar
 from dbmon_pipeline.core.settings import Settings
 from dbmon_pipeline.core.status import (

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from dbmon_pipeline.core.instants import parse_as_of
 from dbmon_pipeline.core.published import Published
-from dbmon_pipeline.core.queries import reading
 from dbmon_pipeline.core.questions import questions
 from dbmon_pipeline.core.ranges import parse_range
+from dbmon_pipeline.core.readers import reading
 from dbmon_pipeline.core.settings import Settings
 
 if TYPE_CHECKING:

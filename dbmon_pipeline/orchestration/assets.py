@@ -16,7 +16,7 @@ from dbmon_pipeline.core.instants import iso, parse_as_of
 from dbmon_pipeline.core.layout import table_columns
 from dbmon_pipeline.core.model import COLUMNS
 from dbmon_pipeline.core.publish import publish
-from dbmon_pipeline.core.queries import published_reader
+from dbmon_pipeline.core.readers import published_reader
 from dbmon_pipeline.core.redaction import Redactor
 from dbmon_pipeline.core.rollups import ROLLUPS, Rollup
 from dbmon_pipeline.core.rules import Verdict, spoken

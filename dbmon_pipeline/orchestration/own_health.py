@@ -13,7 +13,7 @@ from dbmon_pipeline.core.config import MonitoringConfig
 from dbmon_pipeline.core.evaluate import evaluate
 from dbmon_pipeline.core.incident import Finding, Severity
 from dbmon_pipeline.core.published import Published
-from dbmon_pipeline.core.queries import reading
+from dbmon_pipeline.core.readers import reading
 from dbmon_pipeline.core.rules import Verdict
 
 RUNBOOK = "The pipeline itself"

@@ -23,7 +23,8 @@ from msgspec.structs import replace
 
 from dbmon_pipeline.core.evaluate import evaluate
 from dbmon_pipeline.core.published import Published
-from dbmon_pipeline.core.queries import Reader, opened_reader, reading
+from dbmon_pipeline.core.queries import Reader
+from dbmon_pipeline.core.readers import opened_reader, reading
 from dbmon_pipeline.core.rule_config import Limits, Rule, length_of
 from dbmon_pipeline.core.rules import Alert, Measured, Verdict
 from dbmon_pipeline.core.settings import Settings

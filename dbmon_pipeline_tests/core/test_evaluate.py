@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from dbmon_pipeline.core.check_history import check, judged, latest, published_since
 from dbmon_pipeline.core.published import Published
-from dbmon_pipeline.core.queries import reading
+from dbmon_pipeline.core.readers import reading
 from dbmon_pipeline.core.rule_config import Limits, Measurement, Rule, check_rule
 from dbmon_pipeline.core.rules import Alert, Verdict
 from dbmon_pipeline.core.settings import Settings

@@ -15,8 +15,8 @@ from dbmon_pipeline.core.errors import NotPublishedError
 from dbmon_pipeline.core.evaluate import evaluate
 from dbmon_pipeline.core.past import Past
 from dbmon_pipeline.core.published import Published
-from dbmon_pipeline.core.queries import reading
 from dbmon_pipeline.core.ranges import TimeRange
+from dbmon_pipeline.core.readers import reading
 from dbmon_pipeline.core.rule_config import Dimension, Limits, Rule
 from dbmon_pipeline.core.rules import Alert
 from dbmon_pipeline.core.sample import Scenario, make_sample

@@ -18,13 +18,15 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
+from dbmon_pipeline.core.answers import Answer
 from dbmon_pipeline.core.duck import connect
 from dbmon_pipeline.core.errors import NotPublishedError, QuestionError
 from dbmon_pipeline.core.files import sql
 from dbmon_pipeline.core.published import Published
-from dbmon_pipeline.core.queries import Answer, Reader, database_reader, published_reader, reading
+from dbmon_pipeline.core.queries import Reader
 from dbmon_pipeline.core.questions import question, questions
 from dbmon_pipeline.core.ranges import TimeRange, Window
+from dbmon_pipeline.core.readers import database_reader, published_reader, reading
 from dbmon_pipeline.core.settings import Settings
 from dbmon_pipeline_tests.core.brute_force import (
     BRUTE_FORCE,

@@ -10,10 +10,12 @@ from pathlib import Path
 
 import pytest
 
+from dbmon_pipeline.core.answers import Answer
 from dbmon_pipeline.core.load import load
-from dbmon_pipeline.core.queries import Answer, Reader, database_reader, published_reader
+from dbmon_pipeline.core.queries import Reader
 from dbmon_pipeline.core.questions import question, questions
 from dbmon_pipeline.core.ranges import TimeRange
+from dbmon_pipeline.core.readers import database_reader, published_reader
 from dbmon_pipeline_tests.core.brute_force import (
     BRUTE_FORCE,
     Row,

@@ -16,8 +16,8 @@ from pathlib import Path
 from dbmon_pipeline.core.catalogue import PUBLISHED
 from dbmon_pipeline.core.errors import DbmonError
 from dbmon_pipeline.core.published import Published
-from dbmon_pipeline.core.queries import reading
 from dbmon_pipeline.core.ranges import TimeRange
+from dbmon_pipeline.core.readers import reading
 from dbmon_pipeline.core.settings import Home
 from dbmon_pipeline_tests.soak.ending import until_told
 

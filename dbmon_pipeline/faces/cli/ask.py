@@ -7,9 +7,9 @@ import typer
 from dbmon_pipeline.core.instants import parse_as_of
 from dbmon_pipeline.core.paste import pasteable
 from dbmon_pipeline.core.published import Published
-from dbmon_pipeline.core.queries import opened_reader
 from dbmon_pipeline.core.questions import question, questions
 from dbmon_pipeline.core.ranges import TimeRange
+from dbmon_pipeline.core.readers import opened_reader
 from dbmon_pipeline.core.rows import Rows
 from dbmon_pipeline.core.settings import Settings
 from dbmon_pipeline.faces.cli.options import (

@@ -25,8 +25,9 @@ from dbmon_pipeline.core.errors import (
 )
 from dbmon_pipeline.core.health import look_at
 from dbmon_pipeline.core.instants import parse_as_of
-from dbmon_pipeline.core.queries import Reader, opened_reader
+from dbmon_pipeline.core.queries import Reader
 from dbmon_pipeline.core.ranges import TimeRange
+from dbmon_pipeline.core.readers import opened_reader
 from dbmon_pipeline.core.settings import Settings
 from dbmon_pipeline.core.status import (
     DatabaseStatus,

@@ -5,8 +5,8 @@ import re
 from dataclasses import asdict
 from typing import TextIO
 
+from dbmon_pipeline.core.answers import Answer
 from dbmon_pipeline.core.instants import iso
-from dbmon_pipeline.core.queries import Answer
 from dbmon_pipeline.core.rows import Rows
 from dbmon_pipeline.core.rules import spoken
 from dbmon_pipeline.core.status import (

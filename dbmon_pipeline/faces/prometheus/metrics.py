@@ -20,8 +20,9 @@ from dbmon_pipeline.core.incident import IncidentState, Severity
 from dbmon_pipeline.core.incidents import Incidents
 from dbmon_pipeline.core.instants import parse_instant
 from dbmon_pipeline.core.published import Published
-from dbmon_pipeline.core.queries import Reader, reading
+from dbmon_pipeline.core.queries import Reader
 from dbmon_pipeline.core.ranges import TimeRange
+from dbmon_pipeline.core.readers import reading
 from dbmon_pipeline.core.rules import Verdict
 from dbmon_pipeline.core.settings import Settings
 from dbmon_pipeline.core.status import DatabaseStatus, Level

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from dbmon_pipeline.core.queries import About
+from dbmon_pipeline.core.answers import About
 from dbmon_pipeline.core.ranges import TimeRange
 from dbmon_pipeline.core.rows import Records
 from dbmon_pipeline.faces.report.changes import Change

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from dbmon_pipeline.core.answers import Answer
 from dbmon_pipeline.core.published import Published
-from dbmon_pipeline.core.queries import Answer, reading
 from dbmon_pipeline.core.ranges import TimeRange
+from dbmon_pipeline.core.readers import reading
 from dbmon_pipeline.core.settings import Settings
 from dbmon_pipeline.faces.report import health, outcomes, work
 from dbmon_pipeline.faces.report.changes import Change, compare

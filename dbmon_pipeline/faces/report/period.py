@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+from dbmon_pipeline.core.answers import Answer
 from dbmon_pipeline.core.instants import DAY, HOUR, hour_floor, parse_instant
-from dbmon_pipeline.core.queries import Answer, Reader
+from dbmon_pipeline.core.queries import Reader
 from dbmon_pipeline.core.ranges import TimeRange
 from dbmon_pipeline.core.rows import Scalar
 

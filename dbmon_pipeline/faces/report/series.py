@@ -6,8 +6,8 @@ from collections import defaultdict
 from collections.abc import Iterator
 from datetime import datetime
 
+from dbmon_pipeline.core.answers import Answer
 from dbmon_pipeline.core.instants import HOUR, hour_floor, local, parse_instant
-from dbmon_pipeline.core.queries import Answer
 from dbmon_pipeline.core.rows import Records, Scalar
 from dbmon_pipeline.core.statistics import wilson_bounds
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from dbmon_pipeline.core.queries import Answer
+from dbmon_pipeline.core.answers import Answer
 from dbmon_pipeline.core.rows import Records, Scalar
 from dbmon_pipeline.faces.report.content import Chart, Table
 from dbmon_pipeline.faces.report.words import cut

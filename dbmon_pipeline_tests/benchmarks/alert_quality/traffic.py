@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from dbmon_pipeline.core.answers import About
 from dbmon_pipeline.core.instants import DAY, HOUR, hour_floor
-from dbmon_pipeline.core.queries import About
 from dbmon_pipeline.core.ranges import TimeRange
 from dbmon_pipeline.core.rows import Rows
 from dbmon_pipeline.core.rules import Alert

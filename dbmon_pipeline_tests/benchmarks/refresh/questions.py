@@ -16,9 +16,9 @@ from pathlib import Path
 
 from dbmon_pipeline.core.duck import connect, quoted
 from dbmon_pipeline.core.published import Published
-from dbmon_pipeline.core.queries import reading
 from dbmon_pipeline.core.questions import questions
 from dbmon_pipeline.core.ranges import TimeRange
+from dbmon_pipeline.core.readers import reading
 from dbmon_pipeline.core.settings import Home
 from dbmon_pipeline_tests.benchmarks.refresh.raw_questions import RAW
 

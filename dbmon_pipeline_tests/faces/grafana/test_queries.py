@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 
 from dbmon_pipeline.core.published import Published
-from dbmon_pipeline.core.queries import Reader, published_reader
+from dbmon_pipeline.core.queries import Reader
 from dbmon_pipeline.core.questions import questions
 from dbmon_pipeline.core.ranges import TimeRange
+from dbmon_pipeline.core.readers import published_reader
 from dbmon_pipeline.core.rows import plain
 from dbmon_pipeline.faces.grafana.boards import boards
 from dbmon_pipeline.faces.grafana.shown import Shown

@@ -13,8 +13,8 @@ import pytest
 
 from dbmon_pipeline.core.incident import Severity
 from dbmon_pipeline.core.incidents import Incidents
-from dbmon_pipeline.core.queries import published_reader
 from dbmon_pipeline.core.ranges import TimeRange
+from dbmon_pipeline.core.readers import published_reader
 from dbmon_pipeline.core.rule_config import Limits, Rule
 from dbmon_pipeline.core.settings import Settings
 from dbmon_pipeline.faces.prometheus.metrics import MOST, published_metrics

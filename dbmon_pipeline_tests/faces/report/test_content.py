@@ -14,8 +14,8 @@ import msgspec
 import pytest
 
 from dbmon_pipeline.core.output_config import ReportOutput
-from dbmon_pipeline.core.queries import published_reader
 from dbmon_pipeline.core.ranges import TimeRange
+from dbmon_pipeline.core.readers import published_reader
 from dbmon_pipeline.core.rule_config import Limits
 from dbmon_pipeline.core.settings import Home, Settings
 from dbmon_pipeline.faces.cli import main as cli
