@@ -1,4 +1,4 @@
-"""Rows, and how their values are written where there are no types but those of JSON."""
+"""Rows, and their values: as numbers, and where there are no types but those of JSON."""
 
 from __future__ import annotations
 
@@ -45,3 +45,8 @@ def plain(value: object) -> Scalar:
         case None | bool() | int() | float():
             return value
     return str(value)
+
+
+def number(value: object) -> float | None:
+    """A value that is a number, whatever its type, or none."""
+    return None if value is None else float(str(value))

@@ -21,6 +21,7 @@ from mcp.server.mcpserver.exceptions import ToolError
 from mcp.types import ToolAnnotations
 from pydantic import BaseModel, Field
 
+from dbmon_pipeline.core import execution_reports as reports
 from dbmon_pipeline.core import status
 from dbmon_pipeline.core.catalogue import PUBLISHED
 from dbmon_pipeline.core.errors import (
@@ -29,6 +30,7 @@ from dbmon_pipeline.core.errors import (
     SourceError,
     SourceLockedError,
 )
+from dbmon_pipeline.core.execution_reports import ExecutionStatistics, PerformanceMetrics
 from dbmon_pipeline.core.instants import utc_now
 from dbmon_pipeline.core.layout import table_columns
 from dbmon_pipeline.core.published import Published
@@ -38,11 +40,7 @@ from dbmon_pipeline.core.ranges import TimeRange
 from dbmon_pipeline.core.readers import database_reader, reading
 from dbmon_pipeline.core.rows import Records, Scalar
 from dbmon_pipeline.core.settings import Settings
-from dbmon_pipeline.core.status import (
-    DatabaseStatus,
-    ExecutionStatistics,
-    PerformanceMetrics,
-)
+from dbmon_pipeline.core.status import DatabaseStatus
 from dbmon_pipeline.faces.mcp_alerts import (
     ExplainedAlert,
     OpenIncidents,
@@ -241,7 +239,9 @@ def make_server(settings: Settings) -> MCPServer:
         """Executions over time, by model tier, pool type, repository and task type."""
         with _tool_errors():
             return cut_records(
-                data.answer(db_path, lambda reader: status.execution_statistics(reader, time_range))
+                data.answer(
+                    db_path, lambda reader: reports.execution_statistics(reader, time_range)
+                )
             )
 
     @tool
@@ -251,7 +251,7 @@ def make_server(settings: Settings) -> MCPServer:
         """Durations with percentiles, costs with savings, and memory."""
         with _tool_errors():
             return cut_records(
-                data.answer(db_path, lambda reader: status.performance_metrics(reader, time_range))
+                data.answer(db_path, lambda reader: reports.performance_metrics(reader, time_range))
             )
 
     @tool

@@ -23,6 +23,7 @@ from dbmon_pipeline.core.errors import (
     SourceLockedError,
     TimeoutExceededError,
 )
+from dbmon_pipeline.core.execution_reports import execution_statistics, performance_metrics
 from dbmon_pipeline.core.health import look_at
 from dbmon_pipeline.core.instants import parse_as_of
 from dbmon_pipeline.core.queries import Reader
@@ -33,8 +34,6 @@ from dbmon_pipeline.core.status import (
     DatabaseStatus,
     Level,
     database_status,
-    execution_statistics,
-    performance_metrics,
     unreadable_status,
 )
 from dbmon_pipeline.faces.cli import status_text

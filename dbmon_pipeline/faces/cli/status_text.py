@@ -6,16 +6,11 @@ from dataclasses import asdict
 from typing import TextIO
 
 from dbmon_pipeline.core.answers import Answer
+from dbmon_pipeline.core.execution_reports import ExecutionStatistics, PerformanceMetrics
 from dbmon_pipeline.core.instants import iso
 from dbmon_pipeline.core.rows import Rows
 from dbmon_pipeline.core.rules import spoken
-from dbmon_pipeline.core.status import (
-    DatabaseStatus,
-    ExecutionStatistics,
-    JudgedRule,
-    Level,
-    PerformanceMetrics,
-)
+from dbmon_pipeline.core.status import DatabaseStatus, JudgedRule, Level
 from dbmon_pipeline.faces.cli.output import Format, put, put_rows
 from dbmon_pipeline.faces.cli.tabular import table_lines
 

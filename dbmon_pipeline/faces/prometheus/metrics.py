@@ -23,6 +23,7 @@ from dbmon_pipeline.core.published import Published
 from dbmon_pipeline.core.queries import Reader
 from dbmon_pipeline.core.ranges import TimeRange
 from dbmon_pipeline.core.readers import reading
+from dbmon_pipeline.core.rows import number
 from dbmon_pipeline.core.rules import Verdict
 from dbmon_pipeline.core.settings import Settings
 from dbmon_pipeline.core.status import DatabaseStatus, Level
@@ -178,7 +179,7 @@ def _add_instants(
 
 
 def _add_totals(gauges: Gauges, size_bytes: object, executions: int | None) -> None:
-    gauges.add("database_size_bytes", "The size of the source.", _number(size_bytes))
+    gauges.add("database_size_bytes", "The size of the source.", number(size_bytes))
     gauges.add("executions", "Executions in all.", executions)
 
 
@@ -188,7 +189,7 @@ def _add_refresh(gauges: Gauges, published: Published) -> None:
         return
     for record in published.rows(REFRESH_HISTORY.name, limit=1).records:
         for name, about, column, factor in _REFRESH:
-            value = _number(record[column])
+            value = number(record[column])
             gauges.add(f"refresh_{name}", about, None if value is None else value * factor)
 
 
@@ -216,12 +217,12 @@ def _add_figures(
     gauges: Gauges, figures: Mapping[str, object], prefix: str = "", **labels: str
 ) -> None:
     for column, (name, about) in _FIGURES.items():
-        gauges.add(prefix + name, about, _number(figures.get(column)), **labels)
+        gauges.add(prefix + name, about, number(figures.get(column)), **labels)
     for percentile in _PERCENTILES:
         gauges.add(
             f"{prefix}duration_percentile_seconds",
             "A percentile of the durations, within 1 %.",
-            _number(figures.get(f"p{percentile}_seconds")),
+            number(figures.get(f"p{percentile}_seconds")),
             **labels,
             percentile=percentile,
         )
@@ -266,7 +267,3 @@ def _add_incidents(gauges: Gauges, settings: Settings) -> None:
             ]
             about = "Incidents that are open, and not merely pending."
             gauges.add("open_incidents", about, sum(is_open), severity=severity)
-
-
-def _number(value: object) -> float | None:
-    return None if value is None else float(str(value))
