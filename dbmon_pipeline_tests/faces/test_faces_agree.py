@@ -19,7 +19,7 @@ from dbmon_pipeline.core.ranges import TimeRange
 from dbmon_pipeline.core.rows import Records, plain
 from dbmon_pipeline.core.sample import Scenario, make_sample
 from dbmon_pipeline.core.settings import Settings
-from dbmon_pipeline.faces import mcp_server
+from dbmon_pipeline.faces import mcp_data
 from dbmon_pipeline.faces.cli import main as cli
 from dbmon_pipeline.faces.mcp_server import make_server
 from dbmon_pipeline.faces.notebook import open_published
@@ -97,7 +97,7 @@ def records(frame: pd.DataFrame) -> Records:
 @pytest.fixture
 def frozen(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the server, which speaks for the present, speak for the instant of the others."""
-    monkeypatch.setattr(mcp_server, "utc_now", lambda: AS_OF)
+    monkeypatch.setattr(mcp_data, "utc_now", lambda: AS_OF)
 
 
 @pytest.mark.usefixtures("frozen")
