@@ -9,7 +9,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 from dbmon_pipeline.core.doctor_finding import Level, Outcome, ok, problem, warning
-from dbmon_pipeline.core.outbox import LAYOUT_VERSION
+from dbmon_pipeline.core.incident_file import LAYOUT_VERSION, WAITS
 from dbmon_pipeline.core.settings import Settings
 
 _WAIT_SECONDS = 1.0
@@ -78,9 +78,7 @@ def outbox(settings: Settings) -> Outcome | None:
                 "SELECT target, count(*), max(last_error) FROM notifications"
                 " WHERE given_up_at IS NOT NULL GROUP BY target ORDER BY target"
             ).fetchall()
-            (waiting,) = con.execute(
-                "SELECT count(*) FROM notifications WHERE sent_at IS NULL AND given_up_at IS NULL"
-            ).fetchone()
+            (waiting,) = con.execute(f"SELECT count(*) FROM notifications WHERE {WAITS}").fetchone()
     except sqlite3.DatabaseError:  # told by store
         return None
     if dead:

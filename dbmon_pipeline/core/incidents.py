@@ -9,66 +9,27 @@ however long a silence lasts or a process is dead.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
-from typing import ClassVar
-
-import msgspec
 
 from dbmon_pipeline.core.errors import IncidentError
-from dbmon_pipeline.core.incident import (
-    Finding,
-    Incident,
-    IncidentState,
-    Kind,
-    Severity,
-    Silence,
-)
-from dbmon_pipeline.core.instants import HOUR, iso
-from dbmon_pipeline.core.outbox import Outbox, text
+from dbmon_pipeline.core.incident import Finding, Incident, IncidentState, Kind, Silence
+from dbmon_pipeline.core.incident_file import one_of, text
+from dbmon_pipeline.core.instants import HOUR
+from dbmon_pipeline.core.kept_incidents import KeptIncident, kept_open, kept_where, stored
+from dbmon_pipeline.core.outbox import Outbox
+from dbmon_pipeline.core.silences import Silences
 from dbmon_pipeline.core.transitions import UNSEEN, ended, moved
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Kept:
-    """An incident as it is stored.
-
-    Attributes:
-        incident: The incident.
-        counter: Evaluations in a row: bad ones while it is pending, good ones while it recovers.
-        told: The worst that was told of it; None if nothing was.
-        told_at: When it was told last.
-        told_targets: Who was told anything.
-    """
-
-    incident: Incident
-    counter: int = 0
-    told: Severity | None = None
-    told_at: datetime | None = None
-    told_targets: tuple[str, ...] = ()
-
-
-class Incidents(Outbox):
-    """An open incident store.
+class Incidents(Outbox, Silences):
+    """The open incident store, all of it.
 
     Attributes:
         path: The file.
         notifications: Who is told, and how often that is tried.
     """
-
-    _tables: ClassVar[tuple[str, ...]] = (
-        *Outbox._tables,
-        # `kept`: all of it as JSON; the other columns are what rows are found by.
-        "CREATE TABLE incidents (number INTEGER PRIMARY KEY AUTOINCREMENT,"
-        " fingerprint TEXT NOT NULL, state TEXT NOT NULL, opened_at TEXT NOT NULL,"
-        " resolved_at TEXT, kept TEXT NOT NULL)",
-        "CREATE UNIQUE INDEX one_open ON incidents (fingerprint) WHERE state <> 'resolved'",
-        # The last round that judged a fingerprint, whether it has an incident or not.
-        "CREATE TABLE rounds (fingerprint TEXT PRIMARY KEY, at TEXT NOT NULL)",
-        "CREATE TABLE silences (number INTEGER PRIMARY KEY AUTOINCREMENT, matcher TEXT NOT NULL,"
-        " until TEXT NOT NULL, by TEXT NOT NULL, created_at TEXT NOT NULL)",
-    )
 
     def observe(
         self, findings: Sequence[Finding], at: datetime, *, complete: bool = True
@@ -91,13 +52,13 @@ class Incidents(Outbox):
         """
         changed = []
         with self._transaction() as con:
-            _drop_ended(con, at)
+            self._drop_ended_silences(at)
             judged = {
                 name: datetime.fromisoformat(when)
                 for name, when in con.execute("SELECT fingerprint, at FROM rounds")
             }
-            before = {kept.incident.finding.fingerprint: kept for kept in _open(con)}
-            after: dict[str, _Kept | None] = dict(before)
+            before = {kept.incident.finding.fingerprint: kept for kept in kept_open(con)}
+            after: dict[str, KeptIncident | None] = dict(before)
             late = {name for name, when in judged.items() if when >= at}
             fresh = {
                 finding.fingerprint: finding
@@ -117,7 +78,7 @@ class Incidents(Outbox):
             con.executemany(
                 "INSERT OR REPLACE INTO rounds VALUES (?, ?)", [(name, text(at)) for name in fresh]
             )
-            silences = _silences(con, at)
+            silences = self.silences(at)
             for name, now in after.items():
                 was = before.get(name)
                 if now is None:
@@ -126,7 +87,7 @@ class Incidents(Outbox):
                         con.execute("DELETE FROM incidents WHERE number = ?", (number,))
                     continue
                 if now != was:
-                    now = _stored(con, now)
+                    now = stored(con, now)
                 if name not in late:
                     self._tell(con, now, at, silences)
                 if was is None or not _is_same(was.incident, now.incident):
@@ -140,7 +101,7 @@ class Incidents(Outbox):
             IncidentError: The file cannot be read.
         """
         with self._errors():
-            found = [kept.incident for kept in _open(self._con)]
+            found = [kept.incident for kept in kept_open(self._con)]
         return sorted(found, key=lambda one: (-one.severity.badness, one.opened_at, one.number))
 
     def history(self, since: datetime | None, limit: int) -> list[Incident]:
@@ -154,9 +115,9 @@ class Incidents(Outbox):
             IncidentError: The file cannot be read.
         """
         with self._errors():
-            found = _select(
+            found = kept_where(
                 self._con,
-                "WHERE state <> 'pending' AND (resolved_at IS NULL OR resolved_at >= ?)"
+                "state <> 'pending' AND (resolved_at IS NULL OR resolved_at >= ?)"
                 " ORDER BY opened_at DESC, number DESC LIMIT ?",
                 text(since or datetime.min),
                 limit,
@@ -171,7 +132,7 @@ class Incidents(Outbox):
         """
         with self._errors():
             # As text: SQLite compares it as a number, and no number is too big for it.
-            found = _select(self._con, "WHERE number = ?", str(number))
+            found = kept_where(self._con, "number = ?", str(number))
         if not found:
             raise IncidentError(
                 f"there is no incident {number}", remedy="name one of those that are listed"
@@ -192,72 +153,16 @@ class Incidents(Outbox):
         with self._transaction() as con:
             able = {
                 kept.incident.number: kept
-                for kept in _open(con)
+                for kept in kept_open(con)
                 if kept.incident.state is not IncidentState.PENDING
             }
             if number not in able:
-                raise IncidentError(f"incident {number} is not open", remedy=_one_of([*able]))
+                raise IncidentError(f"incident {number} is not open", remedy=one_of([*able]))
             incident = replace(able[number].incident, acknowledged_by=by)
             if incident.state is IncidentState.FIRING:
                 incident = replace(incident, state=IncidentState.ACKNOWLEDGED, changed_at=at)
-            _stored(con, replace(able[number], incident=incident))
+            stored(con, replace(able[number], incident=incident))
         return incident
-
-    def silence(self, matcher: Mapping[str, str], until: datetime, by: str, at: datetime) -> int:
-        """Have nothing told of some incidents for a while; those that were told are told the end.
-
-        Args:
-            matcher: What an incident must have, see :class:`Silence`.
-            until: When it ends.
-            by: Who wants it.
-            at: The present instant.
-
-        Returns:
-            The number of the silence.
-
-        Raises:
-            IncidentError: It would cover everything or has ended, or the file cannot be written.
-        """
-        if not matcher:
-            raise IncidentError(
-                "a silence of everything is refused",
-                remedy="say what is to be silent, for instance rule=success_rate",
-            )
-        if until <= at:
-            raise IncidentError(
-                f"a silence until {iso(until)} has ended (it is {iso(at)})",
-                remedy="name an instant that is to come",
-            )
-        with self._transaction() as con:
-            _drop_ended(con, at)
-            (number,) = con.execute(
-                "INSERT INTO silences (matcher, until, by, created_at) VALUES (?, ?, ?, ?)"
-                " RETURNING number",
-                (msgspec.json.encode(dict(matcher)).decode(), text(until), by, text(at)),
-            ).fetchone()
-        return int(number)
-
-    def unsilence(self, number: int, at: datetime) -> None:
-        """End a silence; what still fires is told at the next round.
-
-        Raises:
-            IncidentError: There is no such silence now, or the file cannot be written.
-        """
-        with self._transaction() as con:
-            _drop_ended(con, at)
-            numbers = [silence.number for silence in _silences(con, at)]
-            if number not in numbers:
-                raise IncidentError(f"there is no silence {number}", remedy=_one_of(numbers))
-            con.execute("DELETE FROM silences WHERE number = ?", (number,))
-
-    def silences(self, at: datetime) -> list[Silence]:
-        """The silences that have not ended, by number.
-
-        Raises:
-            IncidentError: The file cannot be read.
-        """
-        with self._errors():
-            return _silences(self._con, at)
 
     def forget(self, before: datetime) -> None:
         """Remove what has been over since before an instant.
@@ -278,7 +183,7 @@ class Incidents(Outbox):
             )
 
     def _tell(
-        self, con: sqlite3.Connection, kept: _Kept, at: datetime, silences: Sequence[Silence]
+        self, con: sqlite3.Connection, kept: KeptIncident, at: datetime, silences: Sequence[Silence]
     ) -> None:
         """Put into the outbox what people do not know of an incident as yet."""
         match self._news(kept, at, silences):
@@ -297,9 +202,9 @@ class Incidents(Outbox):
                 told_at=at,
                 told_targets=tuple(dict.fromkeys((*kept.told_targets, *targets))),
             )
-            _stored(con, told)
+            stored(con, told)
 
-    def _news(self, kept: _Kept, at: datetime, silences: Sequence[Silence]) -> Kind | None:
+    def _news(self, kept: KeptIncident, at: datetime, silences: Sequence[Silence]) -> Kind | None:
         incident = kept.incident
         if incident.state is IncidentState.RESOLVED:
             return Kind.RESOLVED
@@ -327,16 +232,16 @@ class Incidents(Outbox):
         ]
 
 
-def _moved(kept: _Kept | None, finding: Finding, at: datetime) -> _Kept | None:
+def _moved(kept: KeptIncident | None, finding: Finding, at: datetime) -> KeptIncident | None:
     incident, counter = (kept.incident, kept.counter) if kept else (None, 0)
     after = moved(incident, counter, finding, at)
     if after is None:
         return None
     incident, counter = after
-    return replace(kept or _Kept(incident=incident), incident=incident, counter=counter)
+    return replace(kept or KeptIncident(incident=incident), incident=incident, counter=counter)
 
 
-def _ended(kept: _Kept, at: datetime) -> _Kept | None:
+def _ended(kept: KeptIncident, at: datetime) -> KeptIncident | None:
     """An incident of what is no longer looked at."""
     incident = ended(kept.incident, at)
     return replace(kept, incident=incident, counter=0) if incident else None
@@ -344,61 +249,3 @@ def _ended(kept: _Kept, at: datetime) -> _Kept | None:
 
 def _is_same(one: Incident, other: Incident) -> bool:
     return (one.state, one.severity) == (other.state, other.severity)
-
-
-def _stored(con: sqlite3.Connection, kept: _Kept) -> _Kept:
-    """Store an incident; a new one gets its number."""
-    incident = kept.incident
-    (number,) = con.execute(
-        "INSERT INTO incidents VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (number) DO UPDATE SET"
-        " state = excluded.state, resolved_at = excluded.resolved_at, kept = excluded.kept"
-        " RETURNING number",
-        (
-            incident.number or None,
-            incident.finding.fingerprint,
-            incident.state,
-            text(incident.opened_at),
-            text(incident.resolved_at) if incident.resolved_at else None,
-            msgspec.json.encode(kept).decode(),
-        ),
-    ).fetchone()
-    return _numbered(kept, number)
-
-
-def _numbered(kept: _Kept, number: int) -> _Kept:
-    return replace(kept, incident=replace(kept.incident, number=number))
-
-
-def _open(con: sqlite3.Connection) -> list[_Kept]:
-    return _select(con, "WHERE state <> 'resolved' ORDER BY number")
-
-
-def _select(con: sqlite3.Connection, where: str, *values: object) -> list[_Kept]:
-    rows = con.execute(f"SELECT kept, number FROM incidents {where}", values).fetchall()
-    return [_numbered(msgspec.json.decode(kept, type=_Kept), number) for kept, number in rows]
-
-
-def _silences(con: sqlite3.Connection, at: datetime) -> list[Silence]:
-    rows = con.execute(
-        "SELECT number, matcher, until, by, created_at FROM silences WHERE until > ?"
-        " ORDER BY number",
-        (text(at),),
-    ).fetchall()
-    return [
-        Silence(
-            number=number,
-            matcher=msgspec.json.decode(matcher, type=dict[str, str]),
-            until=datetime.fromisoformat(until),
-            by=by,
-            created_at=datetime.fromisoformat(created_at),
-        )
-        for number, matcher, until, by, created_at in rows
-    ]
-
-
-def _drop_ended(con: sqlite3.Connection, at: datetime) -> None:
-    con.execute("DELETE FROM silences WHERE until <= ?", (text(at),))
-
-
-def _one_of(numbers: Sequence[int]) -> str:
-    return f"name one of {', '.join(map(str, numbers))}" if numbers else "there is none at present"

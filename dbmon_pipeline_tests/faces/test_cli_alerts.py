@@ -17,12 +17,12 @@ from typing import Any
 
 import pytest
 
-from dbmon_pipeline.core import outbox
+from dbmon_pipeline.core import incident_file
 from dbmon_pipeline.core.incident import IncidentState, Severity
+from dbmon_pipeline.core.incident_file import LAYOUT_VERSION
 from dbmon_pipeline.core.incidents import Incidents
 from dbmon_pipeline.core.instants import iso, parse_instant, utc_now
 from dbmon_pipeline.core.notification_config import Notifications, TargetConfig
-from dbmon_pipeline.core.outbox import LAYOUT_VERSION
 from dbmon_pipeline.faces.cli import main as cli
 from dbmon_pipeline_tests.faces.notify.made import Receiver, made_finding, receiving
 from dbmon_pipeline_tests.helpers import (
@@ -332,7 +332,7 @@ def test_a_file_that_somebody_writes(
 ) -> None:
     """Is waited for; it can be read meanwhile."""
     file = home / "incidents.sqlite"
-    monkeypatch.setattr(outbox, "BUSY_SECONDS", 0.2)
+    monkeypatch.setattr(incident_file, "BUSY_SECONDS", 0.2)
     with running(HOLD_STORE, file):
         code, printed, said = in_process(home, ["ack", "1"], monkeypatch, capsys)
         assert (code, printed) == (3, "")
