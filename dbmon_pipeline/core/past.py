@@ -7,127 +7,24 @@ in memory; its rows have the columns of its SELECT in ``sql/checks``.
 from __future__ import annotations
 
 import math
-from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
-from functools import cache
+from functools import cache, partial
 from itertools import product
 from pathlib import Path
 
 from dbmon_pipeline.core.answers import About
 from dbmon_pipeline.core.errors import NotPublishedError
 from dbmon_pipeline.core.instants import DAY, HOUR, hour_floor
+from dbmon_pipeline.core.past_cells import OF_AN_HOUR, Cells, Part, read_hours, read_minutes
 from dbmon_pipeline.core.published import Published
 from dbmon_pipeline.core.ranges import TimeRange, Window
 from dbmon_pipeline.core.rollups import BY_NAME
 from dbmon_pipeline.core.rows import Rows
 from dbmon_pipeline.core.rules import Alert
 
-_ROWS = "recent_executions"
-_OF_TOTALS = (None, "model_tier", "pool_type")
-"""The dimensions that the much smaller ``hourly_totals`` have."""
-
-_COUNTS = {
-    "executions": ("sum(executions)", "count(*)"),
-    "successes": ("sum(successes)", "count(*) FILTER (WHERE success)"),
-    "errors": ("sum(errors)", "count(error_type)"),
-    "durations": ("sum(duration_count)", "count(duration_seconds)"),
-    "slow": ("0", "count(*) FILTER (WHERE duration_seconds > $target_seconds)"),
-    "costs": ("sum(actual_cost_count)", "count(actual_cost)"),
-    "both_costs": ("sum(both_costs_count)", "count(actual)"),
-}
-"""What is counted: over the hours, and over the executions themselves."""
-_AMOUNTS = {
-    "seconds": ("sum(duration_sum)", "sum(duration_seconds)"),
-    "cost": ("sum(actual_cost_sum)", "sum(actual_cost)"),
-    "actual": ("sum(both_costs_actual_sum)", "sum(actual)"),
-    "estimate": ("sum(both_costs_estimate_sum)", "sum(estimate)"),
-    "actual_squares": ("0", "sum(actual * actual)"),
-    "products": ("0", "sum(actual * estimate)"),
-    "estimate_squares": ("0", "sum(estimate * estimate)"),
-}
-"""What is added up likewise; 0 is what the hours do not have."""
-
 _COLUMNS = ("scope", "value", "samples")
-_OF_AN_HOUR = {
-    "executions": "executions",
-    "successes": "successes",
-    "durations": "duration_count",
-    "seconds": "duration_sum",
-    "costs": "cost_count",
-    "cost": "cost_sum",
-}
-"""What hours are compared by, and what ``sql/checks/last_hour.sql`` calls it."""
-
-_OVER_HOURS, _OVER_ROWS = (
-    ", ".join(f"coalesce({measure}, 0)" for measure in measures)
-    for measures in zip(*_COUNTS.values(), *_AMOUNTS.values(), strict=True)
-)
-_HOURS = f"""
-    SELECT hour, {{scope}} AS scope, {_OVER_HOURS}
-    FROM read_parquet($files)
-    WHERE hour >= $since
-    GROUP BY ALL
-    ORDER BY hour
-"""
-_MINUTES = f"""
-    WITH known AS (
-        SELECT
-            *,
-            CASE WHEN cost_estimate IS NOT NULL THEN actual_cost END AS actual,
-            CASE WHEN actual_cost IS NOT NULL THEN cost_estimate END AS estimate
-        FROM read_parquet($files)
-    )
-    SELECT date_trunc('minute', timestamp) AS minute, {{scope}} AS scope, {_OVER_ROWS}
-    FROM known
-    GROUP BY ALL
-    ORDER BY minute
-"""
-
-Part = tuple[int, int]
-"""Which of some cells: from the one of a number up to, without, that of another."""
-
-
-class _Cells:
-    """The cells of one scope, in the order of time.
-
-    Attributes:
-        starts: When each begins.
-    """
-
-    def __init__(self) -> None:
-        self.starts: list[datetime] = []
-        self._counts: dict[str, list[int]] = {name: [0] for name in _COUNTS}
-        self._amounts: dict[str, list[float]] = {name: [] for name in _AMOUNTS}
-
-    def add(self, start: datetime, values: Sequence[float]) -> None:
-        """Add the next cell."""
-        self.starts.append(start)
-        for sums, count in zip(self._counts.values(), values, strict=False):
-            sums.append(sums[-1] + int(count))
-        for amounts, amount in zip(self._amounts.values(), values[len(_COUNTS) :], strict=True):
-            amounts.append(amount)
-
-    def within(self, since: datetime, until: datetime) -> Part:
-        """Those that begin in ``[since, until)``."""
-        return bisect_left(self.starts, since), bisect_left(self.starts, until)
-
-    def count(self, name: str, part: Part) -> int:
-        """How many executions of a kind some cells have."""
-        sums = self._counts[name]
-        return sums[part[1]] - sums[part[0]]
-
-    def amount(self, name: str, part: Part) -> float:
-        """A sum over some cells; added up anew, so that a sum of zeros is zero."""
-        return math.fsum(self._amounts[name][part[0] : part[1]])
-
-    def hour(self, part: Part) -> tuple[object, ...]:
-        """What an hour is compared with others by."""
-        return tuple(
-            self.count(name, part) if name in self._counts else self.amount(name, part)
-            for name in _OF_AN_HOUR
-        )
 
 
 class Past:
@@ -155,11 +52,11 @@ class Past:
             NotPublishedError: A published file is damaged or gone, or there are no executions.
         """
         manifest = published.manifest
-        self.rows_from = manifest.as_of - (BY_NAME[_ROWS].window or timedelta())
+        self.rows_from = manifest.as_of - (BY_NAME["recent_executions"].window or timedelta())
         self._published = published
         self._since = hour_floor(since)
         self._hours = cache(self._read_hours)
-        self._minutes = cache(self._read_minutes)
+        self._minutes = cache(partial(read_minutes, published))
         self._measured: dict[tuple[object, ...], Rows] = {}
         self._troubled: dict[datetime, None] = {}
         if not self._hours(None):
@@ -239,12 +136,12 @@ class Past:
                 return Rows(_COLUMNS, [("all", float(count), count)])
             case "last_hour":
                 hours = [cells.hour(part) for _, cells, part in self._parts(window, None, 0)]
-                return Rows((*_OF_AN_HOUR.values(),), hours or [(0,) * len(_OF_AN_HOUR)])
+                return Rows((*OF_AN_HOUR.values(),), hours or [(0,) * len(OF_AN_HOUR)])
             case "hours_alike":
                 alike = [
                     (at, *self._all.hour(part)) for at, part in sorted(self._alike(window, end))
                 ]
-                return Rows(("hour", *_OF_AN_HOUR.values()), alike)
+                return Rows(("hour", *OF_AN_HOUR.values()), alike)
             case "usual_executions":
                 counts = [
                     self._all.count("executions", part) for _, part in self._alike(window, end)
@@ -260,7 +157,7 @@ class Past:
 
     def _parts(
         self, window: Window, by: str | None, target: float
-    ) -> Iterator[tuple[str, _Cells, Part]]:
+    ) -> Iterator[tuple[str, Cells, Part]]:
         """The cells of each scope that has executions in a window."""
         found = self._minutes(by, target) if window.from_rows else self._hours(by)
         for scope, cells in found.items():
@@ -283,32 +180,13 @@ class Past:
             if hour >= first_hour:
                 yield hour, self._all.within(hour, hour + HOUR)
 
-    def _read_hours(self, by: str | None) -> Mapping[str, _Cells]:
-        table = "hourly_totals" if by in _OF_TOTALS else "hourly_summary"
+    def _read_hours(self, by: str | None) -> Mapping[str, Cells]:
         # Whether anything was executed before, and the hours of earlier weeks: from everything.
-        since = datetime.min if by is None else self._since
-        return self._read(table, _HOURS, by, since=since)
-
-    def _read_minutes(self, by: str | None, target_seconds: float) -> Mapping[str, _Cells]:
-        return self._read(_ROWS, _MINUTES, by, target_seconds=target_seconds)
-
-    def _read(
-        self, table: str, select: str, by: str | None, **values: object
-    ) -> Mapping[str, _Cells]:
-        files = [str(file) for file in self._published.files(table)]
-        with self._published.told(table):
-            found = self._published.con.cursor().execute(
-                select.format(scope="'all'" if by is None else by), {"files": files, **values}
-            )
-            rows = found.fetchall()
-        cells: dict[str, _Cells] = {}
-        for start, scope, *measures in rows:
-            cells.setdefault(scope, _Cells()).add(start, tuple(measures))
-        return cells
+        return read_hours(self._published, by, datetime.min if by is None else self._since)
 
 
 def _measured(
-    name: str, cells: _Cells, part: Part, *, is_of_rows: bool, scope: str
+    name: str, cells: Cells, part: Part, *, is_of_rows: bool, scope: str
 ) -> tuple[object, ...] | None:
     """The row of a scope that has executions; None if the measurement has none of it."""
     executions = cells.count("executions", part)
@@ -342,7 +220,7 @@ def _ratio(part: float, whole: float) -> float | None:
     return part / whole if whole else None
 
 
-def _standard_error(cells: _Cells, part: Part, value: float | None) -> float | None:
+def _standard_error(cells: Cells, part: Part, value: float | None) -> float | None:
     """That of the ratio of costs, as ``sql/checks/cost_drift.sql`` has it."""
     if value is None:
         return None
