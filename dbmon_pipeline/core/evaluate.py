@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import math
-from bisect import bisect_left
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Protocol
 
-from dbmon_pipeline.core.anomaly import Hour, Score, lasting, scores
-from dbmon_pipeline.core.answers import About
+from dbmon_pipeline.core.anomaly import lasting
 from dbmon_pipeline.core.config import MonitoringConfig
-from dbmon_pipeline.core.instants import HOUR, day_start
+from dbmon_pipeline.core.instants import HOUR
+from dbmon_pipeline.core.measurements import Measurements, Measuring
 from dbmon_pipeline.core.ranges import TimeRange
-from dbmon_pipeline.core.rows import Rows
 from dbmon_pipeline.core.rule_config import RATES, Rule, length_of
 from dbmon_pipeline.core.rules import (
     Alert,
@@ -26,35 +22,12 @@ from dbmon_pipeline.core.rules import (
     judge_raw,
     spoken,
 )
-from dbmon_pipeline.core.slo import BURNS, Burn, burn_rate
-from dbmon_pipeline.core.statistics import chance_of_at_most, quantile
+from dbmon_pipeline.core.slo import BURNS, Burn
+from dbmon_pipeline.core.statistics import chance_of_at_most
 
-WIDEST = timedelta(hours=24)
-"""How far to look when no window of a rule on a rate has enough samples."""
-_HISTORY = timedelta(weeks=8, hours=2)
-"""How far back what is usual at an hour of the week is looked for."""
 _FEWEST_USUAL_HOURS = 6
 """With fewer hours to compare with, a silence is not called unusual."""
 _FARTHEST_DAYS = 3650
-
-
-class Measuring(Protocol):
-    """What an evaluation reads from: a reader, or what has its answers from elsewhere."""
-
-    @property
-    def about(self) -> About:
-        """What the figures are about."""
-
-    def measure(
-        self, name: str, length: timedelta, end: datetime, **values: str | float | None
-    ) -> Rows:
-        """Take a measurement of ``sql/checks`` over the window that ends at an instant."""
-
-    def samples(self, time_range: TimeRange) -> int:
-        """How many executions a range has."""
-
-    def troubled(self, start: datetime, end: datetime) -> frozenset[datetime]:
-        """The hours of a stretch in which a rule was beyond a limit, as far as that is known."""
 
 
 def evaluate(reader: Measuring, config: MonitoringConfig) -> list[Alert]:
@@ -76,19 +49,6 @@ def evaluate(reader: Measuring, config: MonitoringConfig) -> list[Alert]:
     ]
 
 
-@dataclass(frozen=True)
-class _Seen:
-    """What was measured over one window, by scope."""
-
-    start: datetime
-    end: datetime
-    scopes: Mapping[str, Measured]
-
-    def of(self, scope: str) -> Measured:
-        """What was measured of a scope: nothing, if it has no executions."""
-        return self.scopes.get(scope, Measured(None, 0, self.start, self.end))
-
-
 class _Evaluation:
     """One rule as of one instant."""
 
@@ -98,7 +58,7 @@ class _Evaluation:
         self._rule = rule
         self._end = end
         self._measurement: str = rule.judges(name)
-        self._seen: dict[str, _Seen] = {}
+        self._measured = Measurements(reader, self._measurement, rule, end)
 
     def alerts(self) -> Iterator[Alert]:
         """What the rule says of each scope."""
@@ -116,45 +76,26 @@ class _Evaluation:
             case measurement if measurement in RATES and self._rule.mode == "confident":
                 yield from self._rates()
             case _:
-                for scope, raw in self._measure(self._rule.window).scopes.items():
+                for scope, raw in self._measured.over(self._rule.window).scopes.items():
                     yield self._alert(scope, self._plainly(raw), raw, raw)
 
     def _rates(self) -> Iterator[Alert]:
         rule = self._rule
-        raws = self._measure(rule.window)
+        raws = self._measured.over(rule.window)
         lengths = sorted(rule.windows, key=length_of)
-        windows = [self._measure(length) for length in lengths]
+        windows = [self._measured.over(length) for length in lengths]
         for scope in dict.fromkeys(scope for seen in (*windows, raws) for scope in seen.scopes):
-            found = judge_rate(rule, self._from_the_latest(scope, lengths))
+            found = judge_rate(rule, self._measured.from_the_latest(scope, lengths))
             yield self._alert(scope, *found, raws.of(scope))
-
-    def _from_the_latest(self, scope: str, lengths: Sequence[str]) -> list[Measured]:
-        """What was measured of a scope, from the shortest window with enough samples on.
-
-        Where those of the rule are too short, that is one of full hours: after a pause, a much
-        longer one would tell of what has been over for long.
-        """
-        seen = [self._measure(length).of(scope) for length in lengths]
-        fewest = max(self._rule.min_samples, 1)
-        few = sum(one.samples < fewest for one in seen)
-        if not few:
-            return seen
-        too_short = length_of(lengths[few - 1])
-        longest = length_of(lengths[few]) if few < len(lengths) else WIDEST
-        hours = [f"{n}h" for n in range(int(too_short / HOUR) + 1, int(longest / HOUR) + 1)]
-        if not hours:
-            return seen
-        at = bisect_left(hours, fewest, key=lambda one: self._measure(one).of(scope).samples)
-        return [self._measure(hours[min(at, len(hours) - 1)]).of(scope), *seen[few:]]
 
     def _silence(self) -> Alert:
         """How few executions there were, and whether that is unusual at this hour of the week."""
-        rule, raw = self._rule, self._measure(self._rule.window).of("all")
+        rule, raw = self._rule, self._measured.over(self._rule.window).of("all")
         if not self._reader.about.executions:  # A silence says something after a sound alone.
             return self._alert("all", Verdict.INSUFFICIENT_DATA, raw, raw)
         verdict, note = judge_raw(rule, raw), ""
         if verdict is not Verdict.OK and rule.mode == "confident":
-            usual, variance, hours = self._usual(length_of(rule.window))
+            usual, variance, hours = self._measured.usual(length_of(rule.window))
             if hours < _FEWEST_USUAL_HOURS:
                 verdict = Verdict.INSUFFICIENT_DATA
             elif not usual or 1 - rule.confidence < chance_of_at_most(
@@ -164,31 +105,13 @@ class _Evaluation:
             note = f"usual at this time of the week are {usual:,.1f}"
         return self._alert("all", verdict, raw, raw, note)
 
-    def _usual(self, length: timedelta) -> tuple[float, float, int]:
-        """How many executions are usual in a window that ends now.
-
-        Returns:
-            The mean, the variance, and from how many hours like the one of which fewest are known;
-            hours are taken to be independent of each other.
-        """
-        usual = variance = 0.0
-        known = []
-        for number in range(math.ceil(length / HOUR)):
-            share = min(1.0, length / HOUR - number)
-            [(mean, spread, hours)] = self._reader.measure(
-                "usual_executions", _HISTORY, self._end - number * HOUR
-            ).rows
-            usual += (_number(mean) or 0) * share
-            variance += (_number(spread) or 0) * share
-            known.append(int(str(hours)))
-        return usual, variance, min(known)
-
     def _objective(self) -> Alert:
         """How fast the error budget is burnt, over the pair of windows that says the worst."""
         target = self._rule.target or 0.0
         found: list[tuple[Verdict, Measured, Burn]] = []
         for burn in BURNS:
-            long, short = (self._burnt(window, target) for window in (burn.window, burn.short))
+            windows = (burn.window, burn.short)
+            long, short = (self._measured.burnt(window, target) for window in windows)
             rates = [one.value for one in (long, short) if one.value is not None]
             verdict = Verdict.OK
             if len(rates) < 2 or long.samples < self._rule.min_samples:
@@ -207,16 +130,11 @@ class _Evaluation:
             note=f"the target is {target:.2%} over 30 days",
         )
 
-    def _burnt(self, window: timedelta, target: float) -> Measured:
-        rows = self._reader.measure("success_rate", window, self._end, by=None).rows
-        [(_, value, samples)] = rows or [("all", None, 0)]
-        rate = None if value is None else burn_rate(float(str(value)), target)
-        return Measured(rate, int(str(samples)), self._end - window, self._end)
-
     def _anomalies(self) -> Iterator[Alert]:
         """How unlike the hours alike both the last hour and the one before are, by figure."""
         start = self._end - 2 * HOUR
-        for score in map(lasting, self._scores(self._end), self._scores(self._end - HOUR)):
+        last, before = (self._measured.scores(end) for end in (self._end, self._end - HOUR))
+        for score in map(lasting, last, before):
             size = None if score.z is None else abs(score.z)
             measured = Measured(size, score.samples, start, self._end)
             note = ""
@@ -224,17 +142,6 @@ class _Evaluation:
                 note = f"{score.value:,.4g} where {score.usual:,.4g} is usual"
             verdict = judge_raw(self._rule, measured)
             yield self._alert(score.metric, verdict, measured, measured, note)
-
-    def _scores(self, end: datetime) -> list[Score]:
-        """How unlike the hours alike the one that ends at an instant is."""
-        [now] = self._reader.measure("last_hour", HOUR, end).rows
-        troubled = self._reader.troubled(end - _HISTORY, end)
-        alike = [
-            _hour(figures)
-            for hour, *figures in self._reader.measure("hours_alike", _HISTORY, end).rows
-            if hour not in troubled
-        ]
-        return scores(_hour(now), alike, self._rule.min_samples)
 
     def _size(self) -> Alert:
         """The size, and when it will pass the next limit if it goes on growing as last week."""
@@ -267,30 +174,6 @@ class _Evaluation:
             return Verdict.INSUFFICIENT_DATA
         return compare(self._rule, raw.value if raw.best is None else raw.best)
 
-    def _measure(self, length: str) -> _Seen:
-        """Measure over the window of a length; without a dimension there is always one scope."""
-        if length in self._seen:
-            return self._seen[length]
-        rule, end = self._rule, self._end
-        lasting = length_of(length)
-        if self._measurement == "cost_budget":  # A day's budget, from midnight on.
-            lasting = end - day_start(end.date())
-        found = self._reader.measure(
-            self._measurement, lasting, end, by=rule.by, target_seconds=rule.target_seconds
-        )
-        start = end - lasting
-        scopes = {}
-        for scope, value, samples, *error in found.rows:
-            best = None
-            if error and rule.mode == "confident" and value is not None:
-                reach = quantile(rule.confidence) * (_number(error[0]) or 0)
-                best = float(str(value)) + (reach if rule.below else -reach)
-            scopes[str(scope)] = Measured(_number(value), int(str(samples)), start, end, best)
-        if rule.by is None and not scopes:
-            scopes["all"] = Measured(None, 0, start, end)
-        self._seen[length] = _Seen(start, end, scopes)
-        return self._seen[length]
-
     def _alert(
         self, scope: str, verdict: Verdict, measured: Measured, raw: Measured, note: str = ""
     ) -> Alert:
@@ -310,21 +193,3 @@ class _Evaluation:
             direction=rule.direction,
             note=note,
         )
-
-
-def _hour(figures: Sequence[object]) -> Hour:
-    executions, successes, duration_count, duration_sum, cost_count, cost_sum = map(
-        _number, figures
-    )
-    return Hour(
-        executions=int(executions or 0),
-        successes=int(successes or 0),
-        duration_count=int(duration_count or 0),
-        duration_sum=duration_sum or 0.0,
-        cost_count=int(cost_count or 0),
-        cost_sum=cost_sum or 0.0,
-    )
-
-
-def _number(value: object) -> float | None:
-    return None if value is None else float(str(value))

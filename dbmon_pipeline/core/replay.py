@@ -20,9 +20,10 @@ import msgspec
 from dbmon_pipeline.core.check_history import judged
 from dbmon_pipeline.core.config import MonitoringConfig
 from dbmon_pipeline.core.errors import NotPublishedError
-from dbmon_pipeline.core.evaluate import WIDEST, evaluate
+from dbmon_pipeline.core.evaluate import evaluate
 from dbmon_pipeline.core.incident import Incident, IncidentState, Severity
 from dbmon_pipeline.core.instants import HOUR, hour_floor, iso
+from dbmon_pipeline.core.measurements import WIDEST
 from dbmon_pipeline.core.past import Past
 from dbmon_pipeline.core.published import Published
 from dbmon_pipeline.core.rule_config import Rule, length_of
