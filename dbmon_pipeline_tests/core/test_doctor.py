@@ -118,7 +118,7 @@ def test_all_is_well(settings: Settings) -> None:
         " so a refresh reads it directly"
     )
     assert "3 raw rows, layout 1; nothing is left to do" in findings["warehouse"].seen
-    assert f"generation 2 has 14 tables in {len(files)} files" in findings["published"].seen
+    assert f"generation 2 has 15 tables in {len(files)} files" in findings["published"].seen
     assert "through 2026-02-10T12:00:00Z" in findings["published"].seen
     assert findings["generations"].seen == "older generations, all whole: 1"
     assert findings["source of home"].seen == "the last refresh read the file itself"
