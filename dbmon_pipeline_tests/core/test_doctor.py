@@ -35,7 +35,7 @@ from dbmon_pipeline.core.incidents import Incidents
 from dbmon_pipeline.core.locks import home_lock
 from dbmon_pipeline.core.settings import Home, Settings
 from dbmon_pipeline.core.warehouse import Stage, Warehouse
-from dbmon_pipeline_tests.core.test_incidents import EVERYBODY, START, finding
+from dbmon_pipeline_tests.core.rounds import EVERYBODY, START, finding
 from dbmon_pipeline_tests.core.test_locks import HOLD_HOME
 from dbmon_pipeline_tests.helpers import (
     HOLD_DATABASE,

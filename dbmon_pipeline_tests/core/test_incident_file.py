@@ -22,22 +22,24 @@ import pytest
 
 from dbmon_pipeline.core import incident_file
 from dbmon_pipeline.core.errors import IncidentError
-from dbmon_pipeline.core.incident import IncidentState, Severity
+from dbmon_pipeline.core.incident import IncidentState
 from dbmon_pipeline.core.incidents import Incidents
 from dbmon_pipeline.core.notification_config import Notifications
-from dbmon_pipeline_tests.core.test_incidents import EVERYBODY, HOUR, MINUTE, START, finding, target
-from dbmon_pipeline_tests.core.test_outbox import FAR, LEASE, numbers
+from dbmon_pipeline_tests.core.rounds import (
+    EVERYBODY,
+    FAR,
+    HOUR,
+    LEASE,
+    MINUTE,
+    START,
+    C,
+    W,
+    finding,
+    numbers,
+    target,
+)
 
 pytestmark = pytest.mark.one_duckdb
-
-W, C = Severity.WARNING, Severity.CRITICAL
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Incidents]:
-    """A new store with one target."""
-    with Incidents(tmp_path / "incidents.sqlite", notifications=EVERYBODY) as opened:
-        yield opened
 
 
 def test_the_file_is_as_safe_as_it_can_be(store: Incidents) -> None:

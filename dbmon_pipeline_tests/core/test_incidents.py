@@ -5,10 +5,9 @@ from __future__ import annotations
 import re
 import tempfile
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -22,94 +21,33 @@ from dbmon_pipeline.core.incident import (
     IncidentState,
     Kind,
     Notification,
-    Severity,
 )
 from dbmon_pipeline.core.incidents import Incidents
-from dbmon_pipeline.core.notification_config import Notifications, TargetConfig
+from dbmon_pipeline.core.notification_config import Notifications
+from dbmon_pipeline_tests.core.rounds import (
+    BETWEEN,
+    ESCALATED,
+    FAR,
+    GOOD,
+    HOUR,
+    MINUTE,
+    OPENED_C,
+    OPENED_W,
+    REMINDED,
+    RESOLVED_C,
+    RESOLVED_W,
+    START,
+    C,
+    W,
+    finding,
+    play,
+    target,
+    told,
+    using,
+)
 
 pytestmark = pytest.mark.one_duckdb
 
-START = datetime(2026, 3, 2, 12)
-MINUTE = timedelta(minutes=1)
-HOUR = timedelta(hours=1)
-W, C = Severity.WARNING, Severity.CRITICAL
-
-
-def target(**more: Any) -> TargetConfig:
-    """A target that is told of everything, or as given."""
-    return TargetConfig(kind="apprise", url="json://localhost", **more)
-
-
-EVERYBODY = Notifications(targets={"team": target()})
-
-
-def finding(
-    severity: Severity | None = None, rule: str = "success_rate", scope: str = "all", **more: Any
-) -> Finding:
-    """A finding of a rule; a good one if it has no severity."""
-    given = {
-        "summary": f"{rule} is 61.0% of 41 executions",
-        "value": 0.61,
-        "samples": 41,
-        "limit": 0.7,
-        "direction": "below",
-        "window_start": START - HOUR,
-        "window_end": START,
-        "runbook": "success-rate",
-        "owner": "ops",
-        **more,
-    }
-    return Finding(rule=rule, scope=scope, severity=severity, **given)
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Incidents]:
-    """A new store with one target."""
-    with Incidents(tmp_path / "deep" / "incidents.sqlite", notifications=EVERYBODY) as opened:
-        yield opened
-
-
-def using(store: Incidents, **notifications: Any) -> Incidents:
-    """The same file under another configuration."""
-    store.close()
-    return Incidents(store.path, notifications=Notifications(**notifications))
-
-
-def play(store: Incidents, *rounds: Finding | None, start: datetime = START) -> list[str]:
-    """One round a minute; where the incident stood after each, ``-`` if nothing is open."""
-    stood = []
-    for number, found in enumerate(rounds):
-        store.observe([found] if found else [], start + number * MINUTE, complete=False)
-        stood.append(stands(store))
-    return stood
-
-
-def stands(store: Incidents) -> str:
-    """The state and severity of the one open incident."""
-    opened = store.open_incidents()
-    assert len(opened) <= 1
-    return f"{opened[0].state} {opened[0].severity}" if opened else "-"
-
-
-def told(store: Incidents) -> list[tuple[str, str, str]]:
-    """All that was put into the outbox and not taken so far: target, kind and severity."""
-    claimed = store.due(datetime(2100, 1, 1), lease=timedelta(0))
-    every = sorted((one for several in claimed.values() for one in several), key=_number)
-    store.sent([one.number for one in every], START)
-    return [(one.target, one.kind, one.incident.severity) for one in every]
-
-
-def _number(notification: Notification) -> int:
-    return notification.number
-
-
-OPENED_W = ("team", "opened", "warning")
-OPENED_C = ("team", "opened", "critical")
-ESCALATED = ("team", "escalated", "critical")
-RESOLVED_W = ("team", "resolved", "warning")
-RESOLVED_C = ("team", "resolved", "critical")
-REMINDED = ("team", "reminder", "warning")
-GOOD, BETWEEN = finding(), finding(is_recovered=False)
 PLAYS: dict[str, tuple[list[Finding], list[str], list[tuple[str, str, str]]]] = {
     "one bad round is enough": ([finding(W)], ["firing warning"], [OPENED_W]),
     "good ones open nothing": ([GOOD, BETWEEN, GOOD], ["-", "-", "-"], []),
@@ -686,8 +624,10 @@ class AnyHistory(RuleBasedStateMachine):
 
     def outbox(self) -> list[Notification]:
         """All notifications that there ever were; none is sent here."""
-        claimed = self.store.due(datetime(2100, 1, 1), lease=timedelta(0))
-        return sorted((one for several in claimed.values() for one in several), key=_number)
+        claimed = self.store.due(FAR, lease=timedelta(0))
+        return sorted(
+            (one for several in claimed.values() for one in several), key=lambda one: one.number
+        )
 
     def teardown(self) -> None:
         """When all is good for long enough nothing is open, and all has been told once."""

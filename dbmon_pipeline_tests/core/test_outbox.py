@@ -3,42 +3,29 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
 from datetime import datetime, timedelta
-from pathlib import Path
 
 import pytest
 
-from dbmon_pipeline.core.incident import Kind, Notification, Severity
+from dbmon_pipeline.core.incident import Kind, Notification
 from dbmon_pipeline.core.incidents import Incidents
 from dbmon_pipeline.core.outbox import Undelivered
-from dbmon_pipeline_tests.core.test_incidents import (
+from dbmon_pipeline_tests.core.rounds import (
     EVERYBODY,
+    FAR,
     HOUR,
+    LEASE,
     MINUTE,
     START,
+    C,
+    W,
     finding,
+    numbers,
     target,
     using,
 )
 
 pytestmark = pytest.mark.one_duckdb
-
-W, C = Severity.WARNING, Severity.CRITICAL
-LEASE = 2 * MINUTE
-FAR = datetime(2100, 1, 1)
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Incidents]:
-    """A new store with one target."""
-    with Incidents(tmp_path / "incidents.sqlite", notifications=EVERYBODY) as opened:
-        yield opened
-
-
-def numbers(claimed: dict[str, list[Notification]]) -> list[int]:
-    """The numbers of all that was claimed, target by target."""
-    return [one.number for several in claimed.values() for one in several]
 
 
 def test_a_notification_says_all(store: Incidents) -> None:

@@ -2,38 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 
 from dbmon_pipeline.core.errors import IncidentError
-from dbmon_pipeline.core.incident import Severity, Silence
+from dbmon_pipeline.core.incident import Silence
 from dbmon_pipeline.core.incidents import Incidents
-from dbmon_pipeline_tests.core.test_incidents import (
+from dbmon_pipeline_tests.core.rounds import (
     ESCALATED,
-    EVERYBODY,
     GOOD,
     HOUR,
     MINUTE,
     OPENED_W,
     RESOLVED_W,
     START,
+    C,
+    W,
     finding,
     play,
     told,
 )
 
 pytestmark = pytest.mark.one_duckdb
-
-W, C = Severity.WARNING, Severity.CRITICAL
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Incidents]:
-    """A new store with one target."""
-    with Incidents(tmp_path / "incidents.sqlite", notifications=EVERYBODY) as opened:
-        yield opened
 
 
 def test_a_silence_is_silent(store: Incidents) -> None:
