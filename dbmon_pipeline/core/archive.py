@@ -152,7 +152,7 @@ def _not_published(settings: Settings, hours: list[HourRows], end: datetime) -> 
     try:
         with Published(settings.home) as published, published.told("daily_summary"):
             manifest = published.manifest
-            files = [str(file) for file in published.files("daily_summary")]
+            files = published.patterns("daily_summary")
             days = published.con.execute(
                 "SELECT date, sum(executions) FROM read_parquet($files) GROUP BY 1",
                 {"files": files},

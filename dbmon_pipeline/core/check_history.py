@@ -132,7 +132,7 @@ def published_since(published: Published, instant: datetime) -> list[Judged]:
     Raises:
         NotPublishedError: There is no history, or a file of it is damaged or gone.
     """
-    files = [str(file) for file in published.files(CHECK_HISTORY.name)]
+    files = published.patterns(CHECK_HISTORY.name)
     with published.told(CHECK_HISTORY.name):
         found = published.con.cursor().execute(
             "SELECT * FROM read_parquet($files) WHERE evaluated_at > $instant"

@@ -148,7 +148,7 @@ def read_minutes(
 def _read(
     published: Published, table: str, select: str, by: str | None, **values: object
 ) -> Mapping[str, Cells]:
-    files = [str(file) for file in published.files(table)]
+    files = published.patterns(table)
     with published.told(table):
         found = published.con.cursor().execute(
             select.format(scope="'all'" if by is None else by), {"files": files, **values}

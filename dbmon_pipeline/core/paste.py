@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from datetime import datetime
+from pathlib import Path
 
 from dbmon_pipeline.core.duck import quoted
 from dbmon_pipeline.core.published import Published
@@ -32,7 +33,7 @@ def pasteable(
     length = question.fixed_range or time_range.length
     window = published.window(length, as_of, to_the_second=False)
     places = {
-        table: str(published.files(table)[0].parent / "*.parquet")
+        table: str(Path(published.patterns(table)[0]).parent / "*.parquet")
         for table in sorted(tables_read(question.select))
     }
     values = {

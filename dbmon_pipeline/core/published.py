@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime, timedelta
 from difflib import get_close_matches
+from glob import escape
 from pathlib import Path
 from typing import Self
 
@@ -57,7 +58,8 @@ class Published:
         self.manifest: Manifest = read_manifest(self.folder)
         self.con = connect()
         self.con.execute(f"SET memory_limit = '{_MEMORY}'")
-        self.con.execute(f"SET allowed_directories = [{quoted(f'{self.folder}/')}]")
+        names = (f"{self.folder}/", escape(f"{self.folder}/"))
+        self.con.execute(f"SET allowed_directories = [{', '.join(map(quoted, names))}]")
         self.con.execute("SET parquet_metadata_cache = true")
         self.con.execute("SET enable_external_access = false")
         self.con.execute("SET lock_configuration = true")
@@ -92,6 +94,14 @@ class Published:
             )
         return [self.folder / table / file.name for file in self.manifest.tables[table]]
 
+    def patterns(self, table: str) -> list[str]:
+        """The files of a table as DuckDB takes them: each a pattern that fits itself alone.
+
+        Raises:
+            NotPublishedError: There is no such table; the message names those there are.
+        """
+        return [escape(str(file)) for file in self.files(table)]
+
     def rows(self, table: str, *, limit: int | None = None) -> Rows:
         """The rows of a table, or the last so many of them, in the order of its key.
 
@@ -108,7 +118,7 @@ class Published:
         Raises:
             NotPublishedError: There is no such table, or a file of it is damaged or gone.
         """
-        files = [str(file) for file in self.files(table)]
+        files = self.patterns(table)
         # A later version may have published a table that this one does not know.
         key = PUBLISHED[table].key if table in PUBLISHED else ("ALL",)
         newest = (
@@ -215,7 +225,7 @@ class Published:
 
     def _files(self, table: str, parts: tuple[Part, ...]) -> str:
         """SQL that reads the files of a table that may hold rows of some stretches of time."""
-        files = self.files(table)
+        files = self.patterns(table)
         near = zip(self.manifest.tables[table], files, strict=True)
         paths = [path for file, path in near if any(file.overlaps(*part) for part in parts)]
         return f"read_parquet([{', '.join(map(quoted, paths or files[:1]))}])"

@@ -131,11 +131,12 @@ def test_a_late_row_in_the_day_that_was_cut_is_left_once(tmp_path: Path) -> None
 
 
 def test_the_name_of_a_home_is_no_pattern(tmp_path: Path) -> None:
-    """What lies in another home is not restored from, too."""
+    """What lies in another home is neither read nor restored from."""
     rows = history(10)
     for name in ("hXme", "h*me"):
         (tmp_path / name).mkdir()
         settings = refreshed(tmp_path / name, rows)
+    assert_published(settings.home, rows, AS_OF)
     prune(settings, rows, AS_OF - 4 * DAY)
     lose(settings)
     assert refresh_core(settings, AS_OF).publication.manifest.executions == len(rows)
