@@ -69,6 +69,9 @@ pictures: $(VENV)/.ready
 lock: $(VENV)/.ready
 	$(BIN)/uv pip compile pyproject.toml --group dev --universal --generate-hashes \
 		--no-strip-extras --no-header --no-emit-index-url --quiet --output-file requirements.lock
+	$(BIN)/uv pip compile pyproject.toml --group build --constraint requirements.lock --universal \
+		--generate-hashes --no-strip-extras --no-header --no-annotate --no-emit-index-url --quiet \
+		--output-file requirements-run.lock
 	echo "duckdb<2" | $(BIN)/uv pip compile - --universal --python-version 3.11 --generate-hashes \
 		--no-header --no-emit-index-url --quiet --output-file requirements-duckdb-1.5.lock
 	echo "duckdb==1.5.4" | $(BIN)/uv pip compile - --universal --python-version 3.11 \

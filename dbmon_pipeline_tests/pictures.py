@@ -11,6 +11,9 @@ import sys
 import tempfile
 from pathlib import Path
 
+from dbmon_pipeline.core.incidents import Incidents
+from dbmon_pipeline.core.published import Published
+from dbmon_pipeline.core.watch import observe_published
 from dbmon_pipeline.orchestration.groups import GROUPS
 from dbmon_pipeline_tests.browser import CHROMIUM, chromium, opened
 from dbmon_pipeline_tests.helpers import dbmon_command
@@ -30,6 +33,13 @@ def main(folder: Path) -> None:
         sys.exit("chromium is not installed: apt-get install chromium")
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as made, served(Path(made), _REPO, *_REFRESHES) as ui:
+        settings = ui.settings
+        rules = settings.config
+        with (
+            Incidents(settings.home.incidents, notifications=rules.notifications) as incidents,
+            Published(settings.home) as published,
+        ):
+            observe_published(incidents, published, rules)
         report = Path(made) / "report.html"
         as_of = _REFRESHES[-1].isoformat()
         subprocess.run(
@@ -40,14 +50,14 @@ def main(folder: Path) -> None:
         )
         expanded = ",".join(f"global@global:{group}" for group in GROUPS)
         pages = {
-            "asset_graph": (f"{ui.address}/asset-groups?expanded={expanded}", 1800, 2250, False),
+            "asset_graph": (f"{ui.address}/asset-groups?expanded={expanded}", 1500, 1620, False),
             "check": (
                 f"{ui.address}/assets/check_history?view=checks&checkDetail=success_rate",
-                *(1400, 1350, False),
+                *(1400, 1620, False),
             ),
-            "health": (f"{ui.address}/assets/publication?view=overview", 1400, 1100, False),
+            "health": (f"{ui.address}/assets/publication?view=overview", 1400, 1500, False),
             "run": (f"{ui.address}/runs/{ui.latest_run()}", 1400, 1500, False),
-            "report": (report.as_uri(), 1280, 1600, False),
+            "report": (report.as_uri(), 1280, 2150, False),
             "report_dark": (report.as_uri(), 390, 844, True),
         }
         with chromium() as browser:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 from typing import get_args
 
@@ -91,9 +92,26 @@ def test_no_registry_and_no_machine_is_named() -> None:
     """The lock files have hashes and no address."""
     for name in (
         "requirements.lock",
+        "requirements-run.lock",
         "requirements-duckdb-1.5.lock",
         "requirements-duckdb-grafana.lock",
     ):
         text = (ROOT / name).read_text("utf-8")
         assert "--hash=sha256:" in text
         assert not re.search(r"https?://|--index-url|--find-links|file:", text)
+
+
+def test_what_runs_for_good_is_what_is_tested() -> None:
+    """In the same versions, with all that the package needs and without the tools."""
+
+    def pinned(name: str) -> set[str]:
+        text = (ROOT / name).read_text("utf-8")
+        return set(re.findall(r"^([\w.-]+(?:\[[^]]*\])?==\S+)", text, re.MULTILINE))
+
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+    wanted = {re.split(r"[=<>]", need)[0] for need in project["project"]["dependencies"]}
+    runs, names = pinned("requirements-run.lock"), set()
+    names = {pin.split("==")[0] for pin in runs}
+    assert runs < pinned("requirements.lock")
+    assert wanted | {"hatchling"} <= names
+    assert not names & {"pytest", "mypy", "ruff", "playwright"}

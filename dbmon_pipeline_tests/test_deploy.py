@@ -77,9 +77,10 @@ def check_command(command: list[str]) -> None:
         assert arguments[arguments.index("-w") + 1] == "/opt/dbmon/workspace.yaml"
 
 
-def test_there_are_two_units() -> None:
-    """The daemon and the web server."""
-    assert [path.name for path in UNITS] == ["dbmon-daemon.service", "dbmon-webserver.service"]
+def test_the_units() -> None:
+    """The daemon, the metrics and the web server."""
+    names = [path.name for path in UNITS]
+    assert names == [f"dbmon-{name}.service" for name in ("daemon", "metrics", "webserver")]
 
 
 @pytest.mark.parametrize("path", UNITS, ids=lambda path: path.stem)
@@ -104,10 +105,10 @@ def test_a_unit(path: Path) -> None:
 
 def test_the_units_differ_in_what_they_start_alone() -> None:
     """And share a /tmp, where the socket is over which runs are cancelled."""
-    daemon, webserver = (dict(unit(path)["Service"]) for path in UNITS)
-    del daemon["ExecStart"], webserver["ExecStart"]
-    assert daemon == webserver
-    assert unit(UNITS[1])["Unit"]["JoinsNamespaceOf"] == UNITS[0].name
+    daemon, metrics, webserver = (dict(unit(path)["Service"]) for path in UNITS)
+    del daemon["ExecStart"], metrics["ExecStart"], webserver["ExecStart"]
+    assert daemon == metrics == webserver
+    assert unit(UNITS[2])["Unit"]["JoinsNamespaceOf"] == UNITS[0].name
 
 
 def test_the_environment() -> None:
@@ -133,7 +134,7 @@ def test_systemd_understands_the_units(tmp_path: Path) -> None:
 def test_compose() -> None:
     """Files, commands and volumes that it names exist; the source may be read only."""
     services, volumes = COMPOSE["services"], {*COMPOSE["volumes"]}
-    assert {*services} == {"prepare", "daemon", "webserver"}
+    assert {*services} == {"prepare", "daemon", "webserver", "metrics"}
     for service in services.values():
         build = service["build"]
         assert (DEPLOY / build["context"]).resolve() == ROOT
@@ -202,7 +203,7 @@ def test_the_image() -> None:
     wheel = project["tool"]["hatch"]["build"]["targets"]["wheel"]
     needed = {project["project"]["readme"], *wheel["packages"], *wheel["force-include"]}
     assert needed <= copied
-    assert "--require-hashes --requirement requirements.lock" in "\n".join(DOCKERFILE)
+    assert "--require-hashes --requirement requirements-run.lock" in "\n".join(DOCKERFILE)
     assert [line for line in DOCKERFILE if line.startswith("USER")] == ["USER dbmon"]
     froms = {line.split()[1] for line in DOCKERFILE if line.startswith("FROM")}
     assert len(froms) == 1
@@ -288,7 +289,7 @@ def test_the_units_start(tmp_path: Path) -> None:
         return text
 
     environ = clean_environ(**{name: placed(value) for name, value in ENVIRON.items()})
-    daemon, webserver = (unit(path)["Service"] for path in UNITS)
+    daemon, _, webserver = (unit(path)["Service"] for path in UNITS)
     before, first, second = (
         shlex.split(placed(text))
         for text in (daemon["ExecStartPre"], daemon["ExecStart"], webserver["ExecStart"])

@@ -163,7 +163,7 @@ class _Evaluation:
     def _age(self) -> Alert:
         about = self._reader.about
         through = about.data_through
-        age = (about.as_of - through).total_seconds() if through else None
+        age = max(0.0, (about.as_of - through).total_seconds()) if through else None
         measured = Measured(age, about.executions, None, None)
         return self._alert("all", judge_raw(self._rule, measured), measured, measured)
 
