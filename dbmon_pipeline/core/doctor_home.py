@@ -121,7 +121,7 @@ def disk(settings: Settings) -> Outcome:
     free = shutil.disk_usage(place).free
     needs = {
         "a refresh": _size(home.warehouse),
-        "a generation": sum(map(_size, home.current.resolve().glob("*/*"))),
+        "a generation": sum(map(_size, home.generation.glob("*/*"))),
     }
     is_refused = False
     if settings.config.source.snapshot and source.is_file():

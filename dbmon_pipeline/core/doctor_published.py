@@ -24,7 +24,7 @@ def current(settings: Settings) -> Outcome:
     home = settings.home
     if not os.path.lexists(home.current):
         return warning(f"nothing is published in {home.published}", "run dbmon refresh")
-    folder = home.current.resolve()
+    folder = home.generation
     if not folder.is_dir():
         return problem(f"{home.current} points to {folder}, which is not there", _healed(home))
     manifest = read_manifest(folder)
@@ -44,7 +44,7 @@ def others(settings: Settings) -> Outcome | None:
     home = settings.home
     if not _folder(home).is_dir():
         return None
-    shown = home.current.resolve()
+    shown = home.generation
     with glance(home.lock) as is_held:
         drafts = sorted([*_folder(home).glob(".draft-*"), *home.published.glob(".current.*")])
     faults, manifests = [], {}

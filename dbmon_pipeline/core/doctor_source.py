@@ -80,7 +80,7 @@ def source_schema(settings: Settings) -> Outcome | None:
 def source_of_the_home(settings: Settings) -> Outcome | None:
     """Whether what is published was read from this source, and how."""
     try:
-        told = read_manifest(settings.home.current.resolve()).source
+        told = read_manifest(settings.home.generation).source
     except NotPublishedError:
         return None
     path = told.get("path")

@@ -12,7 +12,7 @@ from dbmon_pipeline.core.errors import ConfigError
 
 HOUR = timedelta(hours=1)
 DAY = timedelta(days=1)
-_EARLIEST = datetime.fromisoformat("1970-01-01")
+EARLIEST = datetime.fromisoformat("1970-01-01")
 """The first instant that may be spoken for; every window that ends there can be reckoned."""
 
 
@@ -58,9 +58,9 @@ def parse_as_of(text: str | None) -> datetime:
             f"as-of {iso(as_of)} lies in the future (it is {iso(now)})",
             remedy="give an instant that has passed, or leave it out for the present one",
         )
-    if as_of < _EARLIEST:
+    if as_of < EARLIEST:
         raise ConfigError(
-            f"as-of {iso(as_of)} lies before {iso(_EARLIEST)}",
+            f"as-of {iso(as_of)} lies before {iso(EARLIEST)}",
             remedy="give a later instant, or leave it out for the present one",
         )
     return as_of

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from datetime import date, datetime
 from pathlib import Path
+from typing import Annotated
 
 import msgspec
+from msgspec import Meta
 
 from dbmon_pipeline.core.errors import NotPublishedError
-from dbmon_pipeline.core.instants import DAY, day_start
+from dbmon_pipeline.core.instants import DAY, EARLIEST, day_start
 
 FILE_NAME = "manifest.json"
 FORMAT_VERSION = 1
@@ -16,6 +19,11 @@ WINDOW_FILE = "window"
 """The name of the only file of a table of the last so much time."""
 EMPTY_FILE = "empty"
 """The name of the only file of a table without rows."""
+_SUFFIX = ".parquet"
+
+
+Count = Annotated[int, Meta(ge=0, le=2**63 - 1)]
+Instant = Annotated[datetime, Meta(tz=False)]
 
 
 class PublishedFile(msgspec.Struct, frozen=True, kw_only=True):
@@ -27,7 +35,15 @@ class PublishedFile(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     name: str
-    rows: int
+    rows: Count
+
+    def __post_init__(self) -> None:
+        """Refuse a name that is none of ours; it is no path out of the folder."""
+        period, suffix = self.name[: -len(_SUFFIX)], self.name[-len(_SUFFIX) :]
+        if suffix != _SUFFIX:
+            raise ValueError(f"{self.name!r} is no file of a table")
+        if period not in (WINDOW_FILE, EMPTY_FILE):
+            bounds(period)
 
     def overlaps(self, start: datetime, end: datetime) -> bool:
         """Whether it may hold rows of ``[start, end)``."""
@@ -56,15 +72,25 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     format_version: int = FORMAT_VERSION
-    generation: int
-    as_of: datetime
-    data_through: datetime | None
-    published_at: datetime
-    executions: int
+    generation: Count
+    as_of: Instant
+    data_through: Instant | None
+    published_at: Instant
+    executions: Count
     schema_version: int | None
     source: dict[str, object]
     versions: dict[str, str]
     tables: dict[str, tuple[PublishedFile, ...]]
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be read as it is meant."""
+        if self.format_version > FORMAT_VERSION:
+            raise ValueError("it was written by a newer version of dbmon")
+        if self.as_of < EARLIEST:
+            raise ValueError(f"as_of lies before {EARLIEST:%Y}")
+        size = self.source.get("size_bytes", 0)
+        if not isinstance(size, int):
+            raise ValueError(f"{size!r} is no size of a source")
 
     def rows(self, table: str) -> int:
         """How many rows a table has."""
@@ -90,6 +116,10 @@ def read_manifest(generation: Path) -> Manifest:
     except FileNotFoundError:
         raise NotPublishedError(
             f"nothing is published in {generation.parent}", remedy="run dbmon refresh first"
+        ) from None
+    except PermissionError:
+        raise NotPublishedError(
+            f"{path} may not be read by user {os.getuid()}", remedy="grant read permission on it"
         ) from None
     except (OSError, msgspec.MsgspecError) as error:
         raise NotPublishedError(

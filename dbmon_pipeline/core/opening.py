@@ -39,7 +39,7 @@ def open_warehouse(home: Home) -> Iterator[Warehouse]:
         with warehouse.transaction():
             lay_out(warehouse)
             if warehouse.instant(State.AS_OF) is None and (home.current / FILE_NAME).exists():
-                generation = home.current.resolve()
+                generation = home.generation
                 _restore(warehouse, generation, read_manifest(generation))
         yield warehouse
 

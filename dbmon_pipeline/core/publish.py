@@ -214,11 +214,10 @@ def _generations(home: Home) -> dict[int, Path]:
 
 
 def _current(home: Home) -> tuple[Manifest | None, Path]:
-    folder = home.current.resolve()
     try:
-        return read_manifest(folder), folder
+        return read_manifest(home.generation), home.generation
     except NotPublishedError:
-        return None, folder
+        return None, home.current
 
 
 @contextmanager

@@ -54,7 +54,7 @@ class Published:
         Raises:
             NotPublishedError: Nothing is published.
         """
-        self.folder = home.current.resolve()
+        self.folder = home.generation
         self.manifest: Manifest = read_manifest(self.folder)
         self.con = connect()
         self.con.execute(f"SET memory_limit = '{_MEMORY}'")

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dbmon_pipeline.core.config import MonitoringConfig, load_config
+from dbmon_pipeline.core.errors import NotPublishedError
 from dbmon_pipeline.core.files import shipped
 from dbmon_pipeline.core.remote import remote_name
 
@@ -41,6 +42,21 @@ class Home:
     def current(self) -> Path:
         """A link to the generation that is published now."""
         return self.published / "current"
+
+    @property
+    def generation(self) -> Path:
+        """The folder of that generation, whether it is there or not.
+
+        Raises:
+            NotPublishedError: The link leads to itself.
+        """
+        try:
+            return self.current.resolve()
+        except RuntimeError:
+            raise NotPublishedError(
+                f"{self.current} is a link that leads to itself",
+                remedy="remove it, then run dbmon refresh, which publishes anew",
+            ) from None
 
     @property
     def snapshots(self) -> Path:

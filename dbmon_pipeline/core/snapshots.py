@@ -26,14 +26,14 @@ def current_snapshot(source: Path, folder: Path, locked: SourceLockedError) -> S
     now = signature(source)
     if _text_of(about) == json.dumps({"of": str(source), "signature": now}) and target.exists():
         return Snapshot(target, target.stat().st_size, 0.0, 0)
-    about.unlink(missing_ok=True)
     try:
+        about.unlink(missing_ok=True)
         taken = take_snapshot(source, target)
-    except SnapshotError as error:
+        write_whole(about, json.dumps({"of": str(source), "signature": now}))
+    except (SnapshotError, OSError) as error:
         raise SourceLockedError(
             f"{locked.message}, and no copy of it could be taken: {error}", remedy=locked.remedy
         ) from None
-    write_whole(about, json.dumps({"of": str(source), "signature": now}))
     logger.info("%s: read from a copy of %.1f MB", locked.message, taken.size_bytes / 1e6)
     return taken
 

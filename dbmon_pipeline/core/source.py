@@ -194,7 +194,7 @@ class Source:
         look_seconds = max(self.holds_ms[-2:], default=_USUAL_HOLD_MS) / 1000
         if turns.await_turn(look_seconds) or not self._snapshots:
             return
-        busy = SourceLockedError(f"{self.path} is written all the time", remedy="")
+        busy = SourceLockedError(f"{self.path} is in use all the time", remedy="")
         try:
             if self.path.stat().st_size <= _QUICKLY_COPIED_BYTES:
                 self.snapshot = current_snapshot(self.path, self._snapshots, busy)

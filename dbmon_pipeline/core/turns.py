@@ -19,7 +19,8 @@ from dbmon_pipeline.core.file_lock import writing_process
 _RECENT_SECONDS = 0.15
 """An owner that wrote longer ago may come at any time, or not at all."""
 _QUIET_SECONDS = 0.12
-"""An owner that has not come for so long will not come soon, nor go if it is there."""
+"""An owner that has not come for so long will not come soon, nor go if it is there: it keeps the
+file open, or writes for longer than it rests."""
 _PATIENCE_SECONDS = 0.25
 """If there was no time for a look all that while, there will be none soon."""
 _GLANCE_SECONDS = 0.0005
@@ -74,5 +75,5 @@ class Turns:
                         knows_more = True
                     changed, was_held = now, is_held
                 elif now - changed > _QUIET_SECONDS:
-                    return True
+                    return not is_held
                 sleep(_GLANCE_SECONDS)

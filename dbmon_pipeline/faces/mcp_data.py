@@ -84,7 +84,7 @@ class Data:
 
     def _current(self) -> Published:
         with self._opening:
-            folder = self.settings.home.current.resolve()
+            folder = self.settings.home.generation
             if self._published is None or self._published.folder != folder:
                 self._published = Published(self.settings.home, in_memory=True)
             return self._published

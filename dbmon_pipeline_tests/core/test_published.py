@@ -84,6 +84,44 @@ def test_a_manifest_that_cannot_be_understood_is_told(settings: Settings, text: 
     assert "\n" not in str(raised.value)
 
 
+@pytest.mark.parametrize(
+    ("field", "value", "problem"),
+    [
+        ("format_version", 99, "it was written by a newer version of dbmon"),
+        ("as_of", "0001-01-01T00:00:00", "as_of lies before 1970"),
+        ("as_of", "2026-02-10T12:00:00Z", "Expected `datetime` with no timezone"),
+        ("data_through", "2026-02-10T12:00:00+02:00", "no timezone"),
+        ("executions", 10**400, "Expected `int`"),
+        ("generation", -1, "Expected `int` >= 0"),
+        ("source", {"size_bytes": "abc"}, "'abc' is no size of a source"),
+        ("tables", {"t": [{"name": "2026-13.parquet", "rows": 1}]}, "month must be in"),
+        ("tables", {"t": [{"name": "", "rows": 1}]}, "'' is no file of a table"),
+        ("tables", {"t": [{"name": "../../x.parquet", "rows": 1}]}, "Invalid isoformat"),
+    ],
+)
+def test_a_manifest_that_says_nonsense_is_told(
+    settings: Settings, field: str, value: object, problem: str
+) -> None:
+    """Field by field, before anything is made of it."""
+    path = settings.home.current / "manifest.json"
+    manifest = json.loads(path.read_text("utf-8")) | {field: value}
+    path.unlink()
+    path.write_text(json.dumps(manifest), "utf-8")
+    with pytest.raises(NotPublishedError, match=r"manifest\.json cannot be understood") as raised:
+        Published(settings.home)
+    assert problem in str(raised.value)
+
+
+def test_a_link_that_leads_to_itself_is_told_and_heals(settings: Settings) -> None:
+    """By the next refresh."""
+    settings.home.current.unlink()
+    settings.home.current.symlink_to("current")
+    with pytest.raises(NotPublishedError, match="current is a link that leads to itself"):
+        Published(settings.home)
+    refresh_core(settings, AS_OF)
+    assert len(Published(settings.home).rows("recent_executions").rows) == 3
+
+
 def test_a_table_that_this_version_does_not_know_is_read(settings: Settings) -> None:
     """A later version may have published more, and its key is not known here."""
     path = settings.home.current.resolve() / "manifest.json"

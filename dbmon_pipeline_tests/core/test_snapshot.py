@@ -211,6 +211,17 @@ def test_a_copy_that_cannot_be_taken(settings: Settings) -> None:
     assert copy.stat().st_size == settings.source.stat().st_size
 
 
+def test_there_is_no_place_for_a_copy(settings: Settings) -> None:
+    """That is told of the copy, and of nothing else."""
+    settings.home.path.mkdir(parents=True, exist_ok=True)
+    settings.home.snapshots.write_text("in the way")
+    with (
+        running(HOLD_DATABASE, settings.source),
+        pytest.raises(SourceLockedError, match=r"no copy of it could be taken: .*snapshots"),
+    ):
+        refresh_core(settings, NOON)
+
+
 def test_a_copy_that_nobody_waits_for_ends(tmp_path: Path) -> None:
     """Else it would write into the one that the next refresh takes."""
     source, target = make_source(tmp_path / "learning.db"), tmp_path / "copy.db"

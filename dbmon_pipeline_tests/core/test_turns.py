@@ -112,7 +112,8 @@ def test_an_owner_that_writes_all_the_time_is_not_met(
     [
         (every(0.01, 0.008), 0.258, False),
         (every(0.04, 0.030), 0.270, False),
-        (lambda _: True, 0.12, True),
+        (lambda _: True, 0.12, False),
+        (every(0.3, 0.297), 0.12, False),
     ],
 )
 def test_there_may_be_no_time_between(
@@ -122,10 +123,7 @@ def test_there_may_be_no_time_between(
     seconds: float,
     is_free: bool,
 ) -> None:
-    """Waiting ends if writes follow each other too closely, or its owner keeps it open.
-
-    The latter is told by whoever attaches it.
-    """
+    """Waiting ends if writes follow each other too closely, or each is long, or it is kept open."""
     owner = Owner(tmp_path / "learning.db", writes)
     owner.install(patch)
     assert Turns(tmp_path / "learning.db").await_turn(LOOK) is is_free
