@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 from collections.abc import Mapping
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
+from dbmon_pipeline.core.errors import ConfigError
+
 _PACKAGE = Path(__file__).resolve().parents[1]
+_TAIL = 40
+"""How many letters of the name of a file are in that of its draft, which may not be too long."""
 
 
 def shipped(*parts: str) -> Path:
@@ -39,21 +45,50 @@ def write_whole(path: Path, text: str, *, mode: int | None = None) -> None:
 
 
 def write_together(texts: Mapping[Path, str], *, mode: int | None = None) -> None:
-    """Write several files whole, and none of them if there is no room for all."""
-    drafts = {path: path.with_name(f".{path.name}.{os.getpid()}.tmp") for path in texts}
+    """Write several files whole, and none of them if there is no room for all.
+
+    A link stays, and what it leads to is written.
+    """
+    drafts: dict[Path, Path] = {}
     try:
-        for path, draft in drafts.items():
+        for path, text in texts.items():
             path.parent.mkdir(parents=True, exist_ok=True)
-            if path.is_dir():
-                raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+            target = _target(path)
+            draft = drafts[target] = target.with_name(f".{target.name[-_TAIL:]}.{os.getpid()}.tmp")
             with draft.open("w", encoding="utf-8") as file:
-                file.write(texts[path])
+                file.write(text)
                 file.flush()
                 os.fsync(file.fileno())
             if mode is not None:
                 draft.chmod(mode)
-        for path, draft in drafts.items():
-            draft.replace(path)
+        for target, draft in drafts.items():
+            draft.replace(target)
     finally:
         for draft in drafts.values():
             draft.unlink(missing_ok=True)
+
+
+def _target(path: Path) -> Path:
+    """The file that is replaced; nothing else is, be it a folder, a device or a pipe."""
+    with suppress(FileNotFoundError):
+        kind = path.stat().st_mode
+        if stat.S_ISDIR(kind):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+        if not stat.S_ISREG(kind):
+            raise OSError(errno.EINVAL, "it is no regular file", str(path))
+    return path.resolve() if path.is_symlink() else path
+
+
+def expanded(path: Path) -> Path:
+    """A path that may begin with ``~``, for the home of a user.
+
+    Raises:
+        ConfigError: There is no such user.
+    """
+    try:
+        return path.expanduser()
+    except RuntimeError:
+        raise ConfigError(
+            f"{path} begins with the home of a user that is not known",
+            remedy="write out the whole path",
+        ) from None

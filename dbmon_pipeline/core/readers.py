@@ -11,6 +11,7 @@ from pathlib import Path
 from dbmon_pipeline.core.answers import About
 from dbmon_pipeline.core.config import MonitoringConfig
 from dbmon_pipeline.core.errors import NotPublishedError, SourceLockedError
+from dbmon_pipeline.core.files import expanded
 from dbmon_pipeline.core.published import Published
 from dbmon_pipeline.core.queries import Reader
 from dbmon_pipeline.core.settings import Home
@@ -102,7 +103,7 @@ def opened_reader(
         with published_reader(home, as_of) as reader:
             yield reader
         return
-    path = Path(os.path.abspath(database.expanduser()))  # noqa: PTH100 - keeps a symlink's name
+    path = Path(os.path.abspath(expanded(database)))  # noqa: PTH100 - keeps a symlink's name
     with ExitStack() as stack:
         try:
             reader = stack.enter_context(database_reader(path, config, as_of))

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from dbmon_pipeline.core.config import MonitoringConfig, load_config
 from dbmon_pipeline.core.errors import NotPublishedError
-from dbmon_pipeline.core.files import shipped
+from dbmon_pipeline.core.files import expanded, shipped
 from dbmon_pipeline.core.remote import remote_name
 
 
@@ -121,7 +121,7 @@ class Settings:
             rules: A rules file over all others.
 
         Raises:
-            ConfigError: The rules file is missing or wrong.
+            ConfigError: The rules file is missing or wrong, or a path cannot be understood.
         """
         files = [shipped("config", "monitoring.yaml")]
         if named := environ.get("DBMON_CONFIG"):
@@ -140,4 +140,4 @@ class Settings:
 
 
 def _absolute(path: Path) -> Path:
-    return Path(os.path.abspath(path.expanduser()))  # noqa: PTH100 - keeps a symlinked source's name
+    return Path(os.path.abspath(expanded(path)))  # noqa: PTH100 - keeps a symlinked source's name

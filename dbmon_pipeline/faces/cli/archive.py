@@ -12,6 +12,7 @@ import typer
 from dbmon_pipeline.core.archive import Archive
 from dbmon_pipeline.core.archive import archive as write_archive
 from dbmon_pipeline.core.errors import ConfigError
+from dbmon_pipeline.core.files import expanded
 from dbmon_pipeline.core.settings import Settings
 from dbmon_pipeline.faces.cli.options import HomeOption, SourceOption
 from dbmon_pipeline.faces.cli.output import progress, put, say
@@ -37,7 +38,7 @@ def archive(
     """
     settings = Settings.load(source, home)
     day = _day(before)
-    folder = (out.expanduser() if out else settings.home.path / "archive").absolute()
+    folder = (expanded(out) if out else settings.home.path / "archive").absolute()
     with progress():
         done = write_archive(settings, day, folder)
     warnings = _warnings(done)

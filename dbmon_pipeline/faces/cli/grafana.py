@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from dbmon_pipeline.core.files import expanded
 from dbmon_pipeline.core.settings import Settings
 from dbmon_pipeline.faces.cli.output import put
 
@@ -23,5 +24,5 @@ def export(
     """Write provisioning files: the datasource, the dashboards and an alert rule for each limit."""
     from dbmon_pipeline.faces.grafana.export import export as write_files
 
-    for path in write_files(Settings.load().config, folder.expanduser()):
+    for path in write_files(Settings.load().config, expanded(folder)):
         put(str(path))

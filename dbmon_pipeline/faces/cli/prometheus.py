@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from dbmon_pipeline.core.files import expanded
 from dbmon_pipeline.core.settings import Settings
 from dbmon_pipeline.faces.cli.options import HomeOption
 from dbmon_pipeline.faces.cli.output import progress, put, say
@@ -21,14 +22,15 @@ def prometheus(
 ) -> None:
     """Print what is published as metrics, in Prometheus' text format."""
     settings = Settings.load(home=home)
+    path = None if out is None else expanded(out)
     from dbmon_pipeline.faces.prometheus.metrics import published_metrics
     from dbmon_pipeline.faces.prometheus.textfile import write_for_all
 
     text = published_metrics(settings)
-    if out is None:
+    if path is None:
         put(text.rstrip("\n"))
     else:
-        write_for_all(out, text)
+        write_for_all(path, text)
 
 
 def prometheus_rules(
@@ -38,7 +40,7 @@ def prometheus_rules(
     rules = Settings.load().config.rules
     from dbmon_pipeline.faces.prometheus.export import write_rule_files
 
-    for path in write_rule_files(rules, folder):
+    for path in write_rule_files(rules, expanded(folder)):
         say(str(path))
 
 

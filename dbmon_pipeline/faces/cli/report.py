@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from dbmon_pipeline.core.files import expanded
 from dbmon_pipeline.core.instants import parse_as_of
 from dbmon_pipeline.core.ranges import TimeRange
 from dbmon_pipeline.core.settings import Settings
@@ -34,7 +35,7 @@ def report(
     settings, instant = Settings.load(home=home), parse_as_of(as_of)
     from dbmon_pipeline.faces.report.files import write_report
 
-    page = out.expanduser().absolute() if out else None
+    page = expanded(out).absolute() if out else None
     written = write_report(settings, instant, time_range, page)
     for sentence in written.report.gist:
         say(sentence)

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import re
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from dbmon_pipeline.core.errors import ReportError
+import msgspec
+
+from dbmon_pipeline.core.errors import ConfigError, ReportError
 from dbmon_pipeline.core.files import write_together, write_whole
+from dbmon_pipeline.core.instants import iso, parse_as_of
 from dbmon_pipeline.core.ranges import TimeRange
 from dbmon_pipeline.core.rows import Scalar
 from dbmon_pipeline.core.settings import Settings
@@ -21,6 +23,7 @@ from dbmon_pipeline.faces.report.gather import gather
 from dbmon_pipeline.faces.report.page import as_json, html, index
 
 _NAME = re.compile(r"\d{4}-\d{2}-\d{2}T\d{6}Z_\w+\.html")
+_DRAFT = re.compile(r"\..+\.(html|json)\.\d+\.tmp")
 _INDEX = "index.html"
 _DAY_SECONDS = 86_400
 
@@ -36,6 +39,15 @@ class Written:
 
     report: Report
     page: Path
+
+
+class _Listed(msgspec.Struct):
+    """What the index needs of the JSON of a report."""
+
+    as_of: str
+    time_range: TimeRange
+    samples: int
+    gist: list[str]
 
 
 def write_report(
@@ -60,10 +72,12 @@ def write_report(
             f"{page} is not the name of a page",
             remedy="let it end in .html; the JSON beside it ends in .json",
         )
-    if out and not out.parent.is_dir():
-        raise ReportError(
-            f"there is no folder {out.parent}", remedy="make it, or name another file with --out"
-        )
+    with _told(page):
+        if out and not out.parent.is_dir():
+            raise ReportError(
+                f"there is no folder {out.parent}",
+                remedy="make it, or name another file with --out",
+            )
     report = gather(settings, as_of, time_range)
     beside = page.with_suffix(".json")
     text, data = html(report, beside.name), as_json(report)
@@ -75,32 +89,48 @@ def write_report(
 
 
 def _keep(folder: Path, settings: Settings) -> None:
-    """Remove reports that were written too long ago, and list the others."""
-    limit = time.time() - settings.config.report.keep_days * _DAY_SECONDS
-    pages = sorted((path for path in folder.iterdir() if _NAME.fullmatch(path.name)), reverse=True)
+    """Remove reports that were written too long ago, and drafts of the dead; list the others.
+
+    What is in the way, or is removed meanwhile by another who reports, is passed over.
+    """
+    now = time.time()
+    limit = now - settings.config.report.keep_days * _DAY_SECONDS
     kept = []
-    for page in pages:
-        if page.stat().st_mtime < limit:
-            page.unlink()
-            page.with_suffix(".json").unlink(missing_ok=True)
-        elif row := _row(page):
-            kept.append(row)
+    for path in sorted(folder.iterdir(), reverse=True):
+        with suppress(OSError):
+            if _DRAFT.fullmatch(path.name) and path.lstat().st_mtime < now - _DAY_SECONDS:
+                path.unlink()
+            elif not (_NAME.fullmatch(path.name) and path.is_file()):
+                continue
+            elif path.stat().st_mtime < limit:
+                path.unlink(missing_ok=True)
+                path.with_suffix(".json").unlink(missing_ok=True)
+            elif row := _row(path):
+                kept.append(row)
     write_whole(folder / _INDEX, index(kept, settings.config.report.time_zone))
 
 
 def _row(page: Path) -> dict[str, Scalar] | None:
-    """What the index says of a report; nothing of one that cannot be read."""
-    try:
-        found = json.loads(page.with_suffix(".json").read_text("utf-8"))
-        return {
-            "file": page.name,
-            "made_at": str(found["as_of"]),
-            "time_range": str(found["time_range"]),
-            "executions": int(found["samples"]),
-            "gist": " ".join(map(str, found["gist"])),
-        }
-    except (OSError, ValueError, KeyError, TypeError):
+    """What the index says of a report; nothing of one that cannot be read.
+
+    Raises:
+        OSError: The file beside it is gone, or may not be read.
+    """
+    beside = page.with_suffix(".json")
+    if not beside.is_file():
         return None
+    try:
+        found = msgspec.json.decode(beside.read_bytes(), type=_Listed)
+        made_at = iso(parse_as_of(found.as_of))
+    except (msgspec.MsgspecError, ValueError, RecursionError, ConfigError):
+        return None
+    return {
+        "file": page.name,
+        "made_at": made_at,
+        "time_range": found.time_range,
+        "executions": found.samples,
+        "gist": " ".join(found.gist),
+    }
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from dbmon_pipeline.faces.report.changes import Change, compare
 from dbmon_pipeline.faces.report.content import Report
 from dbmon_pipeline.faces.report.period import Period
 from dbmon_pipeline.faces.report.series import over_time
-from dbmon_pipeline.faces.report.words import moment, percent, period, usd
+from dbmon_pipeline.faces.report.words import executions, moment, percent, period, usd
 
 
 def gather(settings: Settings, as_of: datetime, time_range: TimeRange) -> Report:
@@ -74,7 +74,7 @@ def _work(now: Period, changes: list[Change], time_range: TimeRange, zone: str) 
     totals = now.totals
     if not now.figures.samples:
         return f"{when} nothing ran, so there is nothing to tell of."
-    ran = f"{when} {now.figures.samples:,} execution{'s' if now.figures.samples > 1 else ''} ran"
+    ran = f"{when} {executions(now.figures.samples)} ran"
     rate = next(change for change in changes if change.unit == "rate")
     succeeded = f"{percent(rate.now or 0)} succeeded"
     if rate.before is None:
@@ -83,5 +83,6 @@ def _work(now: Period, changes: list[Change], time_range: TimeRange, zone: str) 
         usual = f"{percent(rate.before)} in the {period(time_range)} before, which is"
         usual += " more than noise" if rate.is_more_than_noise else " no more than noise"
     cost = totals["total_cost"]
-    known = f"they cost {usd(cost)}" if isinstance(cost, float) else "their cost is not known"
+    it, its = ("it", "its") if now.figures.samples == 1 else ("they", "their")
+    known = f"{it} cost {usd(cost)}" if isinstance(cost, float) else f"{its} cost is not known"
     return f"{ran}, {succeeded} ({usual}), and {known}."

@@ -163,15 +163,27 @@ def _spoken(row: dict[str, Scalar], config: MonitoringConfig) -> dict[str, Scala
 
 def sentence(health: Health) -> str:
     """How things are now, in one sentence."""
+    said = _of_rules(health)
+    if health.trouble:
+        return f"Which incidents are open is not known (their store cannot be read), and {said}."
     if health.open_incidents:
         count = len(health.open_incidents)
         worst = cut(health.open_incidents[0].finding.summary, 200)
         head = "One incident is open" if count == 1 else f"{count} incidents are open, the worst"
         return f"{head}: {worst}."
     if health.beyond:
-        return f"No incident is open, but {cut(str(health.beyond[0]['sentence']), 200)}."
+        return f"No incident is open, but {said}."
     if health.judged_at is None:
         return "No alert rule was judged in this period, so nothing is known of its health."
+    return f"All is well: no incident is open, and {said}."
+
+
+def _of_rules(health: Health) -> str:
+    """What the alert rules say now: the worst of it."""
+    if health.beyond:
+        return cut(str(health.beyond[0]["sentence"]), 200)
+    if health.judged_at is None:
+        return "no alert rule was judged in this period"
     unsure = sum(row["verdict"] == Verdict.INSUFFICIENT_DATA for row in health.verdicts)
     also = f" ({unsure} had too little data to judge)" if unsure else ""
-    return f"All is well: no incident is open, and no alert rule is beyond its limit{also}."
+    return f"no alert rule is beyond its limit{also}"

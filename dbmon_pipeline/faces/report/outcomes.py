@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from dbmon_pipeline.core.rows import Rows, Scalar
 from dbmon_pipeline.core.statistics import wilson_bounds
 from dbmon_pipeline.faces.report.content import Chart, Section, Table
@@ -23,21 +25,21 @@ def trouble(ask: Ask) -> Section:
     errors = ask("top_error_types")
     repos = [_failing(row) for row in ask("success_rate_by_repository").records]
     repos = largest([row for row in repos if row["failures"]], "failures")
-    slow = ask("duration_by_model_tier")
+    slow = plain_table(
+        ask("duration_by_model_tier"),
+        "Durations by model tier; percentiles are within 1 % of the exact ones",
+    )
     return Section(
         name="trouble",
         title="Slow and failing work",
         lead="",
         tables=(
-            Table(
+            replace(
+                slow,
                 name="durations",
-                caption="Durations by model tier; percentiles are within 1 % of the exact ones",
-                columns=slow.columns,
-                rows=slow.records,
-                questions=("duration_by_model_tier",),
                 is_shown=False,
                 charts=charts_of(
-                    [row for row in slow.records if row["p50_seconds"]],
+                    [row for row in slow.rows if row["p50_seconds"]],
                     Chart(
                         draws="durations",
                         title="Durations by model tier",
@@ -113,7 +115,8 @@ def quality(ask: Ask) -> Section:
     complete = ask("data_completeness")
     problems = ask("data_problems")
     wrong = [row for row in problems.records if row["affected"]]
-    found = f"{len(wrong)} kinds of problems were" if wrong else "No problem was"
+    kinds = "One kind of problem was" if len(wrong) == 1 else f"{len(wrong)} kinds of problems were"
+    found = kinds if wrong else "No problem was"
     return Section(
         name="data_quality",
         title="Quality of work and of data",

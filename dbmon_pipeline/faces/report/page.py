@@ -115,7 +115,7 @@ def _templates() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    found.globals |= {"draw": _draw, "heading": words.heading}
+    found.globals |= {"draw": _draw, "heading": words.heading, "executions": words.executions}
     found.filters |= {"figure": figure, "difference": difference, "judged": judged}
     return found
 

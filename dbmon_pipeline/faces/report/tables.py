@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from heapq import nlargest
 
 from dbmon_pipeline.core.answers import Answer
 from dbmon_pipeline.core.rows import Records, Scalar
@@ -14,17 +15,27 @@ Ask = Callable[[str], Answer]
 """Answers a question of the catalogue over the period of the report."""
 
 MOST_ROWS = 10
+MOST_KINDS = 25
+"""Of model tiers and pools, of which one wants to see all, if they are not countless."""
 
 
-def plain_table(answer: Answer, caption: str) -> Table:
-    """The answer to a question as it is."""
+def plain_table(answer: Answer, caption: str, by: str = "executions") -> Table:
+    """The answer to a question as it is, but for a cut: those with most of a column stay."""
+    rows = most(answer.records, by)
     return Table(
         name=answer.question,
         caption=caption,
         columns=answer.columns,
-        rows=answer.records,
+        rows=rows,
         questions=(answer.question,),
+        left_out=len(answer.rows) - len(rows),
     )
+
+
+def most(rows: Records, column: str) -> Records:
+    """The rows with most of a column, in the order that they had."""
+    places = nlargest(MOST_KINDS, range(len(rows)), key=lambda place: number(rows[place][column]))
+    return [rows[place] for place in sorted(places)]
 
 
 def bars(table: Table, title: str, value: str) -> Table:

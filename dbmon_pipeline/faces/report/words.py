@@ -89,15 +89,20 @@ def shown(column: str, value: Scalar, zone: str) -> str:
     return f"{value:.1f}" if unit in ("quality", "rating") else f"{value:,.3g}"
 
 
+def executions(count: int) -> str:
+    """How many executions."""
+    return f"{count:,} execution{'' if count == 1 else 's'}"
+
+
 def percent(value: float) -> str:
     """A share of 0 to 1."""
     return f"{value:.1%}"
 
 
 def usd(value: float) -> str:
-    """Money; small sums with as many places as it takes to tell them apart."""
-    sign = "-" if value < 0 else ""
-    size = abs(value)
+    """Money to a millionth; small sums with as many places as it takes to tell them apart."""
+    size = round(abs(value), 6)
+    sign = "-" if value < 0 < size else ""
     if size == 0 or size >= 1:
         return f"{sign}${size:,.2f}"
     return f"{sign}${size:.4f}" if size >= 0.001 else f"{sign}${size:.6f}"

@@ -11,6 +11,7 @@ from dbmon_pipeline.faces.report.tables import (
     bars,
     charts_of,
     largest,
+    most,
     number,
     plain_table,
 )
@@ -106,12 +107,8 @@ def cost(ask: Ask, points: Records, config: MonitoringConfig, *, unit: str) -> S
                 ),
             ),
             bars(
-                Table(
-                    name="cost_by_model_tier",
-                    caption="Cost by model tier; the share is of all known costs",
-                    columns=tiers.columns,
-                    rows=tiers.records,
-                    questions=("cost_by_model_tier",),
+                plain_table(
+                    tiers, "Cost by model tier; the share is of all known costs", "total_cost"
                 ),
                 "Cost by model tier",
                 "total_cost",
@@ -141,7 +138,9 @@ def cost(ask: Ask, points: Records, config: MonitoringConfig, *, unit: str) -> S
                 "total_cost",
             ),
             plain_table(
-                ask("cost_efficiency"), "Actual cost against its estimate, where both are known"
+                ask("cost_efficiency"),
+                "Actual cost against its estimate, where both are known",
+                "total_cost",
             ),
         ),
     )
@@ -159,13 +158,15 @@ def tiers(ask: Ask) -> Section:
             joined.setdefault(row["model_tier"], {}).update(
                 {k: v for k, v in row.items() if not (name.startswith("dur") and k == "executions")}
             )
-    rows = [*joined.values()]
+    rows = most([*joined.values()], "executions")
     drawn = [row for row in rows if None not in (row["avg_cost"], row["avg_quality"])]
     said = "; ".join(
         f"{cut(str(row['model_tier']), 40)}: quality {number(row['avg_quality']):.0f}"
         f" at {usd(number(row['avg_cost']))}"
-        for row in drawn
+        for row in drawn[:MOST_ROWS]
     )
+    if more := drawn[MOST_ROWS:]:
+        said += f"; and {len(more)} more"
     return Section(
         name="tiers",
         title="Model tiers and pools side by side",
@@ -181,6 +182,7 @@ def tiers(ask: Ask) -> Section:
                     *("judged", "acceptance_rate"),
                 ),
                 rows=rows,
+                left_out=len(joined) - len(rows),
                 questions=sources,
                 charts=charts_of(
                     drawn,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import stat
 import subprocess
 from collections.abc import Callable
@@ -11,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from dbmon_pipeline.core.errors import OutputError
 from dbmon_pipeline.core.incident import Severity
 from dbmon_pipeline.core.incidents import Incidents
 from dbmon_pipeline.core.ranges import TimeRange
@@ -18,6 +20,7 @@ from dbmon_pipeline.core.readers import published_reader
 from dbmon_pipeline.core.rule_config import Limits, Rule
 from dbmon_pipeline.core.settings import Settings
 from dbmon_pipeline.faces.prometheus.metrics import MOST, published_metrics
+from dbmon_pipeline.faces.prometheus.textfile import write_for_all
 from dbmon_pipeline_tests.faces.notify.made import made_finding
 from dbmon_pipeline_tests.faces.prometheus.real_prometheus import (
     check_metrics,
@@ -362,6 +365,15 @@ def a_folder(path: Path) -> Path:
     """A folder."""
     (path / "dbmon.prom").mkdir()
     return path / "dbmon.prom"
+
+
+def test_a_file_that_has_no_name_or_is_a_pipe(tmp_path: Path) -> None:
+    """Each is told as what cannot be written, and a pipe stays one."""
+    os.mkfifo(tmp_path / "pipe")
+    for name in ("", "/", tmp_path / "pipe"):
+        with pytest.raises(OutputError, match=r"(Is a directory|no regular file)\): name a file"):
+            write_for_all(Path(name), "")
+    assert (tmp_path / "pipe").is_fifo()
 
 
 @pytest.mark.parametrize("make", [no_folder, a_folder])

@@ -283,6 +283,10 @@ def test_incidents_that_cannot_be_read(settings: Settings, tmp_path: Path) -> No
     there = Settings(settings.source, Home(home), settings.config)
     report = made(there, AS_OF, TimeRange.DAY, tmp_path / "r.html")
     assert "The incidents are not known: " in report.data["sections"]["health"]["lead"]
+    gist = report.data["gist"][0]
+    assert gist.startswith(
+        "Which incidents are open is not known (their store cannot be read), and "
+    )
     assert report.data["samples"] > 0
 
 
@@ -358,6 +362,8 @@ def test_one_single_execution(tmp_path: Path) -> None:
     assert report.change("cost a day")["now"] is None
     assert {c["is_more_than_noise"] for c in report.data["changes"]} == {None}
     assert "1 execution ran, 0.0% succeeded (there is no earlier period" in report.data["gist"][1]
+    assert report.data["gist"][1].endswith(", and its cost is not known.")
+    assert "1 execution from 2026" in report.page.text
     assert report.page.table("Model tiers").rows[0][:3] == ["small", "1", "0.0%"]
 
 

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 
@@ -92,14 +93,21 @@ def test_a_file_of_ones_own_is_neither_listed_nor_removed(run: Run, tmp_path: Pa
 
 
 def test_what_cannot_be_written(run: Run, tmp_path: Path) -> None:
-    """A folder that is missing, a file in its place, another ending: told, and nothing is left."""
+    """A folder that is missing, no file in its place, another ending: told, and nothing is left."""
     assert "there is no folder" in refusal(run("--out", tmp_path / "no" / "page.html"))
     assert not (tmp_path / "no").exists()
     assert "let it end in .html" in refusal(run("--out", tmp_path / "page.json"))
     (tmp_path / "taken.html").mkdir()
     assert "cannot be written (Is a directory)" in refusal(run("--out", tmp_path / "taken.html"))
+    os.mkfifo(tmp_path / "pipe.html")
+    assert "cannot be written (it is no regular file)" in refusal(
+        run("--out", tmp_path / "pipe.html")
+    )
+    assert "cannot be written (File name too long)" in refusal(
+        run("--out", tmp_path / ("a" * 300) / "page.html")
+    )
     assert "Nothing is published" not in refusal(run(where=tmp_path / "nowhere"))
-    assert names(tmp_path) == ["home", "taken.html"]
+    assert names(tmp_path) == ["home", "pipe.html", "taken.html"]
 
 
 def test_a_folder_that_may_not_be_written(tmp_path: Path, settings: Settings) -> None:
@@ -135,7 +143,17 @@ def test_a_page_is_whole_or_not_there(home: Settings, monkeypatch: pytest.Monkey
     assert names(home.home.reports) == []
 
 
-def test_old_reports_go_and_the_others_are_listed(home: Settings) -> None:
+def gone_meanwhile(path: Path, *, missing_ok: bool = False) -> None:
+    """Remove a file that another process has removed just now."""
+    with suppress(FileNotFoundError):
+        os.unlink(path)  # noqa: PTH108 - the method is replaced by this
+    if not missing_ok:
+        raise FileNotFoundError(2, "No such file or directory")
+
+
+def test_old_reports_go_and_the_others_are_listed(
+    home: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """By when they were written; what is not ours stays, and what cannot be read is left out."""
     folder = home.home.reports
     written = [
@@ -147,10 +165,16 @@ def test_old_reports_go_and_the_others_are_listed(home: Settings) -> None:
         then = time.time() - days * 86_400
         os.utime(path, (then, then))
     written[2].with_suffix(".json").write_text("{}")
+    drafts = [folder / f".{written[1].stem}.json.{number}.tmp" for number in (1, 2)]
+    for path, hours in zip(drafts, (25, 23), strict=True):
+        path.write_text("half of")
+        then = time.time() - hours * 3600
+        os.utime(path, (then, then))
+    monkeypatch.setattr(Path, "unlink", gone_meanwhile)
     newest = write_report(home, AS_OF, TimeRange.WEEK).page
     assert names(folder) == sorted(
         [
-            *("index.html", "notes.html"),
+            *("index.html", "notes.html", drafts[1].name),
             *(
                 f"{page.stem}.{kind}"
                 for page in (*written[1:], newest)
@@ -166,6 +190,47 @@ def test_old_reports_go_and_the_others_are_listed(home: Settings) -> None:
     for listed in ("2026-02-10 12:34 UTC, 7d", "2026-02-10 10:34 UTC, 24h"):
         assert listed in text
     assert text.count(" executions ran, ") == 2
+
+
+SOUND = b'{"as_of": "2026-02-01T00:00:00Z", "time_range": "7d", "samples": 1, "gist": ["x"]}'
+ODD = {
+    "no instant": SOUND.replace(b"2026-02-01T00:00:00Z", b"x"),
+    "no year": SOUND.replace(b"2026-02-01", b"0001-01-01"),
+    "infinite": SOUND.replace(b'"samples": 1', b'"samples": 1e999'),
+    "endless": SOUND.replace(b'"samples": 1', b'"samples": ' + b"9" * 5000),
+    "half a letter": SOUND.replace(b'"x"', rb'"\ud800"'),
+    "no UTF-8": SOUND.replace(b'"x"', b'"\xff"'),
+    "deep": b"[" * 200_000,
+    "deep below": b'{"sections": ' + b"[" * 200_000,
+}
+"""What may lie beside a page in place of its JSON."""
+
+
+def test_odd_files_beside_the_reports_cost_nothing_but_their_lines(home: Settings) -> None:
+    """Each is passed over, and stays; a single execution is one."""
+    folder = home.home.reports
+    folder.mkdir()
+    pages = [folder / f"2001-01-{day:02}T000000Z_7d.html" for day in range(1, 15)]
+    for page in pages[:-2]:
+        page.write_text("page")
+    for page, odd in zip(pages, ODD.values(), strict=False):
+        page.with_suffix(".json").write_bytes(odd)
+    pipe, dangling, a_folder, sound, gone, taken = pages[len(ODD) :]
+    os.mkfifo(pipe.with_suffix(".json"))
+    dangling.with_suffix(".json").symlink_to("nowhere")
+    a_folder.with_suffix(".json").mkdir()
+    sound.with_suffix(".json").write_bytes(SOUND)
+    gone.symlink_to("nowhere")
+    taken.mkdir()
+    os.utime(taken, (0, 0))
+    before = names(folder)
+    newest = write_report(home, AS_OF, TimeRange.DAY).page
+    there = [newest.name, newest.with_suffix(".json").name, "index.html"]
+    assert names(folder) == sorted([*before, *there])
+    index = Parsed((folder / "index.html").read_text("utf-8"))
+    links = [found["href"] for name, found in index.tags if name == "a"][1:]
+    assert links == [newest.name, sound.name]
+    assert " ".join(index.text.split()).endswith(" 1 execution x")
 
 
 def test_the_command_starts_without_what_draws() -> None:

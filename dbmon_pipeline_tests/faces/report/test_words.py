@@ -26,6 +26,8 @@ from dbmon_pipeline.faces.report.words import cut, heading, moment, shown, usd
         ("cost_per_success", 0.0123, "$0.0123"),
         ("cost_per_estimated_dollar", 1.013, "$1.01"),
         ("avg_savings", -0.00004, "-$0.000040"),
+        ("total_cost", 1e-300, "$0.00"),
+        ("avg_savings", -1e-300, "$0.00"),
         ("avg_seconds", 44.84, "44.8 s"),
         ("p95_seconds", 600.0, "10.0 min"),
         ("busy_seconds", 36_000.0, "10.0 h"),
