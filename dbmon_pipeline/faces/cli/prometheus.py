@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from dbmon_pipeline.core.settings import Settings
-from dbmon_pipeline.faces.cli.options import HomeOption
+from dbmon_pipeline.faces.cli.options import HomeOption, named_folder
 from dbmon_pipeline.faces.cli.output import progress, put, say
 
 
@@ -32,7 +32,9 @@ def prometheus(
 
 
 def prometheus_rules(
-    folder: Annotated[Path, typer.Argument(help="Where to write them.")],
+    folder: Annotated[
+        Path, typer.Argument(metavar="DIR", parser=named_folder, help="Where to write them.")
+    ],
 ) -> None:
     """Write recording and alert rules made of the rules file, their tests, and an example."""
     rules = Settings.load().config.rules
