@@ -86,6 +86,11 @@ class Published:
         """
         if table not in self.manifest.tables:
             known = sorted(self.manifest.tables)
+            if table in PUBLISHED:
+                raise NotPublishedError(
+                    f"the table {table} is not in what is published, which an older version made",
+                    remedy="run dbmon refresh",
+                )
             near = get_close_matches(table[:100], known, n=1)
             raise NotPublishedError(
                 f"no table {table[:100]!r} is published",

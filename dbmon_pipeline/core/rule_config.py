@@ -38,6 +38,8 @@ OF_ROWS = frozenset({"slow_executions", "cost_drift"})
 
 _LONGEST_OF_ROWS = timedelta(hours=24)
 _LONGEST_SILENCE = timedelta(days=7)
+_OLDEST_SECONDS = 365 * 86_400
+"""No source is as old as that and still looked after."""
 
 Dimension = Literal["model_tier", "pool_type", "repo", "task_type"]
 Length = Annotated[str, Meta(pattern=r"^[1-9][0-9]{0,2}[mhd]$")]
@@ -170,6 +172,11 @@ def check_rule(name: str, rule: Rule) -> None:
         raise ValueError("an anomaly is a warning at the most")
     if rule.by is not None and measurement in _WITHOUT_SCOPES:
         raise ValueError(f"{measurement} cannot be measured by {rule.by}")
+    if measurement == "source_freshness" and not all(
+        0 <= (limit or 0) <= _OLDEST_SECONDS
+        for limit in (rule.limits.warning, rule.limits.critical)
+    ):
+        raise ValueError(f"an age is limited in seconds, 0 to {_OLDEST_SECONDS} (365 days)")
     if measurement == "recent_executions" and length_of(rule.window) > _LONGEST_SILENCE:
         raise ValueError("a silence is looked for over 7d at the most")
     is_confident = measurement in RATES and rule.mode == "confident"

@@ -10,7 +10,7 @@ from msgspec import Meta
 Positive = Annotated[int, Meta(ge=1)]
 Address = Annotated[str, Meta(pattern="^[a-z][a-z0-9_]+:.")]
 ExtensionName = Annotated[str, Meta(pattern="^[a-z][a-z0-9_]*$")]
-TextFile = Annotated[str, Meta(pattern=r"^/(.*/)?[^/]+\.prom$")]
+TextFile = Annotated[str, Meta(pattern=r"^/[^\x00-\x1f\x7f]*(?<!/)\.prom\Z")]
 Share = Annotated[float, Meta(ge=0, le=1)]
 Seconds = Annotated[float, Meta(ge=0)]
 

@@ -36,9 +36,9 @@ def check_address(host: str, port: int, token: str) -> None:
         with socket.socket(family, kind, protocol) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind(address)
-    except OSError as error:
+    except (OSError, UnicodeError) as error:
         raise ConfigError(
-            f"{host} port {port} cannot be used ({error.strerror})",
+            f"{host} port {port} cannot be used ({getattr(error, 'strerror', 'no host name')})",
             remedy="name another with --host and --port",
         ) from None
 

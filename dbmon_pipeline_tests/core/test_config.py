@@ -111,6 +111,18 @@ def test_waits_may_be_whole_or_broken_numbers(tmp_path: Path) -> None:
         ("rules:\n  no_such_rule:\n    below: {warning: 1}\n", "FILE, line 2, rules.no_such_rule"),
         ("prometheus:\n  textfile: dbmon.prom\n", "FILE, line 2, prometheus.textfile: "),
         ("prometheus:\n  textfile: /var/dbmon.txt\n", "FILE, line 2, prometheus.textfile: "),
+        ('prometheus:\n  textfile: "/a\\0b.prom"\n', "FILE, line 2, prometheus.textfile: "),
+        ('prometheus:\n  textfile: "/a\\nb.prom"\n', "FILE, line 2, prometheus.textfile: "),
+        ('prometheus:\n  textfile: "/ab.prom\\n"\n', "FILE, line 2, prometheus.textfile: "),
+        ("prometheus:\n  textfile: /a/.prom\n", "FILE, line 2, prometheus.textfile: "),
+        (
+            "rules:\n  source_freshness:\n    above: {warning: -5}\n",
+            "FILE, line 2, rules.source_freshness: an age is limited in seconds, 0 to 31536000",
+        ),
+        (
+            "rules:\n  source_freshness:\n    above: {critical: 1.0e+300}\n",
+            "FILE, line 2, rules.source_freshness: an age is limited in seconds, 0 to 31536000",
+        ),
         ("redaction:\n  patterns:\n    Bad Name: x\n", "FILE, line 3, redaction.patterns.Bad Name"),
         ("redaction:\n  patterns:\n    seven: 7\n", "FILE, line 3, redaction.patterns.seven: "),
     ],

@@ -142,3 +142,15 @@ def test_an_unknown_table_is_told_with_those_there_are(settings: Settings, table
         Published(settings.home).rows(table)
     meant = "did you mean recent_executions?" in str(raised.value)
     assert meant is table.startswith(("exec", "recent"))
+
+
+def test_a_table_that_an_older_version_did_not_publish(settings: Settings) -> None:
+    """It is no other one that was meant."""
+    path = settings.home.current.resolve() / "manifest.json"
+    manifest = json.loads(path.read_text())
+    del manifest["tables"]["refresh_history"]
+    path.unlink()
+    path.write_text(json.dumps(manifest))
+    with pytest.raises(NotPublishedError, match="the table refresh_history is not in") as raised:
+        Published(settings.home).rows("refresh_history")
+    assert str(raised.value).endswith(": run dbmon refresh")

@@ -236,6 +236,50 @@ def test_nothing_is_published_yet(
     assert not empty.home.path.exists()
 
 
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["grafana", "export", ""], "dbmon: Invalid value for 'DIR': no folder is named; write ."),
+        (["prometheus-rules", ""], "dbmon: Invalid value for 'DIR': no folder is named; write ."),
+        (["grafana", "export", "g\udcff"], "dbmon: the argument 'g\\udcff' has bytes that are not"),
+        (["prometheus-rules", "g\udcff"], "dbmon: the argument 'g\\udcff' has bytes that are not"),
+        (["report", "--home", "p\udcff"], "dbmon: the argument 'p\\udcff' has bytes that are not"),
+    ],
+)
+def test_a_folder_that_cannot_be_meant(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: list[str],
+    said: str,
+) -> None:
+    """A variable that is not set, or bytes that are no text: nothing is written anywhere."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.argv", ["dbmon", *arguments])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    printed, found = capsys.readouterr()
+    assert (ended.value.code, printed) == (3, "")
+    assert found.startswith(said)
+    assert found.count("\n") == 1
+    assert [*tmp_path.iterdir()] == []
+
+
+def test_a_working_folder_whose_name_is_no_text(tmp_path: Path) -> None:
+    """It can be told all the same."""
+    odd = tmp_path / "p\udcff"
+    odd.mkdir()
+    ended = run_dbmon("tables", first=f"os.chdir({str(odd)!r})")
+    assert (ended.returncode, ended.stdout) == (3, "")
+    assert ended.stderr == (
+        f"dbmon: nothing is published in {tmp_path}/p\\udcff/.dbmon/published: run dbmon refresh"
+        " first\n"
+    )
+    ended = run_dbmon("tables", DBMON_HOME="p\udcff")
+    assert (ended.returncode, ended.stdout) == (3, "")
+    assert ended.stderr.startswith("dbmon: DBMON_HOME has bytes that are not UTF-8: give ")
+
+
 def test_what_is_not_finite_is_no_json(capsys: pytest.CaptureFixture[str]) -> None:
     """JSON has no word for it."""
     values = (float("nan"), float("inf"), 0.5, datetime(2026, 2, 10).date())

@@ -11,6 +11,6 @@ SELECT
     rows_extracted,
     late_rows_repaired,
     rows_gone
-FROM refresh_history
+FROM published('refresh_history')
 WHERE as_of >= $since AND as_of <= $until
 ORDER BY time

@@ -7,6 +7,7 @@ import typer
 
 from dbmon_pipeline.core.files import expanded
 from dbmon_pipeline.core.settings import Settings
+from dbmon_pipeline.faces.cli.options import named_folder
 from dbmon_pipeline.faces.cli.output import put
 
 grafana = typer.Typer(no_args_is_help=True, help="Dashboards and alert rules for Grafana.")
@@ -19,7 +20,10 @@ def _grafana() -> None:
 
 @grafana.command()
 def export(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Where the files are written.")],
+    folder: Annotated[
+        Path,
+        typer.Argument(metavar="DIR", parser=named_folder, help="Where the files are written."),
+    ],
 ) -> None:
     """Write provisioning files: the datasource, the dashboards and an alert rule for each limit."""
     from dbmon_pipeline.faces.grafana.export import export as write_files

@@ -9,7 +9,7 @@ from io import TextIOWrapper
 
 import typer
 
-from dbmon_pipeline.core.errors import DbmonError, TimeoutExceededError
+from dbmon_pipeline.core.errors import ConfigError, DbmonError, TimeoutExceededError
 from dbmon_pipeline.faces.cli.output import ExitCode, is_interrupt, leave, say
 
 _COMMANDS = {
@@ -63,8 +63,26 @@ def main() -> None:
     """Run one command; every failure is one line on stderr and exit code 3."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):  # programs read it too, whatever the locale
-            stream.reconfigure(encoding="utf-8")
+            stream.reconfigure(encoding="utf-8", errors="backslashreplace")
     sys.exit(_run())
+
+
+def _check_given() -> None:
+    """See that what the command is given is text, as DuckDB and the files need it.
+
+    Raises:
+        ConfigError: It has bytes that are none.
+    """
+    given = {f"the argument {text!r}": text for text in sys.argv[1:]}
+    given |= {name: text for name, text in os.environ.items() if name.startswith("DBMON_")}
+    for name, text in given.items():
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            raise ConfigError(
+                f"{name[:200]} has bytes that are not UTF-8",
+                remedy="give a file or folder another name",
+            ) from None
 
 
 def _run() -> ExitCode | int:
@@ -75,6 +93,7 @@ def _run() -> ExitCode | int:
         what was cut off would live until the interpreter has gone, and be complained of.
     """
     try:
+        _check_given()
         result = _assembled(next(iter(sys.argv[1:]), None))(standalone_mode=False)
     except typer.TyperException as error:
         text = " ".join(error.format_message().split()).rstrip(".")

@@ -29,3 +29,14 @@ AsOfOption = Annotated[
     str | None, typer.Option("--as-of", help="Speak for this time: ISO 8601, in the past. [now]")
 ]
 FormatOption = Annotated[Format, typer.Option("--format", help="How to print.")]
+
+
+def named_folder(text: str) -> Path:
+    """A folder that a person names; a variable of the shell that is not set names none.
+
+    Raises:
+        BadParameter: It is empty.
+    """
+    if not text:
+        raise typer.BadParameter("no folder is named; write . for the working folder")
+    return Path(text)

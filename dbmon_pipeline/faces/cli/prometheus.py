@@ -7,7 +7,7 @@ import typer
 
 from dbmon_pipeline.core.files import expanded
 from dbmon_pipeline.core.settings import Settings
-from dbmon_pipeline.faces.cli.options import HomeOption
+from dbmon_pipeline.faces.cli.options import HomeOption, named_folder
 from dbmon_pipeline.faces.cli.output import progress, put, say
 
 
@@ -34,7 +34,9 @@ def prometheus(
 
 
 def prometheus_rules(
-    folder: Annotated[Path, typer.Argument(help="Where to write them.")],
+    folder: Annotated[
+        Path, typer.Argument(metavar="DIR", parser=named_folder, help="Where to write them.")
+    ],
 ) -> None:
     """Write recording and alert rules made of the rules file, their tests, and an example."""
     rules = Settings.load().config.rules

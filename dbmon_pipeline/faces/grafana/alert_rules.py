@@ -145,7 +145,7 @@ def _problems(name: str, rule: Rule) -> Iterator[str]:
     if len(name) + len(" critical") > _LONGEST_TITLE:
         yield f"its name has more than {_LONGEST_TITLE - len(' critical')} characters"
     for text in texts:
-        if "$" in text or "{{" in text:
+        if "$" in text or "{{" in text or "[[" in text:
             yield f"{text[:100]!r} would be taken for a variable or a template"
     for label in rule.labels:
         if label in _OWN_LABELS or label.startswith("__") or not label:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,7 +11,7 @@ import yaml
 
 from dbmon_pipeline.core.config import MonitoringConfig
 from dbmon_pipeline.core.errors import ExportError
-from dbmon_pipeline.core.files import write_whole
+from dbmon_pipeline.core.files import write_together
 from dbmon_pipeline.faces.grafana.alert_rules import alert_rules
 from dbmon_pipeline.faces.grafana.boards import boards
 from dbmon_pipeline.faces.grafana.datasource import dashboard_provider, datasource
@@ -46,7 +47,7 @@ def provisioning(config: MonitoringConfig) -> dict[str, str]:
 
 
 def export(config: MonitoringConfig, folder: Path) -> list[Path]:
-    """Write every file; none, if one cannot be made.
+    """Write every file; none, if one cannot be made, or would replace another's.
 
     Args:
         config: The rules.
@@ -56,18 +57,49 @@ def export(config: MonitoringConfig, folder: Path) -> list[Path]:
         The files.
 
     Raises:
-        ExportError: Grafana cannot express a rule, or the folder cannot be written.
+        ExportError: Grafana cannot express a rule, the folder cannot be written, or a file of
+            somebody else stands there.
     """
     files = {folder / path: text for path, text in provisioning(config).items()}
     try:
         for path, text in files.items():
-            write_whole(path, text)
+            if not _is_ours(path, text):
+                raise ExportError(
+                    f"{path} is there already, and was not made by dbmon grafana export",
+                    remedy="name another folder, or move it away",
+                )
+        write_together(files)
     except OSError as error:
         raise ExportError(
             f"{folder} cannot be written ({error.strerror})",
             remedy="name a folder that you may write",
         ) from None
     return list(files)
+
+
+def _is_ours(path: Path, text: str) -> bool:
+    """Whether a text may be written to a path: nothing is there, or an earlier text of ours."""
+    if not path.exists():
+        return True
+    if not path.is_file():
+        return False
+    try:
+        there = path.read_text("utf-8")
+        return _mark(path, there) == _mark(path, text)
+    except ValueError:  # no UTF-8, or no JSON
+        return False
+
+
+def _mark(path: Path, text: str) -> object:
+    """What stays the same in all versions of a file: the uid of a dashboard, else the first line.
+
+    Raises:
+        ValueError: A dashboard is no JSON.
+    """
+    if path.suffix == ".json":
+        dashboard = json.loads(text)
+        return dashboard.get("uid") if isinstance(dashboard, dict) else None
+    return text.partition("\n")[0]
 
 
 class _Dumper(yaml.SafeDumper):

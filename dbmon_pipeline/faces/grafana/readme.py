@@ -27,7 +27,8 @@ choose one of the two. Grafana keeps an alert rule that is no longer in the file
 any more, and its identifier under `deleteRules` removes it.
 
 Ranges begin on a full hour, where `dbmon query` answers 1h and 24h to the second. Times are UTC.
-After an upgrade of dbmon restart Grafana: its connections keep the columns that they know.
+After an upgrade of dbmon run `dbmon refresh`, then put the new files in place and restart Grafana,
+which keeps the tables and columns that it has found.
 """
 
 CONTACT_POINTS = """\

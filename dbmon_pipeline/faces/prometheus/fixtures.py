@@ -27,6 +27,8 @@ _TARGET = {"instance": "example", "job": JOB}
 _QUIET_MINUTES = 10
 _MORE_MINUTES = 5
 """How long it goes on once it fires."""
+_OLDEST = 48 * 3600.0
+"""An age that the tests reach, whatever the limit is: each minute of it is evaluated."""
 _BURN = 20.0
 """A burn rate beyond every limit."""
 
@@ -72,13 +74,13 @@ def _of_state(name: str, rule: Rule, severity: Severity, firing: Sequence[AlertR
 
 def _of_age(name: str, rule: Rule, severity: Severity, firing: Sequence[AlertRule]) -> Test:
     """Data that grows old, and is read again."""
-    limit = rule.limit(severity) or 0.0
+    limit = _tested(rule, severity)
     begins, minutes = int(limit // 60) + 1, lasting(rule)
     fires = begins + minutes
     limits = {
         _series(
             "dbmon_rule_limit", {"rule": label(name), "scope": "all", "severity": severity}
-        ): _course((rule.limit(severity) or 0.0, fires + 2))
+        ): _course((_tested(rule, severity), fires + 2))
         for severity in rule.severities(name)[: len(firing)]
     }
     through = _course((0, fires + 1), (60 * (fires + 1), 1))
@@ -89,6 +91,11 @@ def _of_age(name: str, rule: Rule, severity: Severity, firing: Sequence[AlertRul
         fires=fires,
         expected=[_expected(one, {}, 60 * fires) for one in firing],
     )
+
+
+def _tested(rule: Rule, severity: Severity) -> float:
+    """The limit that a test gives an age."""
+    return min(rule.limit(severity) or 0.0, _OLDEST)
 
 
 def _of_damage() -> Test:

@@ -51,9 +51,9 @@ class MetricsServer(socketserver.ThreadingTCPServer):
             )[0]
             self.address_family = family
             super().__init__(cast(tuple[str, int], address[:2]), _Handler)
-        except OSError as error:
+        except (OSError, UnicodeError) as error:
             raise ConfigError(
-                f"{host} port {port} cannot be used ({error.strerror})",
+                f"{host} port {port} cannot be used ({getattr(error, 'strerror', 'no host name')})",
                 remedy="name another with --host and --port",
             ) from None
 
@@ -101,7 +101,12 @@ class _Handler(BaseHTTPRequestHandler):
     timeout = _SLOWEST_CLIENT_SECONDS
 
     def do_GET(self) -> None:
-        match urlsplit(self.path).path:
+        try:
+            path = urlsplit(self.path).path
+        except ValueError:
+            self._answer(HTTPStatus.BAD_REQUEST, _PLAIN, "that is no address\n")
+            return
+        match path:
             case "/metrics":
                 self._answer(HTTPStatus.OK, CONTENT_TYPE_PLAIN_0_0_4, self.server.metrics())
             case "/-/healthy":
@@ -109,13 +114,17 @@ class _Handler(BaseHTTPRequestHandler):
             case _:
                 self._answer(HTTPStatus.NOT_FOUND, _PLAIN, "there are /metrics and /-/healthy\n")
 
+    def do_HEAD(self) -> None:
+        self.do_GET()
+
     def _answer(self, status: HTTPStatus, kind: str, text: str) -> None:
         body = text.encode()
         self.send_response(status)
         self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
-        self.wfile.write(body)
+        if self.command != "HEAD":
+            self.wfile.write(body)
 
     def log_message(self, *_: object) -> None:
         """Say nothing of a scrape."""

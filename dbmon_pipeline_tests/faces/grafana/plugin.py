@@ -34,9 +34,9 @@ _WORKER = """
 import datetime, json, sys, duckdb
 asked = json.load(sys.stdin)
 instance = duckdb.connect(config={"autoinstall_known_extensions": "false"})
-for _ in range(2):  # The plugin begins each connection of its pool so.
-    con = instance.cursor()
-    con.execute(asked["init"])
+for _ in range(2):  # The plugin begins a connection so, again where that has failed,
+    instance.cursor().execute(asked["init"])
+con = instance.cursor()  # and then no other one of its pool.
 answers = {"version": duckdb.__version__}
 for name, sql in asked["queries"].items():
     try:
@@ -104,7 +104,7 @@ def expanded(sql: str, since: datetime, until: datetime) -> str:
 
 
 def run(init: str, queries: Mapping[str, str]) -> dict[str, Frame]:
-    """Run queries on the plugin's engine, in a process of its own that starts as a connection does.
+    """Run queries on the plugin's engine, in a process of its own that starts as the plugin does.
 
     Args:
         init: What a connection begins with.
@@ -123,7 +123,7 @@ def run(init: str, queries: Mapping[str, str]) -> dict[str, Frame]:
     answers = json.loads(done.stdout)
     assert answers.pop("version") == VERSION
     failed = {name: answer["error"] for name, answer in answers.items() if "error" in answer}
-    assert failed == {}
+    assert failed == {}, failed
     return {
         name: Frame([(column, kind) for column, kind in answer["columns"]], answer["rows"])
         for name, answer in answers.items()

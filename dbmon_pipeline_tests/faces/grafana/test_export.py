@@ -17,7 +17,7 @@ from dbmon_pipeline.core.config import MonitoringConfig
 from dbmon_pipeline.core.errors import ExportError
 from dbmon_pipeline.core.files import shipped
 from dbmon_pipeline.core.settings import Settings
-from dbmon_pipeline.faces.grafana.export import provisioning
+from dbmon_pipeline.faces.grafana.export import export, provisioning
 from dbmon_pipeline_tests.faces.grafana.conftest import Exported
 from dbmon_pipeline_tests.helpers import run_dbmon
 
@@ -168,6 +168,7 @@ def test_a_folder_that_cannot_be_written(tmp_path: Path, is_file: bool) -> None:
     [
         ("$__timeTo(): {MORE}", "'$__timeTo()' would be taken for a variable or a template"),
         ("'{{ x }}': {MORE}", "'{{ x }}' would be taken for a variable or a template"),
+        ("'[[repo]]': {MORE}", "'[[repo]]' would be taken for a variable or a template"),
         ("r: {MORE, owner: $HOME}", "'$HOME' would be taken for a variable or a template"),
         ("r: {MORE, labels: {scope: x}}", "the label 'scope' is one that Grafana or this project"),
         ("r: {MORE, labels: {__name__: x}}", "the label '__name__' is one that Grafana or this"),
@@ -201,6 +202,45 @@ def test_nothing_is_written_if_a_rule_cannot_be_expressed(tmp_path: Path) -> Non
         " template: change that in the rules file, or disable the rule"
     )
     assert not out.exists()
+
+
+@pytest.mark.parametrize(
+    ("path", "content"),
+    [
+        ("README.md", b"mine"),
+        ("README.md", b"# dbmon in Grafana, as we use it\n"),
+        ("README.md", b"\xff"),
+        ("datasources/dbmon.yaml", b"apiVersion: 1\n"),
+        ("dashboards/overview.json", b'{"uid": "mine"}'),
+        ("dashboards/overview.json", b'["dbmon-overview"]'),
+        ("dashboards/overview.json", b"{"),
+        ("dashboards/dbmon.yaml", None),
+    ],
+)
+def test_what_others_have_made_stays(tmp_path: Path, path: str, content: bytes | None) -> None:
+    """A file of theirs, or a folder, is named, and nothing is written beside it."""
+    there = tmp_path / path
+    there.parent.mkdir(exist_ok=True)
+    if content is None:
+        there.mkdir()
+    else:
+        there.write_bytes(content)
+    before = [*tmp_path.rglob("*")]
+    with pytest.raises(ExportError, match=rf"^{re.escape(str(there))} is there already, and was"):
+        export(Settings.load(environ={}).config, tmp_path)
+    assert [*tmp_path.rglob("*")] == before
+    assert content is None or there.read_bytes() == content
+
+
+def test_an_older_export_is_replaced(tmp_path: Path) -> None:
+    """Its files are known by their first lines, and a dashboard by its identifier."""
+    for path, text in files_in(COMMITTED).items():
+        is_dashboard = path.endswith(".json")
+        older = {"uid": json.loads(text)["uid"]} if is_dashboard else text.partition("\n")[0]
+        (tmp_path / path).parent.mkdir(exist_ok=True)
+        (tmp_path / path).write_text(json.dumps(older) if is_dashboard else str(older), "utf-8")
+    export(Settings.load(environ={}).config, tmp_path)
+    assert files_in(tmp_path) == files_in(COMMITTED)
 
 
 def test_names_that_are_odd_but_can_be(tmp_path: Path) -> None:

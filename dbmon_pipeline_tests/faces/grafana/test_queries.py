@@ -6,6 +6,7 @@ import json
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -54,11 +55,15 @@ def shown_in(exported: Exported) -> dict[str, Shown]:
 
 def answers(exported: Exported, choice: Mapping[str, str]) -> dict[str, Frame]:
     """What every panel shows over a week, where something is chosen."""
-    queries = {
+    return run(exported.init, queries(exported, choice))
+
+
+def queries(exported: Exported, choice: Mapping[str, str]) -> dict[str, str]:
+    """What every panel asks over a week, where something is chosen."""
+    return {
         title: expanded(chosen(panel["targets"][0]["rawSql"], choice), AS_OF - WEEK, AS_OF)
         for title, panel in panels(exported)
     }
-    return run(exported.init, queries)
 
 
 @pytest.fixture(scope="module")
@@ -295,3 +300,21 @@ def test_the_monitor_shows_what_was_said(exported: Exported, frames: dict[str, F
             for r in rows
             if r["rule"] == rule
         }
+
+
+def test_a_table_that_is_missing_spoils_its_own_panels_alone(
+    exported: Exported, frames: dict[str, Frame], tmp_path: Path
+) -> None:
+    """As in a generation that an older version has published."""
+    (tmp_path / "current").mkdir()
+    for table in exported.settings.home.current.iterdir():
+        if table.name != "refresh_history":
+            (tmp_path / "current" / table.name).symlink_to(table)
+    init = exported.init.replace(str(exported.settings.home.published), str(tmp_path))
+    asked = queries(exported, {})
+    others = ("overview: Success rate", "monitor: What the rules say")
+    assert run(init, {title: asked[title] for title in others}) == {
+        title: frames[title] for title in others
+    }
+    with pytest.raises(AssertionError, match=r"No files found .*refresh_history"):
+        run(init, {"refreshes": asked["monitor: Time between refreshes"]})

@@ -14,8 +14,11 @@ from urllib.error import HTTPError, URLError
 
 import pytest
 
+from dbmon_pipeline.core.errors import ConfigError
 from dbmon_pipeline.core.settings import Settings
+from dbmon_pipeline.faces.mcp_http import check_address
 from dbmon_pipeline.faces.prometheus.metrics import published_metrics
+from dbmon_pipeline.faces.prometheus.server import MetricsServer
 from dbmon_pipeline_tests.faces.notify.real_alertmanager import free_port
 from dbmon_pipeline_tests.faces.prometheus.real_prometheus import parsed
 from dbmon_pipeline_tests.helpers import (
@@ -70,6 +73,15 @@ def got(port: int, path: str = "/metrics", host: str = "127.0.0.1") -> tuple[int
             return error.code, error.headers["Content-Type"], error.read().decode()
 
 
+def told(port: int, request: str) -> tuple[list[str], str]:
+    """The lines of the head and the body of an answer, as they come."""
+    with socket.create_connection(("127.0.0.1", port), timeout=20) as client:
+        client.sendall(f"{request} HTTP/1.1\r\n\r\n".encode())
+        with client.makefile("rb") as answer:
+            head, _, body = answer.read().decode().partition("\r\n\r\n")
+    return [line for line in head.splitlines() if not line.startswith("Date: ")], body
+
+
 def test_the_life_of_a_server(tmp_path: Path) -> None:
     """It waits for the first generation, follows, tells of damage and recovers, and is ended."""
     settings, port = settings_for(tmp_path), free_port()
@@ -104,6 +116,11 @@ def test_the_life_of_a_server(tmp_path: Path) -> None:
 
         for path in ("/", "/metrics/", "/-/ready"):
             assert got(port, path)[0] == 404
+        for path in ("/metrics", "/-/healthy"):
+            head, body = told(port, f"GET {path}")
+            assert f"Content-Length: {len(body.encode())}" in head
+            assert told(port, f"HEAD {path}") == (head, "")
+        assert told(port, "GET http://[")[0][0] == "HTTP/1.0 400 Bad Request"
         with socket.create_connection(("127.0.0.1", port)) as rude:
             rude.sendall(b"GET /metrics HTTP/1.1\r\n")
         assert got(port, "/-/healthy")[2] == "healthy\n"
@@ -141,6 +158,15 @@ def test_a_host_that_is_not_ours(tmp_path: Path) -> None:
     ended = run_dbmon("serve-metrics", "--host", "192.0.2.1", "--home", tmp_path)
     assert (ended.returncode, ended.stdout) == (3, "")
     assert ended.stderr.startswith("dbmon: 192.0.2.1 port 9309 cannot be used (")
+
+
+@pytest.mark.parametrize("host", ["a..b", "a" * 70, "\udcff"])
+def test_a_host_that_is_no_name(tmp_path: Path, host: str) -> None:
+    """Python refuses it before anybody is asked for it."""
+    with pytest.raises(ConfigError, match=r" port 9309 cannot be used \(no host name\): name an"):
+        MetricsServer(settings_for(tmp_path), host, 9309)
+    with pytest.raises(ConfigError, match=r" port 3001 cannot be used \(no host name\): name an"):
+        check_address(host, 3001, "token")
 
 
 def test_an_address_with_colons(tmp_path: Path) -> None:
