@@ -158,6 +158,18 @@ def test_their_tests_can_fail(tmp_path: Path) -> None:
         assert promtool("test", "rules", folder / TESTS).returncode == 1
 
 
+def test_a_limit_of_a_year_is_not_waited_for() -> None:
+    """The tool evaluates each minute of a test."""
+    old = Rule(measurement="source_freshness", above=Limits(warning=31_536_000))
+    tests = yaml.safe_load(rule_files({"old": old})[TESTS])["tests"]
+    [looks] = [
+        [look["eval_time"] for look in test["alert_rule_test"]]
+        for test in tests
+        if test["alert_rule_test"][0]["alertname"] == "old"
+    ]
+    assert max(int(minute.removesuffix("m")) for minute in looks) < 50 * 60
+
+
 def test_every_measurement_can_be_told(tmp_path: Path) -> None:
     """None was forgotten."""
     config = tmp_path / "rules.yaml"
