@@ -213,15 +213,21 @@ def test_incremental_equals_a_full_rebuild(history: list[tuple[Any, ...]]) -> No
 
 @pytest.mark.parametrize("scope", list(Scope))
 def test_refreshing_again_changes_nothing(tmp_path: Path, scope: Scope) -> None:
-    """The same instant again extracts no row, rolls up no day, and keeps every file by day."""
+    """The same instant again extracts no row, rolls up no day, and keeps every file by day.
+
+    But for the history of what was read: the source was looked at once more.
+    """
     world = World(tmp_path)
     world.insert([{**_plain(n), "timestamp": timedelta(hours=-n)} for n in range(1, 90)])
     world.refresh(Scope.RECENT)
     before = {table: table_rows(world.settings, table) for table in expected_tables([], START)}
     again = refresh_core(world.settings, world.now, scope)
     assert [extraction.rows for extraction in again.extractions] == [0]
-    assert again.publication.files_written == 2  # the tables of the last so much time
+    # The tables of the last so much time, and that history.
+    assert again.publication.files_written == 3
     assert {t: table_rows(world.settings, t) for t in before} == before
+    [read] = published_rows(world.settings, "refresh_history")
+    assert (read["as_of"], read["rows_extracted"]) == (world.now, 89)
 
 
 def _plain(number: int) -> Row:
