@@ -84,8 +84,6 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         """Refuse what cannot be read as it is meant."""
-        if self.format_version > FORMAT_VERSION:
-            raise ValueError("it was written by a newer version of dbmon")
         if self.as_of < EARLIEST:
             raise ValueError(f"as_of lies before {EARLIEST:%Y}")
         size = self.source.get("size_bytes", 0)
@@ -108,11 +106,11 @@ def read_manifest(generation: Path) -> Manifest:
     """Read the manifest of a generation.
 
     Raises:
-        NotPublishedError: There is none, or it cannot be understood.
+        NotPublishedError: There is none, it cannot be understood, or a newer version wrote it.
     """
     path = generation / FILE_NAME
     try:
-        return msgspec.json.decode(path.read_bytes(), type=Manifest)
+        manifest = msgspec.json.decode(path.read_bytes(), type=Manifest)
     except FileNotFoundError:
         raise NotPublishedError(
             f"nothing is published in {generation.parent}", remedy="run dbmon refresh first"
@@ -126,3 +124,8 @@ def read_manifest(generation: Path) -> Manifest:
             f"{path} cannot be understood ({error})",
             remedy="remove that generation and run dbmon refresh",
         ) from None
+    if manifest.format_version > FORMAT_VERSION:
+        raise NotPublishedError(
+            f"{path} was written by a newer version of dbmon", remedy="upgrade dbmon-pipeline"
+        )
+    return manifest

@@ -87,7 +87,6 @@ def test_a_manifest_that_cannot_be_understood_is_told(settings: Settings, text: 
 @pytest.mark.parametrize(
     ("field", "value", "problem"),
     [
-        ("format_version", 99, "it was written by a newer version of dbmon"),
         ("as_of", "0001-01-01T00:00:00", "as_of lies before 1970"),
         ("as_of", "2026-02-10T12:00:00Z", "Expected `datetime` with no timezone"),
         ("data_through", "2026-02-10T12:00:00+02:00", "no timezone"),
@@ -110,6 +109,17 @@ def test_a_manifest_that_says_nonsense_is_told(
     with pytest.raises(NotPublishedError, match=r"manifest\.json cannot be understood") as raised:
         Published(settings.home)
     assert problem in str(raised.value)
+
+
+def test_what_a_newer_version_published_is_not_to_be_removed(settings: Settings) -> None:
+    """It is this version that is too old."""
+    path = settings.home.current / "manifest.json"
+    manifest = json.loads(path.read_text("utf-8")) | {"format_version": 99}
+    path.unlink()
+    path.write_text(json.dumps(manifest), "utf-8")
+    with pytest.raises(NotPublishedError, match="written by a newer version of dbmon") as raised:
+        Published(settings.home)
+    assert raised.value.remedy == "upgrade dbmon-pipeline"
 
 
 def test_a_link_that_leads_to_itself_is_told_and_heals(settings: Settings) -> None:
