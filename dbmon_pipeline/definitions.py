@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dagster as dg
 
-from dbmon_pipeline.core.settings import Settings
+from dbmon_pipeline.core.config.settings import Settings
 from dbmon_pipeline.orchestration import assets, checks, jobs, reports, schedules, sensors
 from dbmon_pipeline.orchestration.resources import WarehouseResource
 

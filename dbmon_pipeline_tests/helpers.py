@@ -16,22 +16,23 @@ from pathlib import Path
 
 import msgspec
 
-from dbmon_pipeline.core.check_history import check
-from dbmon_pipeline.core.duck import connect
-from dbmon_pipeline.core.extract import extract, kept_from
-from dbmon_pipeline.core.extraction import Extraction
-from dbmon_pipeline.core.files import sql
-from dbmon_pipeline.core.learning_db import creating
-from dbmon_pipeline.core.opening import open_warehouse
-from dbmon_pipeline.core.plan import Scope, plan
-from dbmon_pipeline.core.publish import Publication, publish
-from dbmon_pipeline.core.published import Published
-from dbmon_pipeline.core.reconcile import reconcile_executions, reconcile_table
-from dbmon_pipeline.core.redaction import Redactor
-from dbmon_pipeline.core.rollups import ROLLUPS
-from dbmon_pipeline.core.settings import Home, Settings
-from dbmon_pipeline.core.source import Source
-from dbmon_pipeline.core.summaries import RolledUp, roll_up
+from dbmon_pipeline.core.alerting.check_history import check
+from dbmon_pipeline.core.common.duck import connect
+from dbmon_pipeline.core.common.shipped import sql
+from dbmon_pipeline.core.config.settings import Settings
+from dbmon_pipeline.core.home.home import Home
+from dbmon_pipeline.core.learning_db.create import creating
+from dbmon_pipeline.core.query.published import Published
+from dbmon_pipeline.core.schema.rollups import ROLLUPS
+from dbmon_pipeline.core.source.redaction import Redactor
+from dbmon_pipeline.core.source.source import Source
+from dbmon_pipeline.core.warehouse.extract import extract, kept_from
+from dbmon_pipeline.core.warehouse.extraction import Extraction
+from dbmon_pipeline.core.warehouse.opening import open_warehouse
+from dbmon_pipeline.core.warehouse.plan import Scope, plan
+from dbmon_pipeline.core.warehouse.publish import Publication, publish
+from dbmon_pipeline.core.warehouse.reconcile import reconcile_executions, reconcile_table
+from dbmon_pipeline.core.warehouse.summaries import RolledUp, roll_up
 
 Row = Mapping[str, object]
 """One execution, by column; what it leaves out is NULL."""

@@ -11,9 +11,9 @@ import sys
 import tempfile
 from pathlib import Path
 
-from dbmon_pipeline.core.incidents import Incidents
-from dbmon_pipeline.core.published import Published
-from dbmon_pipeline.core.watch import observe_published
+from dbmon_pipeline.core.incidents.observe import observe_published
+from dbmon_pipeline.core.incidents.store import Incidents
+from dbmon_pipeline.core.query.published import Published
 from dbmon_pipeline.orchestration.groups import GROUPS
 from dbmon_pipeline_tests.browser import CHROMIUM, chromium, opened
 from dbmon_pipeline_tests.helpers import dbmon_command

@@ -16,8 +16,8 @@ from pathlib import Path
 
 import dagster as dg
 
-from dbmon_pipeline.core.sample import Scenario, make_sample
-from dbmon_pipeline.core.settings import Settings
+from dbmon_pipeline.core.config.settings import Settings
+from dbmon_pipeline.core.learning_db.sample import Scenario, make_sample
 from dbmon_pipeline_tests.helpers import add_rows, clean_environ, dbmon_command, execution
 
 END = datetime(2026, 3, 10, 12)

@@ -13,12 +13,12 @@ import msgspec
 import pytest
 import yaml
 
-from dbmon_pipeline.core.config import MonitoringConfig
-from dbmon_pipeline.core.files import shipped
-from dbmon_pipeline.core.model import COLUMNS
-from dbmon_pipeline.core.rollups import ROLLUPS
-from dbmon_pipeline.core.rule_config import Measurement
-from dbmon_pipeline.core.settings import Settings
+from dbmon_pipeline.core.common.shipped import shipped
+from dbmon_pipeline.core.config.monitoring import MonitoringConfig
+from dbmon_pipeline.core.config.rule import Measurement
+from dbmon_pipeline.core.config.settings import Settings
+from dbmon_pipeline.core.schema.executions import COLUMNS
+from dbmon_pipeline.core.schema.rollups import ROLLUPS
 
 ROOT = Path(__file__).parents[1]
 SQL_FILES = sorted((ROOT / "sql").rglob("*.sql"))

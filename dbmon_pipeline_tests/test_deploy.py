@@ -25,8 +25,8 @@ from urllib.request import urlopen
 import pytest
 import yaml
 
-from dbmon_pipeline.core.doctor_finding import Level
-from dbmon_pipeline.core.settings import Home
+from dbmon_pipeline.core.doctor.finding import Level
+from dbmon_pipeline.core.home.home import Home
 from dbmon_pipeline.definitions import defs
 from dbmon_pipeline.orchestration.doctor import examine
 from dbmon_pipeline_tests.helpers import clean_environ, make_source

@@ -9,8 +9,8 @@ from typing import Any
 
 import duckdb
 
-from dbmon_pipeline.core.published import Published
-from dbmon_pipeline.core.settings import Home
+from dbmon_pipeline.core.home.home import Home
+from dbmon_pipeline.core.query.published import Published
 from dbmon_pipeline_tests.oracle import SLIM_COLUMNS, assert_same_rows, expected_tables
 
 Row = dict[str, Any]

@@ -1,1 +1,1 @@
-"""What the project is about, without Dagster: each module is one step of the flow."""
+"""What the project is about, without Dagster: its packages in the order of the flow."""

@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dbmon_pipeline.core.instants import parse_as_of
-from dbmon_pipeline.core.published import Published
-from dbmon_pipeline.core.questions import questions
-from dbmon_pipeline.core.ranges import parse_range
-from dbmon_pipeline.core.readers import reading
-from dbmon_pipeline.core.settings import Settings
+from dbmon_pipeline.core.common.instants import parse_as_of
+from dbmon_pipeline.core.config.settings import Settings
+from dbmon_pipeline.core.query.open_reader import reading
+from dbmon_pipeline.core.query.published import Published
+from dbmon_pipeline.core.query.questions import questions
+from dbmon_pipeline.core.query.ranges import parse_range
 
 if TYPE_CHECKING:
     import pandas as pd

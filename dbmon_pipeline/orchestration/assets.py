@@ -6,22 +6,22 @@ from typing import Any
 
 import dagster as dg
 
-from dbmon_pipeline.core.catalogue import CHECK_HISTORY, PUBLISHED
-from dbmon_pipeline.core.check_history import check, latest
-from dbmon_pipeline.core.errors import ContractError, SourceShrankError
-from dbmon_pipeline.core.extract import extract, kept_from
-from dbmon_pipeline.core.extraction import Extraction
-from dbmon_pipeline.core.files import shipped
-from dbmon_pipeline.core.instants import iso, parse_as_of
-from dbmon_pipeline.core.layout import table_columns
-from dbmon_pipeline.core.model import COLUMNS
-from dbmon_pipeline.core.publish import publish
-from dbmon_pipeline.core.readers import published_reader
-from dbmon_pipeline.core.redaction import Redactor
-from dbmon_pipeline.core.rollups import ROLLUPS, Rollup
-from dbmon_pipeline.core.rules import Verdict, spoken
-from dbmon_pipeline.core.summaries import roll_up
-from dbmon_pipeline.core.warehouse import Stage, State
+from dbmon_pipeline.core.alerting.check_history import check, latest
+from dbmon_pipeline.core.alerting.verdicts import Verdict, spoken
+from dbmon_pipeline.core.common.errors import ContractError, SourceShrankError
+from dbmon_pipeline.core.common.instants import iso, parse_as_of
+from dbmon_pipeline.core.common.shipped import shipped
+from dbmon_pipeline.core.query.open_reader import published_reader
+from dbmon_pipeline.core.schema.catalogue import CHECK_HISTORY, PUBLISHED
+from dbmon_pipeline.core.schema.executions import COLUMNS
+from dbmon_pipeline.core.schema.rollups import ROLLUPS, Rollup
+from dbmon_pipeline.core.source.redaction import Redactor
+from dbmon_pipeline.core.warehouse.extract import extract, kept_from
+from dbmon_pipeline.core.warehouse.extraction import Extraction
+from dbmon_pipeline.core.warehouse.layout import table_columns
+from dbmon_pipeline.core.warehouse.publish import publish
+from dbmon_pipeline.core.warehouse.summaries import roll_up
+from dbmon_pipeline.core.warehouse.warehouse import Stage, State
 from dbmon_pipeline.orchestration import groups
 from dbmon_pipeline.orchestration.health_table import health_table
 from dbmon_pipeline.orchestration.markdown import markdown_table

@@ -9,22 +9,22 @@ from datetime import date, datetime
 
 import dagster as dg
 
-from dbmon_pipeline.core import quality
-from dbmon_pipeline.core.catalogue import CHECK_HISTORY
-from dbmon_pipeline.core.check_history import Judged, latest
-from dbmon_pipeline.core.extract import kept_from
-from dbmon_pipeline.core.instants import iso
-from dbmon_pipeline.core.reconcile import (
+from dbmon_pipeline.core.alerting.check_history import Judged, latest
+from dbmon_pipeline.core.alerting.runbook import link
+from dbmon_pipeline.core.alerting.verdicts import Verdict, described
+from dbmon_pipeline.core.common.instants import iso
+from dbmon_pipeline.core.config.settings import Settings
+from dbmon_pipeline.core.schema.catalogue import CHECK_HISTORY
+from dbmon_pipeline.core.schema.rollups import ROLLUPS
+from dbmon_pipeline.core.warehouse import quality
+from dbmon_pipeline.core.warehouse.extract import kept_from
+from dbmon_pipeline.core.warehouse.reconcile import (
     Comparison,
     reconcile_executions,
     reconcile_table,
     redo,
 )
-from dbmon_pipeline.core.rollups import ROLLUPS
-from dbmon_pipeline.core.rules import Verdict, described
-from dbmon_pipeline.core.runbook import link
-from dbmon_pipeline.core.settings import Settings
-from dbmon_pipeline.core.warehouse import State
+from dbmon_pipeline.core.warehouse.warehouse import State
 from dbmon_pipeline.orchestration.markdown import markdown_table
 from dbmon_pipeline.orchestration.resources import WarehouseResource, failures
 

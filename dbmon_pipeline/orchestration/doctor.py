@@ -7,10 +7,10 @@ from functools import partial
 
 import dagster as dg
 
-from dbmon_pipeline.core.doctor_finding import Finding, Level, Outcome, found, ok, problem, warning
-from dbmon_pipeline.core.files import shipped
-from dbmon_pipeline.core.locks import glance
-from dbmon_pipeline.core.settings import Home
+from dbmon_pipeline.core.common.shipped import shipped
+from dbmon_pipeline.core.doctor.finding import Finding, Level, Outcome, found, ok, problem, warning
+from dbmon_pipeline.core.home.home import Home
+from dbmon_pipeline.core.home.locks import glance
 from dbmon_pipeline.orchestration.own_health import findings
 from dbmon_pipeline.orchestration.resources import GRACE_SECONDS
 

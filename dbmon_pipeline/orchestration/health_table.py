@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 
-from dbmon_pipeline.core.check_history import Judged
-from dbmon_pipeline.core.instants import iso
-from dbmon_pipeline.core.queries import Reader
-from dbmon_pipeline.core.ranges import TimeRange
+from dbmon_pipeline.core.alerting.check_history import Judged
+from dbmon_pipeline.core.common.instants import iso
+from dbmon_pipeline.core.query.ranges import TimeRange
+from dbmon_pipeline.core.query.reader import Reader
 from dbmon_pipeline.orchestration.markdown import markdown_table
 
 _FIGURES = {

@@ -10,10 +10,11 @@ from pathlib import Path
 import dagster as dg
 from sqlalchemy.exc import DBAPIError
 
-from dbmon_pipeline.core.errors import HomeError, RefreshError
-from dbmon_pipeline.core.files import shipped, write_whole
-from dbmon_pipeline.core.instants import iso
-from dbmon_pipeline.core.settings import Home
+from dbmon_pipeline.core.common.atomic_files import write_whole
+from dbmon_pipeline.core.common.errors import HomeError, RefreshError
+from dbmon_pipeline.core.common.instants import iso
+from dbmon_pipeline.core.common.shipped import shipped
+from dbmon_pipeline.core.home.home import Home
 from dbmon_pipeline.orchestration.assets import SCHEMA_CONTRACT, SOURCE_SHRANK
 from dbmon_pipeline.orchestration.partitions import range_tags
 

@@ -4,11 +4,11 @@ from datetime import timedelta
 
 import dagster as dg
 
-from dbmon_pipeline.core.compaction import compact
-from dbmon_pipeline.core.extract import kept_from
-from dbmon_pipeline.core.instants import iso, utc_now
-from dbmon_pipeline.core.publish import remove_old_generations
-from dbmon_pipeline.core.warehouse import State
+from dbmon_pipeline.core.common.instants import iso, utc_now
+from dbmon_pipeline.core.warehouse.compaction import compact
+from dbmon_pipeline.core.warehouse.extract import kept_from
+from dbmon_pipeline.core.warehouse.publish import remove_old_generations
+from dbmon_pipeline.core.warehouse.warehouse import State
 from dbmon_pipeline.orchestration.groups import REPORTS
 from dbmon_pipeline.orchestration.history import remove_old_runs
 from dbmon_pipeline.orchestration.partitions import days

@@ -9,12 +9,13 @@ from datetime import datetime
 import dagster as dg
 import msgspec
 
-from dbmon_pipeline.core.config import MonitoringConfig
-from dbmon_pipeline.core.evaluate import evaluate
-from dbmon_pipeline.core.incident import Finding, Severity
-from dbmon_pipeline.core.published import Published
-from dbmon_pipeline.core.readers import reading
-from dbmon_pipeline.core.rules import Verdict
+from dbmon_pipeline.core.alerting.evaluate import evaluate
+from dbmon_pipeline.core.alerting.verdicts import Verdict
+from dbmon_pipeline.core.config.monitoring import MonitoringConfig
+from dbmon_pipeline.core.config.rule import Severity
+from dbmon_pipeline.core.incidents.incident import Finding
+from dbmon_pipeline.core.query.open_reader import reading
+from dbmon_pipeline.core.query.published import Published
 
 RUNBOOK = "The pipeline itself"
 OWNER = "monitoring"

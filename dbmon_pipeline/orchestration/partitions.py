@@ -12,7 +12,7 @@ from dagster._core.storage.tags import (
     ASSET_PARTITION_RANGE_START_TAG,
 )
 
-from dbmon_pipeline.core.settings import Settings
+from dbmon_pipeline.core.config.settings import Settings
 
 days = dg.DailyPartitionsDefinition(
     start_date=Settings.load().config.history_start.isoformat(),

@@ -4,12 +4,12 @@ from datetime import datetime
 
 import dagster as dg
 
-from dbmon_pipeline.core.duck import storage_errors
-from dbmon_pipeline.core.locks import home_lock
-from dbmon_pipeline.core.opening import open_warehouse
-from dbmon_pipeline.core.plan import Plan, Scope, plan
-from dbmon_pipeline.core.settings import Settings
-from dbmon_pipeline.core.source import Source
+from dbmon_pipeline.core.common.duck import storage_errors
+from dbmon_pipeline.core.config.settings import Settings
+from dbmon_pipeline.core.home.locks import home_lock
+from dbmon_pipeline.core.source.source import Source
+from dbmon_pipeline.core.warehouse.opening import open_warehouse
+from dbmon_pipeline.core.warehouse.plan import Plan, Scope, plan
 from dbmon_pipeline.orchestration.partitions import range_tags
 from dbmon_pipeline.orchestration.resources import report_dead_runs
 

@@ -4,15 +4,15 @@ from typing import Any
 
 import dagster as dg
 
-from dbmon_pipeline.core.instants import parse_as_of
-from dbmon_pipeline.core.locks import alive
-from dbmon_pipeline.core.ranges import TimeRange
-from dbmon_pipeline.core.settings import Settings
-from dbmon_pipeline.faces.report.files import write_report
-from dbmon_pipeline.faces.report.summary import markdown
+from dbmon_pipeline.core.common.instants import parse_as_of
+from dbmon_pipeline.core.config.settings import Settings
+from dbmon_pipeline.core.home.locks import alive
+from dbmon_pipeline.core.query.ranges import TimeRange
 from dbmon_pipeline.orchestration.assets import OWNERS
 from dbmon_pipeline.orchestration.groups import REPORTS
 from dbmon_pipeline.orchestration.resources import failures
+from dbmon_pipeline.outputs.report.files import write_report
+from dbmon_pipeline.outputs.report.summary import markdown
 
 _KINDS = {"html", "json"}
 

@@ -9,13 +9,14 @@ import duckdb
 from dagster_duckdb import DuckDBResource
 from pydantic import PrivateAttr
 
-from dbmon_pipeline.core.duck import CATALOGUE
-from dbmon_pipeline.core.errors import DbmonError, SourceLockedError
-from dbmon_pipeline.core.locks import alive, home_lock, is_alive
-from dbmon_pipeline.core.opening import open_warehouse
-from dbmon_pipeline.core.settings import Home, Settings
-from dbmon_pipeline.core.source import Source
-from dbmon_pipeline.core.warehouse import Warehouse
+from dbmon_pipeline.core.common.duck import CATALOGUE
+from dbmon_pipeline.core.common.errors import DbmonError, SourceLockedError
+from dbmon_pipeline.core.config.settings import Settings
+from dbmon_pipeline.core.home.home import Home
+from dbmon_pipeline.core.home.locks import alive, home_lock, is_alive
+from dbmon_pipeline.core.source.source import Source
+from dbmon_pipeline.core.warehouse.opening import open_warehouse
+from dbmon_pipeline.core.warehouse.warehouse import Warehouse
 
 GRACE_SECONDS = 60
 """How long a run may be started without having shown that it lives."""

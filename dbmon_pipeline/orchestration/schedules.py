@@ -4,18 +4,13 @@ from datetime import timedelta
 
 import dagster as dg
 
-from dbmon_pipeline.core.check_history import published_since
-from dbmon_pipeline.core.errors import HomeBusyError, NotPublishedError, SourceError
-from dbmon_pipeline.core.instants import utc_now
-from dbmon_pipeline.core.plan import Plan, Scope
-from dbmon_pipeline.core.published import Published
-from dbmon_pipeline.core.settings import Settings
-from dbmon_pipeline.orchestration.jobs import (
-    daily_reporting,
-    refresh,
-    retention,
-    weekly_reporting,
-)
+from dbmon_pipeline.core.alerting.check_history import published_since
+from dbmon_pipeline.core.common.errors import HomeBusyError, NotPublishedError, SourceError
+from dbmon_pipeline.core.common.instants import utc_now
+from dbmon_pipeline.core.config.settings import Settings
+from dbmon_pipeline.core.query.published import Published
+from dbmon_pipeline.core.warehouse.plan import Plan, Scope
+from dbmon_pipeline.orchestration.jobs import daily_reporting, refresh, retention, weekly_reporting
 from dbmon_pipeline.orchestration.planning import planned, run_requests
 
 _HOLDS = timedelta(minutes=4)

@@ -6,26 +6,26 @@ from datetime import timedelta
 
 import dagster as dg
 
-from dbmon_pipeline.core.errors import (
+from dbmon_pipeline.core.common.errors import (
     HomeBusyError,
     NotificationError,
     NotPublishedError,
     SourceError,
 )
-from dbmon_pipeline.core.file_check import signature
-from dbmon_pipeline.core.incidents import Incidents
-from dbmon_pipeline.core.instants import utc_now
-from dbmon_pipeline.core.plan import Scope
-from dbmon_pipeline.core.published import Published
-from dbmon_pipeline.core.settings import Settings
-from dbmon_pipeline.core.watch import observe_published
-from dbmon_pipeline.faces.notify.deliver import deliver
-from dbmon_pipeline.faces.notify.heartbeat import beat
-from dbmon_pipeline.faces.notify.targets import targets
+from dbmon_pipeline.core.common.instants import utc_now
+from dbmon_pipeline.core.config.settings import Settings
+from dbmon_pipeline.core.incidents.observe import observe_published
+from dbmon_pipeline.core.incidents.store import Incidents
+from dbmon_pipeline.core.query.published import Published
+from dbmon_pipeline.core.source.file_check import signature
+from dbmon_pipeline.core.warehouse.plan import Scope
 from dbmon_pipeline.orchestration.jobs import refresh
 from dbmon_pipeline.orchestration.own_health import findings, freshness
 from dbmon_pipeline.orchestration.planning import planned, run_requests
 from dbmon_pipeline.orchestration.textfile import write_textfile
+from dbmon_pipeline.outputs.notify.deliver import deliver
+from dbmon_pipeline.outputs.notify.heartbeat import beat
+from dbmon_pipeline.outputs.notify.targets import targets
 
 _UNDER_WAY = [
     dg.DagsterRunStatus.QUEUED,

@@ -3,7 +3,7 @@
 import logging
 from pathlib import Path
 
-from dbmon_pipeline.core.settings import Settings
+from dbmon_pipeline.core.config.settings import Settings
 
 logger = logging.getLogger(__name__)
 
@@ -16,8 +16,8 @@ def write_textfile(settings: Settings) -> None:
     textfile = settings.config.prometheus.textfile
     if textfile is None:
         return
-    from dbmon_pipeline.faces.prometheus.metrics import published_metrics
-    from dbmon_pipeline.faces.prometheus.textfile import write_for_all
+    from dbmon_pipeline.outputs.prometheus.metrics import published_metrics
+    from dbmon_pipeline.outputs.prometheus.textfile import write_for_all
 
     try:
         write_for_all(Path(textfile), published_metrics(settings))

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dbmon_pipeline.core.config import MonitoringConfig
-from dbmon_pipeline.core.evaluate import evaluate
-from dbmon_pipeline.core.instants import HOUR
-from dbmon_pipeline.core.rules import Alert, Measured, Verdict
-from dbmon_pipeline.core.settings import Settings
+from dbmon_pipeline.core.alerting.evaluate import evaluate
+from dbmon_pipeline.core.alerting.verdicts import Alert, Measured, Verdict
+from dbmon_pipeline.core.common.instants import HOUR
+from dbmon_pipeline.core.config.monitoring import MonitoringConfig
+from dbmon_pipeline.core.config.settings import Settings
 from dbmon_pipeline_tests.benchmarks.alert_quality.traffic import (
     MONDAY,
     STEP,
@@ -24,7 +24,7 @@ from dbmon_pipeline_tests.benchmarks.alert_quality.traffic import (
     simulate,
 )
 from dbmon_pipeline_tests.benchmarks.alert_quality.trials import LINES, rule_of
-from dbmon_pipeline_tests.core.judging import Row, by_scope, evaluated, site
+from dbmon_pipeline_tests.core.alerting.judging import Row, by_scope, evaluated, site
 from dbmon_pipeline_tests.helpers import execution
 
 BEGIN = MONDAY + timedelta(days=1, hours=10, minutes=20)

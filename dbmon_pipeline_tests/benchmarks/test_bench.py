@@ -13,8 +13,8 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from dbmon_pipeline.core.questions import questions
-from dbmon_pipeline.core.settings import Home
+from dbmon_pipeline.core.home.home import Home
+from dbmon_pipeline.core.query.questions import questions
 from dbmon_pipeline_tests.benchmarks.refresh import __main__ as bench
 from dbmon_pipeline_tests.benchmarks.refresh import contest, measure
 from dbmon_pipeline_tests.benchmarks.refresh import questions as asked

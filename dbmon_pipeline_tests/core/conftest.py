@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from dbmon_pipeline.core.incidents import Incidents
-from dbmon_pipeline_tests.core.rounds import EVERYBODY
+from dbmon_pipeline.core.incidents.store import Incidents
+from dbmon_pipeline_tests.core.incidents.rounds import EVERYBODY
 
 
 @pytest.fixture

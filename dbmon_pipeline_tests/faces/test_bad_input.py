@@ -18,10 +18,11 @@ from pathlib import Path
 
 import pytest
 
-from dbmon_pipeline.core.published import Published
-from dbmon_pipeline.core.rollups import ROLLUPS
-from dbmon_pipeline.core.sample import Scenario, make_sample
-from dbmon_pipeline.core.settings import Home, Settings
+from dbmon_pipeline.core.config.settings import Settings
+from dbmon_pipeline.core.home.home import Home
+from dbmon_pipeline.core.learning_db.sample import Scenario, make_sample
+from dbmon_pipeline.core.query.published import Published
+from dbmon_pipeline.core.schema.rollups import ROLLUPS
 from dbmon_pipeline_tests.helpers import (
     HOLD_DATABASE,
     add_rows,
@@ -362,8 +363,8 @@ def test_two_at_once(settings: Settings) -> None:
 
 HOLD_HOME = """
 import pathlib
-from dbmon_pipeline.core.locks import home_lock
-from dbmon_pipeline.core.settings import Home
+from dbmon_pipeline.core.home.locks import home_lock
+from dbmon_pipeline.core.config.settings import Home
 with home_lock(Home(pathlib.Path(sys.argv[1])), "run 12345678", wait_seconds=0):
     wait()
 """

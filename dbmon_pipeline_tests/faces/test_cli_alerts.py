@@ -17,14 +17,14 @@ from typing import Any
 
 import pytest
 
-from dbmon_pipeline.core import incident_file
-from dbmon_pipeline.core.incident import IncidentState, Severity
-from dbmon_pipeline.core.incident_file import LAYOUT_VERSION
-from dbmon_pipeline.core.incidents import Incidents
-from dbmon_pipeline.core.instants import iso, parse_instant, utc_now
-from dbmon_pipeline.core.notification_config import Notifications, TargetConfig
+from dbmon_pipeline.core.common.instants import iso, parse_instant, utc_now
+from dbmon_pipeline.core.config.notifications import Notifications, TargetConfig
+from dbmon_pipeline.core.config.rule import Severity
+from dbmon_pipeline.core.incidents import sqlite_file as incident_file
+from dbmon_pipeline.core.incidents.incident import IncidentState
+from dbmon_pipeline.core.incidents.sqlite_file import LAYOUT_VERSION
+from dbmon_pipeline.core.incidents.store import Incidents
 from dbmon_pipeline.faces.cli import main as cli
-from dbmon_pipeline_tests.faces.notify.made import Receiver, made_finding, receiving
 from dbmon_pipeline_tests.helpers import (
     execution,
     make_source,
@@ -33,6 +33,7 @@ from dbmon_pipeline_tests.helpers import (
     running,
     settings_for,
 )
+from dbmon_pipeline_tests.outputs.notify.made import Receiver, made_finding, receiving
 
 SECRET = "S3CRET-9f2c"  # noqa: S105 - that is what it is for
 MINUTE = timedelta(minutes=1)
@@ -462,15 +463,15 @@ def test_a_rules_file_that_is_none(tmp_path: Path) -> None:
 TICKS = """
 import json, os, threading, time
 from pathlib import Path
-from dbmon_pipeline.core.incident import Severity
-from dbmon_pipeline.core.incidents import Incidents
-from dbmon_pipeline.core.instants import utc_now
-from dbmon_pipeline.core.published import Published
-from dbmon_pipeline.core.settings import Settings
-from dbmon_pipeline.core.watch import observe_published
-from dbmon_pipeline.faces.notify.deliver import deliver
-from dbmon_pipeline.faces.notify.targets import targets
-from dbmon_pipeline_tests.faces.notify.made import made_finding
+from dbmon_pipeline.core.config.rule import Severity
+from dbmon_pipeline.core.incidents.store import Incidents
+from dbmon_pipeline.core.common.instants import utc_now
+from dbmon_pipeline.core.query.published import Published
+from dbmon_pipeline.core.config.settings import Settings
+from dbmon_pipeline.core.incidents.observe import observe_published
+from dbmon_pipeline.outputs.notify.deliver import deliver
+from dbmon_pipeline.outputs.notify.targets import targets
+from dbmon_pipeline_tests.outputs.notify.made import made_finding
 
 settings, (_, log, scope) = Settings.load(), sys.argv
 config = settings.config.notifications

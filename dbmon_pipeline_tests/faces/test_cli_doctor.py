@@ -13,9 +13,9 @@ import dagster as dg
 import pytest
 from dagster._daemon.types import DaemonHeartbeat
 
-from dbmon_pipeline.core.files import shipped
-from dbmon_pipeline.core.instants import utc_now
-from dbmon_pipeline.core.settings import Settings
+from dbmon_pipeline.core.common.instants import utc_now
+from dbmon_pipeline.core.common.shipped import shipped
+from dbmon_pipeline.core.config.settings import Settings
 from dbmon_pipeline_tests.helpers import (
     clean_environ,
     execution,

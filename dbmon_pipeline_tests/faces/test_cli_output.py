@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from dbmon_pipeline.core.catalogue import PUBLISHED
-from dbmon_pipeline.core.published import Published
-from dbmon_pipeline.core.rows import Rows
-from dbmon_pipeline.core.settings import Settings
+from dbmon_pipeline.core.common.rows import Rows
+from dbmon_pipeline.core.config.settings import Settings
+from dbmon_pipeline.core.query.published import Published
+from dbmon_pipeline.core.schema.catalogue import PUBLISHED
 from dbmon_pipeline.faces.cli import main as cli
 from dbmon_pipeline.faces.cli.output import Format, put_rows
 from dbmon_pipeline_tests.helpers import (

@@ -12,10 +12,10 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from dbmon_pipeline.core.questions import questions
-from dbmon_pipeline.core.rows import Rows
-from dbmon_pipeline.core.sample import Scenario, make_sample
-from dbmon_pipeline.core.settings import Settings
+from dbmon_pipeline.core.common.rows import Rows
+from dbmon_pipeline.core.config.settings import Settings
+from dbmon_pipeline.core.learning_db.sample import Scenario, make_sample
+from dbmon_pipeline.core.query.questions import questions
 from dbmon_pipeline.faces.cli import main as cli
 from dbmon_pipeline_tests.helpers import (
     HOLD_DATABASE,

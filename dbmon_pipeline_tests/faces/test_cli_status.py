@@ -23,10 +23,11 @@ import duckdb
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from dbmon_pipeline.core.config import SourceLimits
-from dbmon_pipeline.core.files import shipped
-from dbmon_pipeline.core.instants import iso
-from dbmon_pipeline.core.settings import Home, Settings
+from dbmon_pipeline.core.common.instants import iso
+from dbmon_pipeline.core.common.shipped import shipped
+from dbmon_pipeline.core.config.monitoring import SourceLimits
+from dbmon_pipeline.core.config.settings import Settings
+from dbmon_pipeline.core.home.home import Home
 from dbmon_pipeline.faces.cli import main as cli
 from dbmon_pipeline.faces.cli.status import Metric
 from dbmon_pipeline_tests.helpers import (

@@ -13,15 +13,15 @@ import pandas as pd
 import pytest
 from mcp.client import Client
 
-from dbmon_pipeline.core.instants import HOUR, hour_floor, utc_now
-from dbmon_pipeline.core.questions import questions
-from dbmon_pipeline.core.ranges import TimeRange
-from dbmon_pipeline.core.rows import Records, plain
-from dbmon_pipeline.core.sample import Scenario, make_sample
-from dbmon_pipeline.core.settings import Settings
-from dbmon_pipeline.faces import mcp_data
+from dbmon_pipeline.core.common.instants import HOUR, hour_floor, utc_now
+from dbmon_pipeline.core.common.rows import Records, plain
+from dbmon_pipeline.core.config.settings import Settings
+from dbmon_pipeline.core.learning_db.sample import Scenario, make_sample
+from dbmon_pipeline.core.query.questions import questions
+from dbmon_pipeline.core.query.ranges import TimeRange
 from dbmon_pipeline.faces.cli import main as cli
-from dbmon_pipeline.faces.mcp_server import make_server
+from dbmon_pipeline.faces.mcp import data as mcp_data
+from dbmon_pipeline.faces.mcp.server import make_server
 from dbmon_pipeline.faces.notebook import open_published
 from dbmon_pipeline_tests.helpers import refresh_core, settings_for
 

@@ -11,10 +11,15 @@ import pandas as pd
 import pytest
 
 from dbmon_pipeline import open_published
-from dbmon_pipeline.core.catalogue import PUBLISHED
-from dbmon_pipeline.core.errors import ConfigError, DbmonError, NotPublishedError, QuestionError
-from dbmon_pipeline.core.questions import questions
-from dbmon_pipeline.core.settings import Settings
+from dbmon_pipeline.core.common.errors import (
+    ConfigError,
+    DbmonError,
+    NotPublishedError,
+    QuestionError,
+)
+from dbmon_pipeline.core.config.settings import Settings
+from dbmon_pipeline.core.query.questions import questions
+from dbmon_pipeline.core.schema.catalogue import PUBLISHED
 from dbmon_pipeline.faces.notebook import PublishedData
 from dbmon_pipeline_tests.helpers import (
     add_rows,

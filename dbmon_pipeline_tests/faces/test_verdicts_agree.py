@@ -16,22 +16,23 @@ from typing import Any
 import pytest
 import yaml
 
-from dbmon_pipeline.core.settings import Home, Settings
-from dbmon_pipeline.faces.grafana.export import export
-from dbmon_pipeline.faces.prometheus.export import RULES, rule_files
-from dbmon_pipeline.faces.prometheus.metrics import published_metrics
+from dbmon_pipeline.core.config.settings import Settings
+from dbmon_pipeline.core.home.home import Home
 from dbmon_pipeline.orchestration.instance import opened
-from dbmon_pipeline_tests.faces.grafana.conftest import Exported
-from dbmon_pipeline_tests.faces.grafana.plugin import needs_engine
-from dbmon_pipeline_tests.faces.grafana.telling import firing
-from dbmon_pipeline_tests.faces.prometheus.real_prometheus import (
+from dbmon_pipeline.outputs.grafana.export import export
+from dbmon_pipeline.outputs.prometheus.export import RULES, rule_files
+from dbmon_pipeline.outputs.prometheus.metrics import published_metrics
+from dbmon_pipeline_tests.helpers import execution, make_source
+from dbmon_pipeline_tests.orchestration.site import HOUR, MINUTE, NOON, Site, open_site
+from dbmon_pipeline_tests.outputs.grafana.conftest import Exported
+from dbmon_pipeline_tests.outputs.grafana.plugin import needs_engine
+from dbmon_pipeline_tests.outputs.grafana.telling import firing
+from dbmon_pipeline_tests.outputs.prometheus.real_prometheus import (
     Series,
     needs_promtool,
     parsed,
     promtool,
 )
-from dbmon_pipeline_tests.helpers import execution, make_source
-from dbmon_pipeline_tests.orchestration.site import HOUR, MINUTE, NOON, Site, open_site
 
 FOUNDING = ("success_rate", "recent_executions", "error_rate", "database_size")
 LIMITS = """

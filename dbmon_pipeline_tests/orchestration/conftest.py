@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from dbmon_pipeline.core.settings import Home
+from dbmon_pipeline.core.home.home import Home
 from dbmon_pipeline.orchestration.instance import opened
 from dbmon_pipeline_tests.orchestration.site import Site, open_site
 

@@ -31,10 +31,11 @@ from dagster._core.scheduler.instigation import (
 from dagster._core.workspace.load_target import ModuleTarget
 from dagster_shared.error import SerializableErrorInfo
 
-from dbmon_pipeline.core import instants
-from dbmon_pipeline.core.duck import connect
-from dbmon_pipeline.core.published import Published
-from dbmon_pipeline.core.settings import Home, Settings
+from dbmon_pipeline.core.common import instants
+from dbmon_pipeline.core.common.duck import connect
+from dbmon_pipeline.core.config.settings import Settings
+from dbmon_pipeline.core.home.home import Home
+from dbmon_pipeline.core.query.published import Published
 from dbmon_pipeline.definitions import defs
 from dbmon_pipeline.orchestration.instance import LOCATION, opened, run_refresh
 from dbmon_pipeline.orchestration.partitions import days, range_tags

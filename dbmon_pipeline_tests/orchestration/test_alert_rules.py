@@ -13,7 +13,7 @@ import dagster as dg
 import pytest
 import yaml
 
-from dbmon_pipeline.core.files import shipped
+from dbmon_pipeline.core.common.shipped import shipped
 from dbmon_pipeline_tests.helpers import change_source, execution, make_source
 from dbmon_pipeline_tests.orchestration.site import (
     HOUR,

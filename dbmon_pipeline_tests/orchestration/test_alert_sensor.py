@@ -22,20 +22,12 @@ import dagster as dg
 import pytest
 from dagster._core.scheduler.instigation import TickStatus
 
-from dbmon_pipeline.core.errors import IncidentError
-from dbmon_pipeline.core.incidents import Incidents
-from dbmon_pipeline.core.instants import iso, utc_now
-from dbmon_pipeline.core.notification_config import Notifications
-from dbmon_pipeline.core.settings import Settings
+from dbmon_pipeline.core.common.errors import IncidentError
+from dbmon_pipeline.core.common.instants import iso, utc_now
+from dbmon_pipeline.core.config.notifications import Notifications
+from dbmon_pipeline.core.config.settings import Settings
+from dbmon_pipeline.core.incidents.store import Incidents
 from dbmon_pipeline.orchestration.instance import opened
-from dbmon_pipeline_tests.faces.notify.made import Receiver, receiving
-from dbmon_pipeline_tests.faces.notify.real_alertmanager import (
-    BINARY,
-    Running,
-    alertmanager,
-    free_port,
-    needs_alertmanager,
-)
 from dbmon_pipeline_tests.helpers import run_dbmon
 from dbmon_pipeline_tests.orchestration.site import (
     DAY,
@@ -47,6 +39,14 @@ from dbmon_pipeline_tests.orchestration.site import (
     Site,
     open_site,
     sensor_tick,
+)
+from dbmon_pipeline_tests.outputs.notify.made import Receiver, receiving
+from dbmon_pipeline_tests.outputs.notify.real_alertmanager import (
+    BINARY,
+    Running,
+    alertmanager,
+    free_port,
+    needs_alertmanager,
 )
 
 SECRET = "S3CRET-9f2c"  # noqa: S105 - that is what it is for

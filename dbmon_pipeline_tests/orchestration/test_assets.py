@@ -8,19 +8,11 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from dbmon_pipeline.core.published import Published
-from dbmon_pipeline.core.rollups import ROLLUPS
-from dbmon_pipeline.core.settings import Settings
+from dbmon_pipeline.core.config.settings import Settings
+from dbmon_pipeline.core.query.published import Published
+from dbmon_pipeline.core.schema.rollups import ROLLUPS
 from dbmon_pipeline_tests.helpers import add_rows, execution, make_source
-from dbmon_pipeline_tests.orchestration.site import (
-    DAY,
-    HOUR,
-    MINUTE,
-    NOON,
-    TODAY,
-    Site,
-    keys,
-)
+from dbmon_pipeline_tests.orchestration.site import DAY, HOUR, MINUTE, NOON, TODAY, Site, keys
 
 FIRST_DAY = TODAY - 3 * DAY
 LATE = NOON - 2 * DAY - 3 * HOUR

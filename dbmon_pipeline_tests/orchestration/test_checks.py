@@ -9,13 +9,13 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from dbmon_pipeline.core.errors import RefreshError
-from dbmon_pipeline.core.extract import extract
-from dbmon_pipeline.core.extraction import Extraction
-from dbmon_pipeline.core.published import Published
-from dbmon_pipeline.core.rollups import ROLLUPS, Rollup
-from dbmon_pipeline.core.summaries import RolledUp, roll_up
-from dbmon_pipeline.core.warehouse import Warehouse
+from dbmon_pipeline.core.common.errors import RefreshError
+from dbmon_pipeline.core.query.published import Published
+from dbmon_pipeline.core.schema.rollups import ROLLUPS, Rollup
+from dbmon_pipeline.core.warehouse.extract import extract
+from dbmon_pipeline.core.warehouse.extraction import Extraction
+from dbmon_pipeline.core.warehouse.summaries import RolledUp, roll_up
+from dbmon_pipeline.core.warehouse.warehouse import Warehouse
 from dbmon_pipeline.orchestration import assets
 from dbmon_pipeline_tests.helpers import add_rows, change_source, execution, make_source
 from dbmon_pipeline_tests.orchestration.site import (

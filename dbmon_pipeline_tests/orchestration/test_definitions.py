@@ -11,11 +11,12 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from dbmon_pipeline.core.files import shipped
-from dbmon_pipeline.core.model import COLUMNS
-from dbmon_pipeline.core.opening import open_warehouse
-from dbmon_pipeline.core.rollups import BY_NAME, ROLLUPS
-from dbmon_pipeline.core.settings import Home, Settings
+from dbmon_pipeline.core.common.shipped import shipped
+from dbmon_pipeline.core.config.settings import Settings
+from dbmon_pipeline.core.home.home import Home
+from dbmon_pipeline.core.schema.executions import COLUMNS
+from dbmon_pipeline.core.schema.rollups import BY_NAME, ROLLUPS
+from dbmon_pipeline.core.warehouse.opening import open_warehouse
 from dbmon_pipeline.definitions import defs
 from dbmon_pipeline.orchestration.instance import LOCATION, prepare
 

@@ -18,12 +18,12 @@ from dagster._core.scheduler.instigation import (
 from dagster._daemon.types import DaemonHeartbeat
 from dagster_shared.error import SerializableErrorInfo
 
-from dbmon_pipeline.core.doctor_finding import Finding, Level
-from dbmon_pipeline.core.errors import ConfigError
-from dbmon_pipeline.core.settings import Home
+from dbmon_pipeline.core.common.errors import ConfigError
+from dbmon_pipeline.core.doctor.finding import Finding, Level
+from dbmon_pipeline.core.home.home import Home
 from dbmon_pipeline.definitions import defs
 from dbmon_pipeline.orchestration.doctor import examine
-from dbmon_pipeline_tests.core.test_doctor import tree
+from dbmon_pipeline_tests.core.doctor.test_examine import tree
 from dbmon_pipeline_tests.helpers import HOLD_FILE, execution, make_source, running
 from dbmon_pipeline_tests.orchestration.site import HOUR, NOON, REPOSITORY, Site
 

@@ -7,9 +7,9 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from dbmon_pipeline.core.errors import HomeError, RefreshError
-from dbmon_pipeline.core.files import shipped
-from dbmon_pipeline.core.settings import Home
+from dbmon_pipeline.core.common.errors import HomeError, RefreshError
+from dbmon_pipeline.core.common.shipped import shipped
+from dbmon_pipeline.core.home.home import Home
 from dbmon_pipeline.orchestration import assets
 from dbmon_pipeline.orchestration.instance import opened, prepare
 from dbmon_pipeline_tests.helpers import execution, make_source

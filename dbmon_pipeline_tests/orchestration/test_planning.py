@@ -13,10 +13,10 @@ from dagster._core.test_utils import create_test_daemon_workspace_context
 from dagster._core.workspace.context import WorkspaceProcessContext
 from dagster._daemon.backfill import execute_backfill_iteration
 
-from dbmon_pipeline.core.errors import HomeBusyError, RefreshError, SourceError
-from dbmon_pipeline.core.locks import home_lock
-from dbmon_pipeline.core.plan import Plan, Scope
-from dbmon_pipeline.core.settings import Settings
+from dbmon_pipeline.core.common.errors import HomeBusyError, RefreshError, SourceError
+from dbmon_pipeline.core.config.settings import Settings
+from dbmon_pipeline.core.home.locks import home_lock
+from dbmon_pipeline.core.warehouse.plan import Plan, Scope
 from dbmon_pipeline.orchestration.planning import planned, run_requests
 from dbmon_pipeline_tests.helpers import HOLD_FILE, add_rows, execution, make_source, running
 from dbmon_pipeline_tests.orchestration.site import (

@@ -13,9 +13,9 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from dbmon_pipeline.core.errors import HomeBusyError, RefreshError
-from dbmon_pipeline.core.locks import home_lock
-from dbmon_pipeline.core.publish import publish
+from dbmon_pipeline.core.common.errors import HomeBusyError, RefreshError
+from dbmon_pipeline.core.home.locks import home_lock
+from dbmon_pipeline.core.warehouse.publish import publish
 from dbmon_pipeline.orchestration import assets
 from dbmon_pipeline.orchestration.resources import WarehouseResource, report_dead_runs
 from dbmon_pipeline_tests.helpers import HOLD_FILE, execution, make_source, running

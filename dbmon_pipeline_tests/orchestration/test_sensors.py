@@ -8,8 +8,8 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from dbmon_pipeline.core.file_check import signature
-from dbmon_pipeline.core.published import Published
+from dbmon_pipeline.core.query.published import Published
+from dbmon_pipeline.core.source.file_check import signature
 from dbmon_pipeline.orchestration import assets, sensors
 from dbmon_pipeline_tests.helpers import (
     HOLD_DATABASE,

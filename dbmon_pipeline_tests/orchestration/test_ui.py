@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import pytest
 from playwright.sync_api import Browser, expect
 
-from dbmon_pipeline.core.rollups import ROLLUPS
+from dbmon_pipeline.core.schema.rollups import ROLLUPS
 from dbmon_pipeline.orchestration.groups import GROUPS
 from dbmon_pipeline_tests.browser import Opened, chromium, needs_chromium, opened
 from dbmon_pipeline_tests.served import END, HOUR, Served, served

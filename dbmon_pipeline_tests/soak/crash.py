@@ -14,13 +14,13 @@ from pathlib import Path
 
 import duckdb
 
-from dbmon_pipeline.core.archive import archive
-from dbmon_pipeline.core.config import Keep, SourceLimits
-from dbmon_pipeline.core.duck import connect
-from dbmon_pipeline.core.errors import DbmonError
-from dbmon_pipeline.core.instants import DAY, day_start
-from dbmon_pipeline.core.plan import Scope
-from dbmon_pipeline.core.settings import Settings
+from dbmon_pipeline.core.archive.archive import archive
+from dbmon_pipeline.core.common.duck import connect
+from dbmon_pipeline.core.common.errors import DbmonError
+from dbmon_pipeline.core.common.instants import DAY, day_start
+from dbmon_pipeline.core.config.monitoring import Keep, SourceLimits
+from dbmon_pipeline.core.config.settings import Settings
+from dbmon_pipeline.core.warehouse.plan import Scope
 from dbmon_pipeline_tests.helpers import (
     HOLD_DATABASE,
     add_rows,

@@ -14,14 +14,14 @@ import duckdb
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
-from dbmon_pipeline.core.archive import archive
-from dbmon_pipeline.core.config import Keep, SourceLimits
-from dbmon_pipeline.core.duck import connect
-from dbmon_pipeline.core.manifest import read_manifest
-from dbmon_pipeline.core.plan import Scope
-from dbmon_pipeline.core.settings import Settings
+from dbmon_pipeline.core.archive.archive import archive
+from dbmon_pipeline.core.common.duck import connect
+from dbmon_pipeline.core.config.monitoring import Keep, SourceLimits
+from dbmon_pipeline.core.config.settings import Settings
+from dbmon_pipeline.core.schema.manifest import read_manifest
+from dbmon_pipeline.core.warehouse.plan import Scope
 from dbmon_pipeline_tests import helpers
-from dbmon_pipeline_tests.core.test_incremental import executions
+from dbmon_pipeline_tests.core.warehouse.test_incremental import executions
 from dbmon_pipeline_tests.helpers import make_source, settings_for
 from dbmon_pipeline_tests.oracle import Row
 from dbmon_pipeline_tests.soak.model import COMPARE_HOURS, DAY, HOUR, KEPT_DAYS, Model

@@ -9,7 +9,7 @@ import uuid
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 
-from dbmon_pipeline.core.plan import Scope
+from dbmon_pipeline.core.warehouse.plan import Scope
 from dbmon_pipeline_tests.oracle import Row
 
 DAY, HOUR = timedelta(days=1), timedelta(hours=1)

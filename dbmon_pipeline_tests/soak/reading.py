@@ -13,12 +13,12 @@ from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from pathlib import Path
 
-from dbmon_pipeline.core.catalogue import PUBLISHED
-from dbmon_pipeline.core.errors import DbmonError
-from dbmon_pipeline.core.published import Published
-from dbmon_pipeline.core.ranges import TimeRange
-from dbmon_pipeline.core.readers import reading
-from dbmon_pipeline.core.settings import Home
+from dbmon_pipeline.core.common.errors import DbmonError
+from dbmon_pipeline.core.home.home import Home
+from dbmon_pipeline.core.query.open_reader import reading
+from dbmon_pipeline.core.query.published import Published
+from dbmon_pipeline.core.query.ranges import TimeRange
+from dbmon_pipeline.core.schema.catalogue import PUBLISHED
 from dbmon_pipeline_tests.soak.ending import until_told
 
 _QUESTIONS = ("key_figures", "success_rate_by_model_tier", "top_error_types")

@@ -13,9 +13,9 @@ import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from dbmon_pipeline.core.errors import DbmonError
-from dbmon_pipeline.core.instants import utc_now
-from dbmon_pipeline.core.settings import Settings
+from dbmon_pipeline.core.common.errors import DbmonError
+from dbmon_pipeline.core.common.instants import utc_now
+from dbmon_pipeline.core.config.settings import Settings
 from dbmon_pipeline_tests.helpers import refresh_core, run_dbmon
 from dbmon_pipeline_tests.soak.ending import until_told
 

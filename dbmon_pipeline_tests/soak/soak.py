@@ -9,8 +9,8 @@ from pathlib import Path
 
 import duckdb
 
-from dbmon_pipeline.core.duck import STORAGE_VERSION
-from dbmon_pipeline.core.settings import Settings
+from dbmon_pipeline.core.common.duck import STORAGE_VERSION
+from dbmon_pipeline.core.config.settings import Settings
 from dbmon_pipeline_tests.helpers import clean_environ
 from dbmon_pipeline_tests.soak.ending import Companion
 from dbmon_pipeline_tests.soak.owners import Tally

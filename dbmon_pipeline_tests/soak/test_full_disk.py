@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from dbmon_pipeline.core.published import Published
+from dbmon_pipeline.core.query.published import Published
 from dbmon_pipeline_tests.helpers import run_dbmon
 from dbmon_pipeline_tests.soak.crash import Site
 from dbmon_pipeline_tests.soak.reading import faults

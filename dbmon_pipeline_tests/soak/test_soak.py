@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from dbmon_pipeline.core.errors import NotPublishedError
-from dbmon_pipeline.core.published import Published
-from dbmon_pipeline.core.settings import Home
+from dbmon_pipeline.core.common.errors import NotPublishedError
+from dbmon_pipeline.core.home.home import Home
+from dbmon_pipeline.core.query.published import Published
 from dbmon_pipeline_tests.soak import reading
 from dbmon_pipeline_tests.soak.crash import Site
 from dbmon_pipeline_tests.soak.owners import OWNERS, Tally

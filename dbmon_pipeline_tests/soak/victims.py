@@ -15,17 +15,17 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from unittest import mock
 
-from dbmon_pipeline.core import compaction
-from dbmon_pipeline.core.archive import archive
-from dbmon_pipeline.core.compaction import compact
-from dbmon_pipeline.core.duck import connect
-from dbmon_pipeline.core.errors import DbmonError
-from dbmon_pipeline.core.extract import kept_from
-from dbmon_pipeline.core.opening import open_warehouse
-from dbmon_pipeline.core.plan import Scope
-from dbmon_pipeline.core.publish import publish, remove_old_generations
-from dbmon_pipeline.core.settings import Settings
-from dbmon_pipeline.core.warehouse import Warehouse
+from dbmon_pipeline.core.archive.archive import archive
+from dbmon_pipeline.core.common.duck import connect
+from dbmon_pipeline.core.common.errors import DbmonError
+from dbmon_pipeline.core.config.settings import Settings
+from dbmon_pipeline.core.warehouse import compaction
+from dbmon_pipeline.core.warehouse.compaction import compact
+from dbmon_pipeline.core.warehouse.extract import kept_from
+from dbmon_pipeline.core.warehouse.opening import open_warehouse
+from dbmon_pipeline.core.warehouse.plan import Scope
+from dbmon_pipeline.core.warehouse.publish import publish, remove_old_generations
+from dbmon_pipeline.core.warehouse.warehouse import Warehouse
 from dbmon_pipeline_tests import helpers
 
 Begun = Callable[[], None]

@@ -8,12 +8,12 @@ from typing import Annotated
 
 import typer
 
-from dbmon_pipeline.core.errors import IncidentError
-from dbmon_pipeline.core.incident import Incident, IncidentState
-from dbmon_pipeline.core.incidents import Incidents
-from dbmon_pipeline.core.instants import iso, utc_now
-from dbmon_pipeline.core.rows import Rows
-from dbmon_pipeline.core.settings import Settings
+from dbmon_pipeline.core.common.errors import IncidentError
+from dbmon_pipeline.core.common.instants import iso, utc_now
+from dbmon_pipeline.core.common.rows import Rows
+from dbmon_pipeline.core.config.settings import Settings
+from dbmon_pipeline.core.incidents.incident import Incident, IncidentState
+from dbmon_pipeline.core.incidents.store import Incidents
 from dbmon_pipeline.faces.cli.lengths import instant_of, length
 from dbmon_pipeline.faces.cli.options import FormatOption, HomeOption
 from dbmon_pipeline.faces.cli.output import Format, put, put_rows, say
@@ -113,7 +113,7 @@ def try_(
     home: HomeOption = None,
 ) -> None:
     """Tell a target of an incident that is none, and of its end."""
-    from dbmon_pipeline.faces.notify.trial import try_target
+    from dbmon_pipeline.outputs.notify.trial import try_target
 
     try_target(target, Settings.load(home=home).config.notifications, os.environ, utc_now())
     put(f"{target} was told")

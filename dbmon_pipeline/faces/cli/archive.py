@@ -9,11 +9,11 @@ from typing import Annotated
 
 import typer
 
-from dbmon_pipeline.core.archive import Archive
-from dbmon_pipeline.core.archive import archive as write_archive
-from dbmon_pipeline.core.errors import ConfigError
-from dbmon_pipeline.core.files import expanded
-from dbmon_pipeline.core.settings import Settings
+from dbmon_pipeline.core.archive.archive import Archive
+from dbmon_pipeline.core.archive.archive import archive as write_archive
+from dbmon_pipeline.core.common.errors import ConfigError
+from dbmon_pipeline.core.common.paths import expanded
+from dbmon_pipeline.core.config.settings import Settings
 from dbmon_pipeline.faces.cli.options import HomeOption, SourceOption
 from dbmon_pipeline.faces.cli.output import progress, put, say
 

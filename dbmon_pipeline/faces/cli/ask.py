@@ -4,14 +4,14 @@ from typing import Annotated
 
 import typer
 
-from dbmon_pipeline.core.instants import parse_as_of
-from dbmon_pipeline.core.paste import pasteable
-from dbmon_pipeline.core.published import Published
-from dbmon_pipeline.core.questions import question, questions
-from dbmon_pipeline.core.ranges import TimeRange
-from dbmon_pipeline.core.readers import opened_reader
-from dbmon_pipeline.core.rows import Rows
-from dbmon_pipeline.core.settings import Settings
+from dbmon_pipeline.core.common.instants import parse_as_of
+from dbmon_pipeline.core.common.rows import Rows
+from dbmon_pipeline.core.config.settings import Settings
+from dbmon_pipeline.core.query.open_reader import opened_reader
+from dbmon_pipeline.core.query.published import Published
+from dbmon_pipeline.core.query.questions import question, questions
+from dbmon_pipeline.core.query.ranges import TimeRange
+from dbmon_pipeline.core.query.standalone_sql import pasteable
 from dbmon_pipeline.faces.cli.options import (
     AsOfOption,
     DatabaseOption,

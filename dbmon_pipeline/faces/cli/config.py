@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from dbmon_pipeline.core.settings import Settings
+from dbmon_pipeline.core.config.settings import Settings
 from dbmon_pipeline.faces.cli.output import put
 
 config = typer.Typer(no_args_is_help=True, help="The rules file.")

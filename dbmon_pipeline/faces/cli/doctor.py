@@ -10,10 +10,10 @@ from typing import Annotated
 
 import typer
 
-from dbmon_pipeline.core.config import MonitoringConfig
-from dbmon_pipeline.core.doctor import configured, examine
-from dbmon_pipeline.core.doctor_finding import Finding, Level, Outcome, found, ok, problem
-from dbmon_pipeline.core.settings import Settings
+from dbmon_pipeline.core.config.monitoring import MonitoringConfig
+from dbmon_pipeline.core.config.settings import Settings
+from dbmon_pipeline.core.doctor.examine import configured, examine
+from dbmon_pipeline.core.doctor.finding import Finding, Level, Outcome, found, ok, problem
 from dbmon_pipeline.faces.cli.options import HomeOption, SourceOption
 from dbmon_pipeline.faces.cli.output import ExitCode, put
 
@@ -48,7 +48,7 @@ def doctor(
 
 def _targets(config: MonitoringConfig) -> Outcome:
     """Whether each target has its URL and its secret, which are not shown."""
-    from dbmon_pipeline.faces.notify.targets import Unusable, targets
+    from dbmon_pipeline.outputs.notify.targets import Unusable, targets
 
     built = targets(config.notifications, os.environ)
     wrong = [target.error for target in built.values() if isinstance(target, Unusable)]

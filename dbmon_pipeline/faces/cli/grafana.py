@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
-from dbmon_pipeline.core.files import expanded
-from dbmon_pipeline.core.settings import Settings
+from dbmon_pipeline.core.common.paths import expanded
+from dbmon_pipeline.core.config.settings import Settings
 from dbmon_pipeline.faces.cli.options import named_folder
 from dbmon_pipeline.faces.cli.output import put
 
@@ -26,7 +26,7 @@ def export(
     ],
 ) -> None:
     """Write provisioning files: the datasource, the dashboards and an alert rule for each limit."""
-    from dbmon_pipeline.faces.grafana.export import export as write_files
+    from dbmon_pipeline.outputs.grafana.export import export as write_files
 
     for path in write_files(Settings.load().config, expanded(folder)):
         put(str(path))

@@ -5,9 +5,9 @@ from datetime import datetime, timedelta
 
 import typer
 
-from dbmon_pipeline.core.errors import ConfigError
-from dbmon_pipeline.core.instants import parse_instant
-from dbmon_pipeline.core.rule_config import length_of
+from dbmon_pipeline.core.common.errors import ConfigError
+from dbmon_pipeline.core.common.instants import parse_instant
+from dbmon_pipeline.core.config.rule import length_of
 
 
 def length(text: str) -> timedelta:

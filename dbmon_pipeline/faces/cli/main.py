@@ -9,7 +9,7 @@ from io import TextIOWrapper
 
 import typer
 
-from dbmon_pipeline.core.errors import ConfigError, DbmonError, TimeoutExceededError
+from dbmon_pipeline.core.common.errors import ConfigError, DbmonError, TimeoutExceededError
 from dbmon_pipeline.faces.cli.output import ExitCode, is_interrupt, leave, say
 
 _COMMANDS = {

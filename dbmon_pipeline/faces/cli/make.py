@@ -7,10 +7,10 @@ from typing import Annotated
 
 import typer
 
-from dbmon_pipeline.core import learning_db
-from dbmon_pipeline.core import load as loading
-from dbmon_pipeline.core.instants import parse_instant, utc_now
-from dbmon_pipeline.core.sample import Scenario, make_sample
+from dbmon_pipeline.core.common.instants import parse_instant, utc_now
+from dbmon_pipeline.core.learning_db import create as learning_db
+from dbmon_pipeline.core.learning_db import load as loading
+from dbmon_pipeline.core.learning_db.sample import Scenario, make_sample
 from dbmon_pipeline.faces.cli.output import say
 
 NewDatabase = Annotated[Path, typer.Argument(help="The database to make; never an existing file.")]

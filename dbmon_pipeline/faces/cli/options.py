@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from dbmon_pipeline.core.ranges import TimeRange
+from dbmon_pipeline.core.query.ranges import TimeRange
 from dbmon_pipeline.faces.cli.output import Format
 
 HomeOption = Annotated[

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from enum import IntEnum, StrEnum
 from typing import NoReturn
 
-from dbmon_pipeline.core.rows import Rows, plain
+from dbmon_pipeline.core.common.rows import Rows, plain
 from dbmon_pipeline.faces.cli.tabular import table_lines
 
 

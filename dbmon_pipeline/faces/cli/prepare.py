@@ -1,6 +1,6 @@
 """``dbmon prepare``: a home that Dagster's own commands can work in."""
 
-from dbmon_pipeline.core.settings import Settings
+from dbmon_pipeline.core.config.settings import Settings
 from dbmon_pipeline.faces.cli.options import HomeOption
 from dbmon_pipeline.faces.cli.output import put
 

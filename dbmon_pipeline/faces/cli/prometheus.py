@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
-from dbmon_pipeline.core.files import expanded
-from dbmon_pipeline.core.settings import Settings
+from dbmon_pipeline.core.common.paths import expanded
+from dbmon_pipeline.core.config.settings import Settings
 from dbmon_pipeline.faces.cli.options import HomeOption, named_folder
 from dbmon_pipeline.faces.cli.output import progress, put, say
 
@@ -23,8 +23,8 @@ def prometheus(
     """Print what is published as metrics, in Prometheus' text format."""
     settings = Settings.load(home=home)
     path = None if out is None else expanded(out)
-    from dbmon_pipeline.faces.prometheus.metrics import published_metrics
-    from dbmon_pipeline.faces.prometheus.textfile import write_for_all
+    from dbmon_pipeline.outputs.prometheus.metrics import published_metrics
+    from dbmon_pipeline.outputs.prometheus.textfile import write_for_all
 
     text = published_metrics(settings)
     if path is None:
@@ -40,7 +40,7 @@ def prometheus_rules(
 ) -> None:
     """Write recording and alert rules made of the rules file, their tests, and an example."""
     rules = Settings.load().config.rules
-    from dbmon_pipeline.faces.prometheus.export import write_rule_files
+    from dbmon_pipeline.outputs.prometheus.export import write_rule_files
 
     for path in write_rule_files(rules, expanded(folder)):
         say(str(path))
@@ -53,7 +53,7 @@ def serve_metrics(
 ) -> None:
     """Serve what is published as metrics, at /metrics; Ctrl-C ends it."""
     settings = Settings.load(home=home)
-    from dbmon_pipeline.faces.prometheus.server import MetricsServer
+    from dbmon_pipeline.outputs.prometheus.server import MetricsServer
 
     with progress(), MetricsServer(settings, host, port) as server:
         shown = f"[{host}]" if ":" in host else host

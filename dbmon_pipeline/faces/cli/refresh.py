@@ -10,12 +10,12 @@ from typing import Annotated
 
 import typer
 
-from dbmon_pipeline.core.errors import ConfigError
-from dbmon_pipeline.core.files import shipped
-from dbmon_pipeline.core.instants import iso, parse_as_of
-from dbmon_pipeline.core.plan import Scope
-from dbmon_pipeline.core.published import Published
-from dbmon_pipeline.core.settings import Settings
+from dbmon_pipeline.core.common.errors import ConfigError
+from dbmon_pipeline.core.common.instants import iso, parse_as_of
+from dbmon_pipeline.core.common.shipped import shipped
+from dbmon_pipeline.core.config.settings import Settings
+from dbmon_pipeline.core.query.published import Published
+from dbmon_pipeline.core.warehouse.plan import Scope
 from dbmon_pipeline.faces.cli.options import HomeOption, SourceOption
 from dbmon_pipeline.faces.cli.output import progress, say
 

@@ -9,17 +9,16 @@ from typing import Annotated
 import typer
 import yaml
 
-from dbmon_pipeline.core.config import MonitoringConfig
-from dbmon_pipeline.core.errors import ConfigError
-from dbmon_pipeline.core.files import write_whole
-from dbmon_pipeline.core.incident import Severity
-from dbmon_pipeline.core.instants import HOUR, iso, parse_instant
-from dbmon_pipeline.core.proposal import proposed
-from dbmon_pipeline.core.published import Published
-from dbmon_pipeline.core.replay import Replay, replay
-from dbmon_pipeline.core.rows import Rows
-from dbmon_pipeline.core.rule_config import OF_ROWS, RATES
-from dbmon_pipeline.core.settings import Settings
+from dbmon_pipeline.core.common.atomic_files import write_whole
+from dbmon_pipeline.core.common.errors import ConfigError
+from dbmon_pipeline.core.common.instants import HOUR, iso, parse_instant
+from dbmon_pipeline.core.common.rows import Rows
+from dbmon_pipeline.core.config.monitoring import MonitoringConfig
+from dbmon_pipeline.core.config.rule import OF_ROWS, RATES, Severity
+from dbmon_pipeline.core.config.settings import Settings
+from dbmon_pipeline.core.query.published import Published
+from dbmon_pipeline.core.replay.proposed_limits import proposed
+from dbmon_pipeline.core.replay.replay import Replay, replay
 from dbmon_pipeline.faces.cli.lengths import instant_of
 from dbmon_pipeline.faces.cli.options import FormatOption, HomeOption
 from dbmon_pipeline.faces.cli.output import Format, progress, put_rows, say

@@ -7,10 +7,10 @@ from typing import Annotated
 
 import typer
 
-from dbmon_pipeline.core.files import expanded
-from dbmon_pipeline.core.instants import parse_as_of
-from dbmon_pipeline.core.ranges import TimeRange
-from dbmon_pipeline.core.settings import Settings
+from dbmon_pipeline.core.common.instants import parse_as_of
+from dbmon_pipeline.core.common.paths import expanded
+from dbmon_pipeline.core.config.settings import Settings
+from dbmon_pipeline.core.query.ranges import TimeRange
 from dbmon_pipeline.faces.cli.options import AsOfOption, HomeOption, RangeOption
 from dbmon_pipeline.faces.cli.output import put, say
 
@@ -33,7 +33,7 @@ def report(
     It reads only what is published, and needs nothing else when it is opened.
     """
     settings, instant = Settings.load(home=home), parse_as_of(as_of)
-    from dbmon_pipeline.faces.report.files import write_report
+    from dbmon_pipeline.outputs.report.files import write_report
 
     page = expanded(out).absolute() if out else None
     written = write_report(settings, instant, time_range, page)

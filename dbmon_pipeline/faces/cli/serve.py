@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from dbmon_pipeline.core.settings import Settings
+from dbmon_pipeline.core.config.settings import Settings
 from dbmon_pipeline.faces.cli.options import HomeOption, SourceOption
 from dbmon_pipeline.faces.cli.output import say
 
@@ -23,8 +23,8 @@ def mcp(
 ) -> None:
     """Serve the status, the reports and the questions to agents (MCP)."""
     settings = Settings.load(source, home)
-    from dbmon_pipeline.faces.mcp_http import check_address, serve_http
-    from dbmon_pipeline.faces.mcp_server import make_server
+    from dbmon_pipeline.faces.mcp.http import check_address, serve_http
+    from dbmon_pipeline.faces.mcp.server import make_server
 
     server = make_server(settings)
     if not http:

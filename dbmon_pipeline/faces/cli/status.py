@@ -16,21 +16,21 @@ from typing import Annotated
 
 import typer
 
-from dbmon_pipeline.core.errors import (
+from dbmon_pipeline.core.common.errors import (
     DbmonError,
     NotPublishedError,
     SourceError,
     SourceLockedError,
     TimeoutExceededError,
 )
-from dbmon_pipeline.core.execution_reports import execution_statistics, performance_metrics
-from dbmon_pipeline.core.health import look_at
-from dbmon_pipeline.core.instants import parse_as_of
-from dbmon_pipeline.core.queries import Reader
-from dbmon_pipeline.core.ranges import TimeRange
-from dbmon_pipeline.core.readers import opened_reader
-from dbmon_pipeline.core.settings import Settings
-from dbmon_pipeline.core.status import (
+from dbmon_pipeline.core.common.instants import parse_as_of
+from dbmon_pipeline.core.config.settings import Settings
+from dbmon_pipeline.core.query.open_reader import opened_reader
+from dbmon_pipeline.core.query.ranges import TimeRange
+from dbmon_pipeline.core.query.reader import Reader
+from dbmon_pipeline.core.source.health import look_at
+from dbmon_pipeline.core.status.execution_reports import execution_statistics, performance_metrics
+from dbmon_pipeline.core.status.status import (
     DatabaseStatus,
     Level,
     database_status,
@@ -189,7 +189,7 @@ def _put_status(
         case StatusFormat.NAGIOS:
             put(status_text.nagios(found))
         case StatusFormat.PROMETHEUS:
-            from dbmon_pipeline.faces.prometheus.metrics import status_metrics
+            from dbmon_pipeline.outputs.prometheus.metrics import status_metrics
 
             put(status_metrics(found).rstrip("\n"))
         case StatusFormat.TEXT:

@@ -5,12 +5,12 @@ import re
 from dataclasses import asdict
 from typing import TextIO
 
-from dbmon_pipeline.core.answers import Answer
-from dbmon_pipeline.core.execution_reports import ExecutionStatistics, PerformanceMetrics
-from dbmon_pipeline.core.instants import iso
-from dbmon_pipeline.core.rows import Rows
-from dbmon_pipeline.core.rules import spoken
-from dbmon_pipeline.core.status import DatabaseStatus, JudgedRule, Level
+from dbmon_pipeline.core.alerting.verdicts import spoken
+from dbmon_pipeline.core.common.instants import iso
+from dbmon_pipeline.core.common.rows import Rows
+from dbmon_pipeline.core.query.answers import Answer
+from dbmon_pipeline.core.status.execution_reports import ExecutionStatistics, PerformanceMetrics
+from dbmon_pipeline.core.status.status import DatabaseStatus, JudgedRule, Level
 from dbmon_pipeline.faces.cli.output import Format, put, put_rows
 from dbmon_pipeline.faces.cli.tabular import table_lines
 

@@ -4,10 +4,10 @@ from typing import Annotated
 
 import typer
 
-from dbmon_pipeline.core.instants import iso
-from dbmon_pipeline.core.published import Published
-from dbmon_pipeline.core.rows import Rows
-from dbmon_pipeline.core.settings import Settings
+from dbmon_pipeline.core.common.instants import iso
+from dbmon_pipeline.core.common.rows import Rows
+from dbmon_pipeline.core.config.settings import Settings
+from dbmon_pipeline.core.query.published import Published
 from dbmon_pipeline.faces.cli.options import FormatOption, HomeOption
 from dbmon_pipeline.faces.cli.output import Format, put_rows
 

@@ -8,7 +8,7 @@ import sys
 from datetime import date, datetime
 from types import NoneType
 
-from dbmon_pipeline.core.rows import Rows
+from dbmon_pipeline.core.common.rows import Rows
 
 _WIDEST_CELL = 40
 _NARROWEST_TEXT = 8

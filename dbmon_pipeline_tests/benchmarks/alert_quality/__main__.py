@@ -21,7 +21,7 @@ from itertools import chain
 from pathlib import Path
 from typing import TypeVar
 
-from dbmon_pipeline.core.instants import DAY
+from dbmon_pipeline.core.common.instants import DAY
 from dbmon_pipeline_tests.benchmarks.alert_quality.trials import (
     HALF,
     INCIDENTS,

@@ -13,11 +13,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from dbmon_pipeline.core.answers import About
-from dbmon_pipeline.core.instants import DAY, HOUR, hour_floor
-from dbmon_pipeline.core.ranges import TimeRange
-from dbmon_pipeline.core.rows import Rows
-from dbmon_pipeline.core.rules import Alert
+from dbmon_pipeline.core.alerting.verdicts import Alert
+from dbmon_pipeline.core.common.instants import DAY, HOUR, hour_floor
+from dbmon_pipeline.core.common.rows import Rows
+from dbmon_pipeline.core.query.answers import About
+from dbmon_pipeline.core.query.ranges import TimeRange
 
 STEP = timedelta(minutes=5)
 """How finely traffic is made, and how often it is judged."""

@@ -11,15 +11,16 @@ from typing import Literal
 import msgspec
 import numpy as np
 
-from dbmon_pipeline.core.config import MonitoringConfig, load_config
-from dbmon_pipeline.core.evaluate import evaluate
-from dbmon_pipeline.core.files import shipped
-from dbmon_pipeline.core.incident import Finding, IncidentState, Severity
-from dbmon_pipeline.core.incident import Incident as Told
-from dbmon_pipeline.core.instants import DAY, HOUR, hour_floor
-from dbmon_pipeline.core.rule_config import Rule
-from dbmon_pipeline.core.rules import Alert, Verdict
-from dbmon_pipeline.core.transitions import moved
+from dbmon_pipeline.core.alerting.evaluate import evaluate
+from dbmon_pipeline.core.alerting.verdicts import Alert, Verdict
+from dbmon_pipeline.core.common.instants import DAY, HOUR, hour_floor
+from dbmon_pipeline.core.common.shipped import shipped
+from dbmon_pipeline.core.config.loader import load_config
+from dbmon_pipeline.core.config.monitoring import MonitoringConfig
+from dbmon_pipeline.core.config.rule import Rule, Severity
+from dbmon_pipeline.core.incidents.incident import Finding, IncidentState
+from dbmon_pipeline.core.incidents.incident import Incident as Told
+from dbmon_pipeline.core.incidents.lifecycle import moved
 from dbmon_pipeline_tests.benchmarks.alert_quality.traffic import (
     MONDAY,
     STEP,

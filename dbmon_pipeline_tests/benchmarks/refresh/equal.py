@@ -12,10 +12,11 @@ from pathlib import Path
 
 import duckdb
 
-from dbmon_pipeline.core.duck import connect, quoted
-from dbmon_pipeline.core.redaction import Redactor
-from dbmon_pipeline.core.rollups import BY_NAME
-from dbmon_pipeline.core.settings import Home, Settings
+from dbmon_pipeline.core.common.duck import connect, quoted
+from dbmon_pipeline.core.config.settings import Settings
+from dbmon_pipeline.core.home.home import Home
+from dbmon_pipeline.core.schema.rollups import BY_NAME
+from dbmon_pipeline.core.source.redaction import Redactor
 from dbmon_pipeline_tests.benchmarks.refresh.rivals import TABLES
 
 _CLOSE = (

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
-from dbmon_pipeline.core.instants import HOUR
+from dbmon_pipeline.core.common.instants import HOUR
 from dbmon_pipeline_tests.benchmarks.refresh import questions, rows, work
 from dbmon_pipeline_tests.benchmarks.refresh.contest import Contest
 from dbmon_pipeline_tests.benchmarks.refresh.histories import END, make_histories

@@ -14,12 +14,12 @@ from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 
-from dbmon_pipeline.core.duck import connect, quoted
-from dbmon_pipeline.core.published import Published
-from dbmon_pipeline.core.questions import questions
-from dbmon_pipeline.core.ranges import TimeRange
-from dbmon_pipeline.core.readers import reading
-from dbmon_pipeline.core.settings import Home
+from dbmon_pipeline.core.common.duck import connect, quoted
+from dbmon_pipeline.core.home.home import Home
+from dbmon_pipeline.core.query.open_reader import reading
+from dbmon_pipeline.core.query.published import Published
+from dbmon_pipeline.core.query.questions import questions
+from dbmon_pipeline.core.query.ranges import TimeRange
 from dbmon_pipeline_tests.benchmarks.refresh.raw_questions import RAW
 
 _ASKED = 9

@@ -7,12 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from dbmon_pipeline_tests.benchmarks.refresh.histories import Figures, History
 from dbmon_pipeline_tests.benchmarks.refresh.processes import Ran
-from dbmon_pipeline_tests.benchmarks.refresh.table import (
-    HOLD_LIMIT_MS,
-    MEMORY_LIMIT_MB,
-    Row,
-    short,
-)
+from dbmon_pipeline_tests.benchmarks.refresh.table import HOLD_LIMIT_MS, MEMORY_LIMIT_MB, Row, short
 
 
 def refreshes(histories: Sequence[History]) -> Iterator[Row]:

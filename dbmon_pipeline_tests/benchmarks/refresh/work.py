@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
-from dbmon_pipeline.core.duck import connect, quoted
-from dbmon_pipeline.core.learning_db import creating
-from dbmon_pipeline.core.publish import Publication, publish
-from dbmon_pipeline.core.settings import Settings
+from dbmon_pipeline.core.common.duck import connect, quoted
+from dbmon_pipeline.core.config.settings import Settings
+from dbmon_pipeline.core.learning_db.create import creating
+from dbmon_pipeline.core.warehouse.publish import Publication, publish
 from dbmon_pipeline_tests import helpers
 
 _GROUPED = 3

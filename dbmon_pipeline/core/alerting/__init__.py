@@ -1,0 +1,1 @@
+"""Measurements taken, judged by limits, and explained."""

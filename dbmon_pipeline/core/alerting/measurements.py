@@ -1,0 +1,168 @@
+"""Measurements: what a rule needs to know as of one instant, from whatever a reader reads."""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_left
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Protocol
+
+from dbmon_pipeline.core.alerting.verdicts import Measured
+from dbmon_pipeline.core.common.instants import HOUR, day_start
+from dbmon_pipeline.core.common.rows import Rows, number
+from dbmon_pipeline.core.config.rule import Rule, length_of
+from dbmon_pipeline.core.query.answers import About
+from dbmon_pipeline.core.query.ranges import TimeRange
+from dbmon_pipeline.core.stats.anomaly import Hour, Score, scores
+from dbmon_pipeline.core.stats.bounds import quantile
+from dbmon_pipeline.core.stats.burn_rate import burn_rate
+
+WIDEST = timedelta(hours=24)
+"""How far to look when no window of a rule on a rate has enough samples."""
+_HISTORY = timedelta(weeks=8, hours=2)
+"""How far back what is usual at an hour of the week is looked for."""
+
+
+class Measuring(Protocol):
+    """What an evaluation reads from: a reader, or what has its answers from elsewhere."""
+
+    @property
+    def about(self) -> About:
+        """What the figures are about."""
+
+    def measure(
+        self, name: str, length: timedelta, end: datetime, **values: str | float | None
+    ) -> Rows:
+        """Take a measurement of ``sql/checks`` over the window that ends at an instant."""
+
+    def samples(self, time_range: TimeRange) -> int:
+        """How many executions a range has."""
+
+    def troubled(self, start: datetime, end: datetime) -> frozenset[datetime]:
+        """The hours of a stretch in which a rule was beyond a limit, as far as that is known."""
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What was measured over one window, by scope."""
+
+    start: datetime
+    end: datetime
+    scopes: Mapping[str, Measured]
+
+    def of(self, scope: str) -> Measured:
+        """What was measured of a scope: nothing, if it has no executions."""
+        return self.scopes.get(scope, Measured(None, 0, self.start, self.end))
+
+
+class Measurements:
+    """What one rule is about, measured as of one instant."""
+
+    def __init__(self, reader: Measuring, measurement: str, rule: Rule, end: datetime) -> None:
+        """Nothing is measured yet; no window will be measured twice.
+
+        Args:
+            reader: What is measured.
+            measurement: What the rule is about.
+            rule: The rule.
+            end: Where windows end.
+        """
+        self._reader = reader
+        self._measurement = measurement
+        self._rule = rule
+        self._end = end
+        self._seen: dict[str, Seen] = {}
+
+    def over(self, length: str) -> Seen:
+        """Measure over the window of a length; without a dimension there is always one scope."""
+        if length in self._seen:
+            return self._seen[length]
+        rule, end = self._rule, self._end
+        lasting = length_of(length)
+        if self._measurement == "cost_budget":  # A day's budget, from midnight on.
+            lasting = end - day_start(end.date())
+        found = self._reader.measure(
+            self._measurement, lasting, end, by=rule.by, target_seconds=rule.target_seconds
+        )
+        start = end - lasting
+        scopes = {}
+        for scope, value, samples, *error in found.rows:
+            best = None
+            if error and rule.mode == "confident" and value is not None:
+                reach = quantile(rule.confidence) * (number(error[0]) or 0)
+                best = float(str(value)) + (reach if rule.below else -reach)
+            scopes[str(scope)] = Measured(number(value), int(str(samples)), start, end, best)
+        if rule.by is None and not scopes:
+            scopes["all"] = Measured(None, 0, start, end)
+        self._seen[length] = Seen(start, end, scopes)
+        return self._seen[length]
+
+    def from_the_latest(self, scope: str, lengths: Sequence[str]) -> list[Measured]:
+        """What was measured of a scope, from the shortest window with enough samples on.
+
+        Where those of the rule are too short, that is one of full hours: after a pause, a much
+        longer one would tell of what has been over for long.
+        """
+        seen = [self.over(length).of(scope) for length in lengths]
+        fewest = max(self._rule.min_samples, 1)
+        few = sum(one.samples < fewest for one in seen)
+        if not few:
+            return seen
+        too_short = length_of(lengths[few - 1])
+        longest = length_of(lengths[few]) if few < len(lengths) else WIDEST
+        hours = [f"{n}h" for n in range(int(too_short / HOUR) + 1, int(longest / HOUR) + 1)]
+        if not hours:
+            return seen
+        at = bisect_left(hours, fewest, key=lambda one: self.over(one).of(scope).samples)
+        return [self.over(hours[min(at, len(hours) - 1)]).of(scope), *seen[few:]]
+
+    def usual(self, length: timedelta) -> tuple[float, float, int]:
+        """How many executions are usual in a window that ends now.
+
+        Returns:
+            The mean, the variance, and from how many hours like the one of which fewest are known;
+            hours are taken to be independent of each other.
+        """
+        usual = variance = 0.0
+        known = []
+        for place in range(math.ceil(length / HOUR)):
+            share = min(1.0, length / HOUR - place)
+            [(mean, spread, hours)] = self._reader.measure(
+                "usual_executions", _HISTORY, self._end - place * HOUR
+            ).rows
+            usual += (number(mean) or 0) * share
+            variance += (number(spread) or 0) * share
+            known.append(int(str(hours)))
+        return usual, variance, min(known)
+
+    def burnt(self, window: timedelta, target: float) -> Measured:
+        """How fast the error budget of a target was burnt over a window."""
+        rows = self._reader.measure("success_rate", window, self._end, by=None).rows
+        [(_, value, samples)] = rows or [("all", None, 0)]
+        rate = None if value is None else burn_rate(float(str(value)), target)
+        return Measured(rate, int(str(samples)), self._end - window, self._end)
+
+    def scores(self, end: datetime) -> list[Score]:
+        """How unlike the hours alike the one that ends at an instant is."""
+        [now] = self._reader.measure("last_hour", HOUR, end).rows
+        troubled = self._reader.troubled(end - _HISTORY, end)
+        alike = [
+            _hour(figures)
+            for hour, *figures in self._reader.measure("hours_alike", _HISTORY, end).rows
+            if hour not in troubled
+        ]
+        return scores(_hour(now), alike, self._rule.min_samples)
+
+
+def _hour(figures: Sequence[object]) -> Hour:
+    executions, successes, duration_count, duration_sum, cost_count, cost_sum = map(number, figures)
+    return Hour(
+        executions=int(executions or 0),
+        successes=int(successes or 0),
+        duration_count=int(duration_count or 0),
+        duration_sum=duration_sum or 0.0,
+        cost_count=int(cost_count or 0),
+        cost_sum=cost_sum or 0.0,
+    )

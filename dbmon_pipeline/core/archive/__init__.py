@@ -1,0 +1,1 @@
+"""Verified monthly exports of a source's old rows."""

@@ -1,0 +1,1 @@
+"""Shared by every package: errors, instants, DuckDB connections, atomic files, shipped files."""

@@ -1,0 +1,1 @@
+"""The rules file: its structs, its loader, and the settings of a process."""

@@ -1,0 +1,103 @@
+"""Checks of the incident store, opened so that nothing in it or beside it changes."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+from dbmon_pipeline.core.config.settings import Settings
+from dbmon_pipeline.core.doctor.finding import Level, Outcome, ok, problem, warning
+from dbmon_pipeline.core.incidents.sqlite_file import LAYOUT_VERSION, WAITS
+
+_WAIT_SECONDS = 1.0
+_LOOKS = 3
+_PAUSE_SECONDS = 0.1
+"""What a writer left half done while we looked at an immutable file is whole a moment later."""
+_ASIDE = (
+    "move it away, with those of its name that end in -wal and -shm; the next evaluation begins a"
+    " new one"
+)
+
+
+def store(settings: Settings) -> Outcome | None:
+    """Whether it opens, and is whole by SQLite's own check."""
+    path = settings.home.incidents
+    if not settings.home.path.exists():
+        return None
+    if not path.exists() or (path.is_file() and not path.stat().st_size):
+        return ok("there is no incident store yet; the first alert or dbmon alerts makes it")
+    for _ in range(_LOOKS):
+        outcome = _store(path)
+        if outcome.level is not Level.PROBLEM:
+            break
+        time.sleep(_PAUSE_SECONDS)
+    return outcome
+
+
+def _store(path: Path) -> Outcome:
+    try:
+        with _reading(path) as con:
+            (said,) = con.execute("PRAGMA integrity_check(1)").fetchone()
+            (version,) = con.execute("PRAGMA user_version").fetchone()
+            (open_ones,) = con.execute(
+                "SELECT count(*) FROM incidents WHERE state <> 'resolved'"
+            ).fetchone()
+    except sqlite3.OperationalError as error:
+        if "locked" in str(error):
+            return warning(
+                f"{path} is locked by another process ({error})",
+                "repeat; if it stays, end the process that holds it: nothing stored is lost",
+            )
+        if "no such" in str(error):
+            return problem(f"{path} is no file of incidents ({error})", _ASIDE)
+        return problem(f"{path} cannot be read ({error})", "check the disk and the permissions")
+    except sqlite3.DatabaseError as error:
+        return problem(f"{path} is damaged, or no file of incidents ({error})", _ASIDE)
+    if said != "ok":
+        return problem(f"{path} is damaged ({said})", _ASIDE)
+    if version > LAYOUT_VERSION:
+        return problem(
+            f"{path} was made by a newer version of dbmon (layout {version},"
+            f" this one knows {LAYOUT_VERSION})",
+            "upgrade dbmon-pipeline, or name another home",
+        )
+    return ok(f"{path} is whole; open incidents: {open_ones}")
+
+
+def outbox(settings: Settings) -> Outcome | None:
+    """Whether what was to be told was told."""
+    path = settings.home.incidents
+    if not path.is_file():
+        return None
+    try:
+        with _reading(path) as con:
+            dead = con.execute(
+                "SELECT target, count(*), max(last_error) FROM notifications"
+                " WHERE given_up_at IS NOT NULL GROUP BY target ORDER BY target"
+            ).fetchall()
+            (waiting,) = con.execute(f"SELECT count(*) FROM notifications WHERE {WAITS}").fetchone()
+    except sqlite3.DatabaseError:  # told by store
+        return None
+    if dead:
+        told = ", ".join(f"{count} to {target} ({error})" for target, count, error in dead)
+        return warning(
+            f"notifications were given up: {told}",
+            f"mend the target, then try it with dbmon alerts test {dead[0][0]}",
+        )
+    return ok(f"none was given up; waiting: {waiting}")
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[sqlite3.Connection]:
+    """The store, for reading.
+
+    SQLite leaves two files beside one that it opens read-only, unless that is called immutable; so
+    it is where nobody writes, which is where there is no log.
+    """
+    mode = "mode=ro" if path.with_name(f"{path.name}-wal").exists() else "immutable=1"
+    uri = f"{path.as_uri()}?{mode}"
+    with closing(sqlite3.connect(uri, uri=True, timeout=_WAIT_SECONDS)) as con:
+        yield con

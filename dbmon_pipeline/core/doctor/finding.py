@@ -1,0 +1,106 @@
+"""What a check of ``dbmon doctor`` finds; a check that fails itself has found something, too."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import NamedTuple
+
+from dbmon_pipeline.core.common.errors import DbmonError
+
+_LONGEST_TEXT = 600
+
+
+class Level(StrEnum):
+    """How bad a finding is."""
+
+    OK = "ok"
+    WARNING = "warning"
+    PROBLEM = "problem"
+
+
+class Outcome(NamedTuple):
+    """How a check ended.
+
+    Attributes:
+        level: How bad it is.
+        seen: What was seen.
+        remedy: What to do about it, an imperative sentence without the full stop; empty if nothing.
+    """
+
+    level: Level
+    seen: str
+    remedy: str = ""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line of the examination.
+
+    Attributes:
+        name: What was looked at.
+        level: How bad it is.
+        seen: What was seen, on one line.
+        remedy: What to do about it; empty if nothing.
+    """
+
+    name: str
+    level: Level
+    seen: str
+    remedy: str
+
+
+def ok(seen: str) -> Outcome:
+    """All is well."""
+    return Outcome(Level.OK, seen)
+
+
+def warning(seen: str, remedy: str) -> Outcome:
+    """Something works, but not as it should."""
+    return Outcome(Level.WARNING, seen, remedy)
+
+
+def problem(seen: str, remedy: str) -> Outcome:
+    """Something does not work."""
+    return Outcome(Level.PROBLEM, seen, remedy)
+
+
+def found(name: str, check: Callable[[], Outcome | None]) -> list[Finding]:
+    """Run a check, whatever becomes of it.
+
+    Args:
+        name: What it looks at.
+        check: The check; None if there is nothing to look at.
+
+    Returns:
+        What it found, at most one thing.
+    """
+    try:
+        outcome = check()
+    except DbmonError as error:
+        outcome = problem(error.message, error.remedy)
+    except OSError as error:
+        outcome = problem(
+            f"{error.filename or name} cannot be read ({error.strerror or error})",
+            "check the permissions and the disk, or run dbmon doctor as the user of the pipeline",
+        )
+    except Exception as error:
+        outcome = problem(
+            f"the check itself failed ({type(error).__name__} {error})",
+            "look at what it names; if that is sound, report this line",
+        )
+    if outcome is None:
+        return []
+    return [Finding(name, outcome.level, _line(outcome.seen), _line(outcome.remedy))]
+
+
+def megabytes(size: float) -> str:
+    """A size in bytes for people."""
+    return f"{size / 1e6:,.1f} MB"
+
+
+def _line(text: str) -> str:
+    """A text of whatever origin on one line, without control characters."""
+    line = " ".join("".join(c if c.isprintable() else " " for c in text).split())
+    return line if len(line) <= _LONGEST_TEXT else f"{line[: _LONGEST_TEXT - 1]}…"

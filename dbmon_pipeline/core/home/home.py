@@ -1,0 +1,84 @@
+"""Where things lie in a home, the working folder."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from dbmon_pipeline.core.common.errors import NotPublishedError
+
+
+@dataclass(frozen=True)
+class Home:
+    """The working folder, the only place that the pipeline writes to.
+
+    Attributes:
+        path: The folder itself, absolute.
+    """
+
+    path: Path
+
+    @property
+    def lock(self) -> Path:
+        """Locked by the one process that works in the home."""
+        return self.path / "lock"
+
+    @property
+    def warehouse(self) -> Path:
+        """The DuckDB file with the slim copy of the executions and the summary tables."""
+        return self.path / "warehouse.duckdb"
+
+    @property
+    def published(self) -> Path:
+        """The folder that readers know."""
+        return self.path / "published"
+
+    @property
+    def current(self) -> Path:
+        """A link to the generation that is published now."""
+        return self.published / "current"
+
+    @property
+    def generation(self) -> Path:
+        """The folder of that generation, whether it is there or not.
+
+        Raises:
+            NotPublishedError: The link leads to itself.
+        """
+        try:
+            return self.current.resolve()
+        except RuntimeError:
+            raise NotPublishedError(
+                f"{self.current} is a link that leads to itself",
+                remedy="remove it, then run dbmon refresh, which publishes anew",
+            ) from None
+
+    @property
+    def snapshots(self) -> Path:
+        """The folder with the copy of a source that its owner keeps open."""
+        return self.path / "snapshots"
+
+    @property
+    def live_runs(self) -> Path:
+        """One locked file for each Dagster run that is alive."""
+        return self.path / "live_runs"
+
+    @property
+    def incidents(self) -> Path:
+        """The SQLite file of the incidents and what is to be told of them."""
+        return self.path / "incidents.sqlite"
+
+    @property
+    def reports(self) -> Path:
+        """The folder of the reports, with an index of them."""
+        return self.path / "reports"
+
+    @property
+    def heartbeat(self) -> Path:
+        """When all went well last, for a watchdog."""
+        return self.path / "heartbeat.json"
+
+    @property
+    def dagster(self) -> Path:
+        """The Dagster instance."""
+        return self.path / "dagster"

@@ -1,0 +1,149 @@
+"""File locks: they end with the process that holds them, however it ends."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import logging
+import os
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from dbmon_pipeline.core.common.errors import HomeBusyError, HomeError
+from dbmon_pipeline.core.common.instants import iso, utc_now
+from dbmon_pipeline.core.home.home import Home
+
+logger = logging.getLogger(__name__)
+
+_POLL_SECONDS = 0.1
+
+
+@contextmanager
+def home_lock(home: Home, who: str, *, wait_seconds: float) -> Iterator[None]:
+    """Be the one process that works in a home.
+
+    Args:
+        home: The home; made if it does not exist.
+        who: What this process does, told to whoever waits.
+        wait_seconds: How long to wait for another one to end.
+
+    Raises:
+        HomeBusyError: Another process still works there; it is named.
+        HomeError: The home cannot be written.
+    """
+    with _open(home.lock) as descriptor:
+        deadline = time.monotonic() + wait_seconds
+        told = False
+        while not _try_lock(descriptor):
+            if not told and wait_seconds >= 1:
+                logger.info("waiting for %s", holder(home.lock))
+                told = True
+            if time.monotonic() >= deadline:
+                raise HomeBusyError(
+                    f"{home.path} is in use by {holder(home.lock)}",
+                    remedy="wait until it has ended, or raise home.lock_wait_seconds",
+                )
+            time.sleep(_POLL_SECONDS)
+        note = json.dumps({"who": who, "process": os.getpid(), "since": iso(utc_now())})
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, note.encode(), 0)
+        yield
+
+
+@contextmanager
+def glance(path: Path) -> Iterator[bool]:
+    """See whether a lock file is held, and let nobody take it during the block if it is not.
+
+    Nothing is written; whoever wants the lock meanwhile has to wait, so be quick.
+
+    Yields:
+        Whether somebody holds it.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        yield False
+        return
+    try:
+        yield not _try_lock(descriptor, fcntl.LOCK_SH)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def alive(path: Path) -> Iterator[None]:
+    """Show that something lives, by a file that is locked for as long as it does.
+
+    Raises:
+        HomeError: The file cannot be written.
+    """
+    with ExitStack() as stack:
+        while (
+            True
+        ):  # whoever looks at the file before it is locked takes it for dead and removes it
+            descriptor = stack.enter_context(_open(path))
+            if _try_lock(descriptor) and _is_at(path, descriptor):
+                break
+            stack.pop_all().close()
+        try:
+            yield
+        finally:
+            path.unlink(missing_ok=True)
+
+
+def is_alive(path: Path) -> bool:
+    """Whether a file made by :func:`alive` is still locked; one that is not is removed."""
+    try:
+        descriptor = os.open(path, os.O_RDWR)
+    except FileNotFoundError:
+        return False
+    try:
+        if not _try_lock(descriptor):
+            return True
+        path.unlink(missing_ok=True)
+        return False
+    finally:
+        os.close(descriptor)
+
+
+def holder(path: Path) -> str:
+    """Who took a lock of :func:`home_lock` last, by what it said of itself."""
+    try:
+        note = json.loads(path.read_text("utf-8"))
+        return f"{note['who']} (process {note['process']}, since {note['since']})"
+    except (OSError, ValueError, KeyError, TypeError):
+        return "another process"
+
+
+@contextmanager
+def _open(path: Path) -> Iterator[int]:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    except OSError as error:
+        raise HomeError(
+            f"{path.parent} cannot be written ({error.strerror})",
+            remedy="name a folder that you may write with --home or DBMON_HOME, and check that its"
+            " disk has space",
+        ) from None
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _try_lock(descriptor: int, kind: int = fcntl.LOCK_EX) -> bool:
+    try:
+        fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _is_at(path: Path, descriptor: int) -> bool:
+    try:
+        return os.path.samestat(path.stat(), os.fstat(descriptor))
+    except FileNotFoundError:
+        return False

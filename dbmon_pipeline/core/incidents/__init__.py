@@ -1,0 +1,1 @@
+"""Incidents opened, notified and closed."""

@@ -1,0 +1,1 @@
+"""Learning databases that dbmon creates: empty, from a sample, or loaded from files."""

@@ -1,0 +1,1 @@
+"""Questions in, answers out, over what is published or over a database."""

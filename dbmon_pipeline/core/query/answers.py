@@ -1,0 +1,74 @@
+"""Answers to questions, and what the figures in them are about."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import TypedDict
+
+from dbmon_pipeline.core.common.instants import iso
+from dbmon_pipeline.core.common.rows import Rows
+
+
+class SpokenFor(TypedDict):
+    """What an answer speaks for, as JSON has it."""
+
+    window_start: str
+    window_end: str
+    data_through: str | None
+    samples: int
+
+
+@dataclass(frozen=True)
+class Answer(Rows):
+    """The answer to a question.
+
+    Attributes:
+        question: Its name.
+        window_start: From when on executions were looked at, naive UTC.
+        window_end: Up to when, not included.
+        data_through: Up to when the source had been read; None before it was read whole.
+        samples: How many executions of the window passed the filters.
+    """
+
+    question: str
+    window_start: datetime
+    window_end: datetime
+    data_through: datetime | None
+    samples: int
+
+    @property
+    def about(self) -> SpokenFor:
+        """What the answer speaks for, as JSON has it."""
+        return {
+            "window_start": iso(self.window_start),
+            "window_end": iso(self.window_end),
+            "data_through": iso(self.data_through) if self.data_through else None,
+            "samples": self.samples,
+        }
+
+
+@dataclass(frozen=True)
+class About:
+    """What the figures are about.
+
+    Attributes:
+        path: The source database.
+        as_of: The instant the reader speaks for, naive UTC.
+        data_through: Up to when the source had been read; None before it was read whole.
+        published_at: When the figures were published; None if they come from the database itself.
+        executions: How many executions are monitored in all.
+        schema_version: What the source says of itself, None if it does not.
+        source_bytes: The size of the source now, or when it was last read if it is gone.
+        from_snapshot: Whether a guarded copy was read in its stead.
+    """
+
+    path: Path
+    as_of: datetime
+    data_through: datetime | None
+    published_at: datetime | None
+    executions: int
+    schema_version: int | None
+    source_bytes: int
+    from_snapshot: bool = False

@@ -1,0 +1,92 @@
+"""Ranges of time that people ask about, and the windows that they become."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from dbmon_pipeline.core.common.errors import QuestionError
+from dbmon_pipeline.core.common.instants import DAY, day_start, hour_floor
+
+Part = tuple[datetime, datetime]
+"""A stretch of time ``[start, end)``, naive UTC."""
+
+_LONGEST_BY_HOUR = timedelta(hours=48)
+"""A longer window has whole days; ``sql/macros/scalars.sql`` says the same."""
+
+
+class TimeRange(StrEnum):
+    """How far back a question looks."""
+
+    HOUR = "1h"
+    DAY = "24h"
+    WEEK = "7d"
+    MONTH = "30d"
+    QUARTER = "90d"
+
+    @property
+    def length(self) -> timedelta:
+        """How long it is."""
+        number, unit = int(self[:-1]), self[-1]
+        return timedelta(hours=number) if unit == "h" else timedelta(days=number)
+
+    @property
+    def is_to_the_second(self) -> bool:
+        """Whether it is answered from rows; a longer one from full hours."""
+        return self.length <= DAY
+
+
+def parse_range(text: str) -> TimeRange:
+    """The range that a text names.
+
+    Raises:
+        QuestionError: There is none; the message names those there are.
+    """
+    try:
+        return TimeRange(text)
+    except ValueError:
+        raise QuestionError(
+            f"there is no range {text[:100]!r}", remedy=f"the ranges are {', '.join(TimeRange)}"
+        ) from None
+
+
+@dataclass(frozen=True)
+class Window:
+    """A stretch of time ``[start, end)``, naive UTC.
+
+    Attributes:
+        start: Its beginning.
+        end: Its end, not included.
+        from_rows: Whether figures are made from the executions themselves, to the second, rather
+            than from the summary tables.
+    """
+
+    start: datetime
+    end: datetime
+    from_rows: bool = False
+
+    @property
+    def whole_days(self) -> Part:
+        """The days in it that are read from daily tables; empty at its end if it is short."""
+        if self.end - self.start <= _LONGEST_BY_HOUR:
+            return self.end, self.end
+        first = day_start((self.start + DAY - timedelta.resolution).date())
+        return first, day_start(self.end.date())
+
+    @property
+    def edges(self) -> tuple[Part, ...]:
+        """What lies before and after its whole days, from full hours on; perhaps nothing."""
+        first, last = self.whole_days
+        sides = ((hour_floor(self.start), first), (last, self.end))
+        return tuple(side for side in sides if side[0] < side[1])
+
+
+def full_hours(length: timedelta, end: datetime) -> Window:
+    """The window of a length that begins on a full hour.
+
+    Args:
+        length: At least so long, less than an hour longer.
+        end: Its end.
+    """
+    return Window(hour_floor(end - length), end)

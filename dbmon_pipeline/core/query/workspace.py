@@ -1,0 +1,155 @@
+"""Relations: what a question's SELECT finds under the names that it reads from.
+
+A question reads macros (``sql/macros/``), and those the summary tables. Whoever answers it gives
+those names their rows: the published files, or the rollups of executions at hand.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from functools import cache
+from typing import Self
+
+import duckdb
+
+from dbmon_pipeline.core.common.shipped import sql
+from dbmon_pipeline.core.query.ranges import Window
+from dbmon_pipeline.core.schema.rollups import BY_NAME
+
+_MACRO_FILES = ("scalars", "cells", "between")
+
+Relate = Callable[[frozenset[str], bool], None]
+"""Gives summary tables their rows; hourly ones all hours if asked for, else at least the edges."""
+
+
+class Workspace:
+    """A cursor in which statements find the tables and macros that they read.
+
+    Attributes:
+        cursor: The cursor.
+    """
+
+    def __init__(
+        self,
+        cursor: duckdb.DuckDBPyConnection,
+        relate: Relate,
+        kept: Callable[[str], str] | None = None,
+    ) -> None:
+        """Nothing is made yet.
+
+        Args:
+            cursor: A cursor of its own.
+            relate: Gives summary tables their rows in the cursor.
+            kept: The table that has what a macro of ``sql/macros/cells.sql`` would say, if such
+                tables are kept.
+        """
+        self.cursor = cursor
+        self._relate = relate
+        self._kept = kept
+        self._tables: dict[bool, frozenset[str]] = {False: frozenset(), True: frozenset()}
+        self._macros: set[str] = set()
+
+    def __enter__(self) -> Self:
+        """The workspace itself."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close the cursor."""
+        self.cursor.close()
+
+    def run(self, select: str, values: Mapping[str, object]) -> duckdb.DuckDBPyConnection:
+        """Run a statement over what it reads, which is made first."""
+        ready = _cells() if self._kept else frozenset()
+        used = macros_used(select, ready)
+        all_hours = "hours_between" in used
+        have = self._tables[True] if all_hours else self._tables[True] | self._tables[False]
+        if tables := tables_read(select, ready) - have:
+            self._relate(tables, all_hours)
+            self._tables[all_hours] |= tables
+        for name, statement in used.items():
+            if name not in self._macros:
+                if self._kept and name in ready:
+                    statement = f"{name}(since, until) AS TABLE FROM {self._kept(name)}"
+                self.cursor.execute(f"CREATE TEMP MACRO {statement}")
+                self._macros.add(name)
+        return self.cursor.execute(select, dict(values))
+
+
+@cache
+def macros_used(select: str, opaque: frozenset[str] = frozenset()) -> dict[str, str]:
+    """The macros that a statement uses, through other macros too, in the order to make them in.
+
+    Args:
+        select: The statement.
+        opaque: Macros through which nothing else is used.
+
+    Returns:
+        Each by its name, as ``CREATE MACRO`` wants it. One over tables can only be made where the
+        tables are.
+    """
+    used: set[str] = set()
+    texts = [select]
+    while texts:
+        new = _words(texts.pop()) & _macros().keys() - used
+        used |= new
+        texts += [_body(name) for name in new - opaque]
+    return {name: statement for name, statement in _macros().items() if name in used}
+
+
+@cache
+def tables_read(select: str, opaque: frozenset[str] = frozenset()) -> frozenset[str]:
+    """The summary tables that a statement reads, through macros too, but for opaque ones."""
+    texts = [select, *map(_body, macros_used(select, opaque).keys() - opaque)]
+    return frozenset(set().union(*map(_words, texts)) & BY_NAME.keys())
+
+
+def roll_up_rows(cursor: duckdb.DuckDBPyConnection, tables: frozenset[str], window: Window) -> None:
+    """Make summary tables of the relation ``executions``, for this cursor alone."""
+    first, last = window.whole_days
+    hourly = {rollup.days_in: rollup.name for rollup in BY_NAME.values() if rollup.days_in}
+    for name in sorted(tables, key=hourly.__contains__):
+        start, end = (first, last) if name in hourly else (window.start, window.end)
+        if name == "recent_executions":
+            cursor.execute(
+                "CREATE OR REPLACE TEMP VIEW recent_executions AS SELECT * FROM executions"
+            )
+        elif name in hourly and first == last:
+            cursor.execute(
+                f"CREATE OR REPLACE TEMP VIEW {name} AS SELECT CAST(hour AS DATE) AS date,"
+                f" * EXCLUDE (hour) FROM {hourly[name]} WHERE FALSE"
+            )
+        else:
+            cursor.execute(
+                f"CREATE OR REPLACE TEMP TABLE {name} AS {BY_NAME[name].select}",
+                {"window_start": start, "window_end": end},
+            )
+
+
+@cache
+def _macros() -> dict[str, str]:
+    """The macros by name, without the words ``CREATE MACRO``; none uses a later one."""
+    return {name: text for file in _MACRO_FILES for name, text in _macros_in(file).items()}
+
+
+@cache
+def _cells() -> frozenset[str]:
+    """The macros that read summary tables for a range as a whole."""
+    return frozenset(_macros_in("cells"))
+
+
+def _macros_in(file: str) -> dict[str, str]:
+    found = {}
+    for statement in duckdb.extract_statements(sql("macros", file)):
+        name = re.search(r"CREATE MACRO (\w+)", statement.query)
+        if name:
+            found[name[1]] = statement.query[name.start(1) :].partition(";")[0]
+    return found
+
+
+def _body(macro: str) -> str:
+    return _macros()[macro].partition(")")[2]
+
+
+def _words(text: str) -> set[str]:
+    return set(re.findall(r"\w+", re.sub(r"--.*", "", text)))

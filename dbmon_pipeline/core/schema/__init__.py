@@ -1,0 +1,1 @@
+"""The columns of an execution, the published tables, and the manifest of a generation."""

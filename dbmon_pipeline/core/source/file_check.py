@@ -1,0 +1,113 @@
+"""The source as a file, or a folder of files: looked at before DuckDB opens it."""
+
+from __future__ import annotations
+
+import os
+import stat
+import time
+from pathlib import Path
+
+from dbmon_pipeline.core.common.errors import SourceError
+from dbmon_pipeline.core.config.address import is_remote
+from dbmon_pipeline.core.source.parquet_folder import folder_signature, parquet_files
+
+_KINDS = {
+    stat.S_IFDIR: "a folder",
+    stat.S_IFIFO: "a named pipe",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+}
+
+
+def printable(path: Path) -> str:
+    """A path as text, whatever bytes it has."""
+    return os.fsencode(path).decode(errors="replace")
+
+
+def refuse_other_than_files(path: Path) -> None:
+    """See that a source and its write-ahead log are files, as far as they are there.
+
+    Looked at without being opened: whoever opens a pipe waits until another process writes to it.
+
+    Raises:
+        SourceError: One of them is not, or DuckDB cannot be given the name.
+    """
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        raise SourceError(
+            f"the name of {printable(path)} is not UTF-8", remedy="rename the file"
+        ) from None
+    for file in (path, path.with_name(f"{path.name}.wal")):
+        try:
+            kind = stat.S_IFMT(file.stat().st_mode)
+        except OSError:
+            continue
+        if kind != stat.S_IFREG:
+            raise SourceError(
+                f"{file} is {_KINDS.get(kind, 'no file')}",
+                remedy="name a DuckDB learning.db"
+                if file == path
+                else f"remove it; what lies beside {path.name} under this name is its log",
+            )
+
+
+def check_file(path: Path) -> None:
+    """See that a source is a readable file with something in it, or a folder with such files.
+
+    Raises:
+        SourceError: It is not.
+    """
+    if is_remote(path):
+        return
+    if path.is_dir():
+        parquet_files(path)
+        return
+    refuse_other_than_files(path)
+    try:
+        with path.open("rb") as file:
+            if not file.read(1):
+                raise SourceError(f"{path} is an empty file", remedy="name a DuckDB learning.db")
+    except OSError as error:
+        raise unreachable(path, error) from None
+
+
+def signature(path: Path) -> str:
+    """A text that changes whenever the source is written, from file metadata alone.
+
+    Of what is no file nobody knows; the text is another one each time.
+
+    Raises:
+        SourceError: The source is not there.
+    """
+    if is_remote(path):
+        return str(time.time_ns())
+    if path.is_dir():
+        return folder_signature(path)
+    parts = []
+    for file in (path, path.with_name(f"{path.name}.wal")):
+        try:
+            stat = file.stat()
+        except FileNotFoundError as error:
+            if file == path:
+                raise unreachable(path, error) from None
+        except OSError as error:
+            raise unreachable(path, error) from None
+        else:
+            parts.append(f"{stat.st_ino}:{stat.st_size}:{stat.st_mtime_ns}")
+    return " ".join(parts)
+
+
+def unreachable(path: Path, error: OSError) -> SourceError:
+    """Why a source cannot be reached."""
+    if isinstance(error, PermissionError):
+        return SourceError(
+            f"{path} may not be read by user {os.getuid()}", remedy="grant read permission on it"
+        )
+    if isinstance(error, FileNotFoundError):
+        return SourceError(
+            f"{path} does not exist",
+            remedy="name the learning.db with --source or DBMON_SOURCE, or run dbmon sample",
+        )
+    return SourceError(f"{path} cannot be read ({error})", remedy="check the path and the disk")

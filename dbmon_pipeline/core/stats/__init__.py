@@ -1,0 +1,1 @@
+"""Statistics on plain numbers; each formula names its source."""

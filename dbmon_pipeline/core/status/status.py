@@ -1,0 +1,226 @@
+"""The status of a database, in the shape that programs rely on.
+
+Counts are executions, durations seconds, costs USD, memory MB, rates 0 to 1; instants are ISO 8601
+in UTC. A rate or a mean of nothing is null.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import Literal
+
+from dbmon_pipeline.core.alerting.evaluate import evaluate
+from dbmon_pipeline.core.alerting.verdicts import Alert, Verdict
+from dbmon_pipeline.core.common.errors import SourceError
+from dbmon_pipeline.core.common.instants import iso
+from dbmon_pipeline.core.common.rows import number
+from dbmon_pipeline.core.config.monitoring import MonitoringConfig
+from dbmon_pipeline.core.query.ranges import TimeRange
+from dbmon_pipeline.core.query.reader import Reader
+from dbmon_pipeline.core.source.file_check import printable
+from dbmon_pipeline.core.source.health import SourceHealth, look_at
+
+
+class Level(StrEnum):
+    """How bad things are."""
+
+    OK = "OK"
+    WARNING = "WARNING"
+    ERROR = "ERROR"
+    CRITICAL = "CRITICAL"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Database:
+    """The source.
+
+    Attributes:
+        path: The file.
+        size_mb: Its size in MB; None if it is not there.
+        schema_version: What it says of itself.
+        writer: The process that holds it open for writing, which is normal.
+        read_from: ``source``, or ``snapshot`` if a guarded copy was read in its stead.
+    """
+
+    path: str
+    size_mb: float | None
+    schema_version: int | None
+    writer: str | None
+    read_from: Literal["source", "snapshot"] = "source"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExecutionCounts:
+    """How many executions there are: in all, and in the last hour, day and week."""
+
+    total: int
+    recent_1h: int
+    daily: int
+    weekly: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class DailyPerformance:
+    """How the executions of the last day went."""
+
+    daily_success_rate: float | None
+    avg_duration_seconds: float | None
+    avg_quality_score: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class JudgedRule:
+    """What a rule says of a value; ``raw_`` is what a plain comparison would say."""
+
+    rule: str
+    measurement: str
+    scope: str
+    verdict: Verdict
+    value: float | None
+    samples: int
+    warning: float | None
+    critical: float | None
+    direction: Literal["below", "above"]
+    mode: Literal["confident", "raw"]
+    raw_verdict: Verdict
+    raw_value: float | None
+    raw_samples: int
+    window_start: str | None
+    window_end: str | None
+    note: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class DatabaseStatus:
+    """The health of a database, as of ``timestamp``; the window is the last day.
+
+    Of a database that cannot be read there are no figures.
+    """
+
+    status: Level
+    timestamp: str
+    database: Database
+    executions: ExecutionCounts | None
+    performance: DailyPerformance | None
+    warnings: list[str]
+    errors: list[str]
+    window_start: str | None
+    window_end: str | None
+    data_through: str | None
+    published_at: str | None
+    alerts: list[JudgedRule]
+
+
+def database_status(
+    reader: Reader, config: MonitoringConfig, *, refreshed_by: str = "run dbmon refresh"
+) -> DatabaseStatus:
+    """The health of what a reader reads.
+
+    Args:
+        reader: Of published data, or of a database.
+        config: The rules.
+        refreshed_by: What to do when the figures are old.
+
+    Raises:
+        NotPublishedError: A published file is damaged or gone.
+        SourceError: The database cannot be read.
+    """
+    about = reader.about
+    day = reader.ask("key_figures", TimeRange.DAY)
+    figures = day.records[0]
+    alerts = evaluate(reader, config)
+    is_published = about.published_at is not None
+    health = look_at(about.path) if is_published else SourceHealth(None, None)
+    errors = [str(health.problem)] if health.problem else []
+    warnings = []
+    if not about.executions:
+        warnings.append("No execution records found")
+    for alert in alerts:
+        if alert.verdict is Verdict.CRITICAL:
+            errors.append(alert.sentence)
+        elif alert.verdict is Verdict.WARNING:
+            is_age = alert.rule == "source_freshness"
+            warnings.append(f"{alert.sentence}; {refreshed_by}" if is_age else alert.sentence)
+    return DatabaseStatus(
+        status=_level(health, alerts, warnings),
+        timestamp=iso(about.as_of),
+        database=Database(
+            path=str(about.path),
+            size_mb=round(about.source_bytes / 1e6, 2),
+            schema_version=about.schema_version,
+            writer=health.writer,
+            read_from="snapshot" if about.from_snapshot else "source",
+        ),
+        executions=ExecutionCounts(
+            total=about.executions,
+            recent_1h=reader.samples(TimeRange.HOUR),
+            daily=day.samples,
+            weekly=reader.samples(TimeRange.WEEK),
+        ),
+        performance=DailyPerformance(
+            daily_success_rate=number(figures["success_rate"]),
+            avg_duration_seconds=number(figures["avg_duration_seconds"]),
+            avg_quality_score=number(figures["avg_quality"]),
+        ),
+        warnings=warnings,
+        errors=errors,
+        window_start=iso(day.window_start),
+        window_end=iso(day.window_end),
+        data_through=_iso(day.data_through),
+        published_at=_iso(about.published_at),
+        alerts=[_judged(alert) for alert in alerts],
+    )
+
+
+def unreadable_status(path: Path, as_of: datetime, error: SourceError) -> DatabaseStatus:
+    """The status of a database that cannot be read."""
+    return DatabaseStatus(
+        status=Level.ERROR,
+        timestamp=iso(as_of),
+        database=Database(path=printable(path), size_mb=None, schema_version=None, writer=None),
+        executions=None,
+        performance=None,
+        warnings=[],
+        errors=[str(error)],
+        window_start=None,
+        window_end=None,
+        data_through=None,
+        published_at=None,
+        alerts=[],
+    )
+
+
+def _level(health: SourceHealth, alerts: list[Alert], warnings: list[str]) -> Level:
+    if any(alert.verdict is Verdict.CRITICAL for alert in alerts):
+        return Level.CRITICAL
+    if health.problem:
+        return Level.ERROR
+    return Level.WARNING if warnings else Level.OK
+
+
+def _judged(alert: Alert) -> JudgedRule:
+    return JudgedRule(
+        rule=alert.rule,
+        measurement=alert.measurement,
+        scope=alert.scope,
+        verdict=alert.verdict,
+        value=alert.measured.value,
+        samples=alert.measured.samples,
+        warning=alert.warning,
+        critical=alert.critical,
+        direction=alert.direction,
+        mode=alert.mode,
+        raw_verdict=alert.raw_verdict,
+        raw_value=alert.raw.value,
+        raw_samples=alert.raw.samples,
+        window_start=_iso(alert.measured.window_start),
+        window_end=_iso(alert.measured.window_end),
+        note=alert.note,
+    )
+
+
+def _iso(instant: datetime | None) -> str | None:
+    return iso(instant) if instant else None

@@ -1,0 +1,1 @@
+"""Renderers for other programs: notifications, Prometheus, Grafana, reports."""

@@ -1,0 +1,213 @@
+"""The four dashboards: which questions they answer, and how wide each panel is."""
+
+from __future__ import annotations
+
+from dbmon_pipeline.core.common.duck import quoted
+from dbmon_pipeline.core.config.monitoring import MonitoringConfig
+from dbmon_pipeline.outputs.grafana.shown import Board, Shown, unit_of_measurement
+
+OVERVIEW = Board(
+    name="overview",
+    title="dbmon: overview",
+    about="How much is done, how well, and at what cost.",
+    shown=(
+        Shown(
+            title="Executions per day",
+            question="executions_per_day",
+            columns=("CAST(date AS TIMESTAMP) AS time", "executions", "successes"),
+        ),
+        Shown(
+            title="Success rate",
+            question="key_figures",
+            columns=("success_rate",),
+            chart="gauge",
+            rule="success_rate",
+            width=4,
+        ),
+        Shown(
+            title="Model tier performance",
+            question="success_rate_by_model_tier",
+            columns=("model_tier", "success_rate"),
+            rule="success_rate",
+            width=8,
+        ),
+        Shown(
+            title="Duration percentiles",
+            question="duration_percentiles",
+            columns=("avg_seconds", "p50_seconds", "p95_seconds", "p99_seconds"),
+            width=8,
+        ),
+        Shown(
+            title="Cost trends",
+            question="cost_over_time",
+            columns=("time", "total_cost", "total_estimate"),
+            width=16,
+        ),
+        Shown(title="Pool utilization", question="pool_utilization"),
+        Shown(title="Error analysis", question="top_error_types"),
+        Shown(
+            title="Quality distribution",
+            question="quality_distribution",
+            columns=("band", "executions"),
+            width=6,
+            height=10,
+        ),
+        Shown(title="Live executions", question="recent_executions", width=18, height=10),
+    ),
+)
+
+TIERS_AND_POOLS = Board(
+    name="tiers-and-pools",
+    title="dbmon: tiers and pools",
+    about="Which model tier and which pool do well at which work, and what that costs.",
+    shown=(
+        Shown(
+            title="Durations by model tier",
+            question="duration_by_model_tier",
+            columns=("model_tier", "p50_seconds", "p95_seconds", "p99_seconds"),
+        ),
+        Shown(
+            title="Durations by pool",
+            question="duration_by_pool_type",
+            columns=("pool_type", "p50_seconds", "p95_seconds", "p99_seconds"),
+        ),
+        Shown(
+            title="Success rate by pool",
+            question="success_rate_by_pool_type",
+            columns=("pool_type", "success_rate"),
+            rule="success_rate",
+            width=8,
+        ),
+        Shown(
+            title="Quality by model tier",
+            question="quality_by_model_tier",
+            columns=("model_tier", "avg_quality"),
+            width=8,
+        ),
+        Shown(
+            title="Cost by model tier",
+            question="cost_by_model_tier",
+            columns=("model_tier", "total_cost"),
+            width=8,
+        ),
+        Shown(
+            title="Success rate of the pools",
+            question="pool_performance_over_time",
+            columns=("time", "pool_type", "success_rate"),
+            series="pool_type",
+            rule="success_rate",
+            width=24,
+        ),
+        Shown(title="Cost against estimate", question="cost_efficiency"),
+        Shown(title="Feedback of users", question="user_feedback"),
+        Shown(title="Resources", question="resource_usage"),
+        Shown(title="Task types on model tiers", question="task_type_by_model_tier", chart="table"),
+    ),
+)
+
+ERRORS_AND_PATTERNS = Board(
+    name="errors-and-patterns",
+    title="dbmon: errors and patterns",
+    about="What fails and where, and which solutions work.",
+    shown=(
+        Shown(
+            title="Error rate",
+            question="error_rate_over_time",
+            columns=("time", "error_rate"),
+            rule="error_rate",
+        ),
+        Shown(
+            title="Success rate",
+            question="success_rate_over_time",
+            columns=("time", "success_rate"),
+            rule="success_rate",
+        ),
+        Shown(title="Error types", question="top_error_types"),
+        Shown(title="Errors by model tier", question="errors_by_model_tier", chart="table"),
+        Shown(title="Success rate by repository", question="success_rate_by_repository"),
+        Shown(
+            title="Success rate by task type",
+            question="task_type_distribution",
+            columns=("task_type", "success_rate"),
+            chart="bar chart",
+            rule="success_rate",
+        ),
+        Shown(title="Solutions that succeed", question="succeeding_patterns"),
+        Shown(title="Solutions that fail", question="failing_patterns"),
+        Shown(
+            title="Complexity",
+            question="complexity_distribution",
+            columns=("CAST(complexity AS VARCHAR) AS complexity", "executions"),
+        ),
+        Shown(title="Activity of the repositories", question="repository_activity"),
+    ),
+)
+
+
+def monitor(config: MonitoringConfig) -> Board:
+    """The dashboard about the monitoring itself, with a panel for each rule.
+
+    Args:
+        config: The rules.
+    """
+    enabled = {name: rule for name, rule in config.rules.items() if rule.enabled}
+    of_age = next((n for n, rule in enabled.items() if rule.judges(n) == "source_freshness"), None)
+    return Board(
+        name="monitor",
+        title="dbmon: the monitor itself",
+        about="Whether the figures are fresh, and what the rules said.",
+        shown=(
+            Shown(
+                title="Age of the figures",
+                question="figures_age",
+                columns=("since_refresh_seconds", "data_age_seconds"),
+                rule=of_age,
+                width=6,
+            ),
+            Shown(
+                title="Time between refreshes",
+                question="refreshes",
+                columns=("time", "since_last_seconds"),
+                rule=of_age,
+                width=18,
+            ),
+            Shown(
+                title="How long the source was held",
+                question="refreshes",
+                columns=("time", "longest_lock_ms", "total_lock_ms"),
+            ),
+            Shown(
+                title="Rows read from the source",
+                question="refreshes",
+                columns=("time", "rows_extracted", "late_rows_repaired", "rows_gone"),
+            ),
+            Shown(title="What the rules say", question="latest_verdicts", width=24),
+            Shown(
+                title="Verdicts",
+                question="verdicts_over_time",
+                columns=("time", "rule", "badness"),
+                series="rule",
+                width=24,
+                height=10,
+            ),
+            Shown(title="Incidents", question="incidents", width=24),
+            *(
+                Shown(
+                    title=name,
+                    question="rule_values",
+                    columns=("time", "scope", "value"),
+                    rule=name,
+                    series="scope",
+                    unit=unit_of_measurement(rule.judges(name)),
+                    values={"rule": quoted(name)},
+                    width=8,
+                )
+                for name, rule in enabled.items()
+            ),
+        ),
+    )
+
+
+def boards(config: MonitoringConfig) -> tuple[Board, ...]:
+    """All dashboards."""
+    return (OVERVIEW, TIERS_AND_POOLS, ERRORS_AND_PATTERNS, monitor(config))

@@ -1,0 +1,238 @@
+"""Delivery: what lies in the outbox goes to its targets, whichever of them fail.
+
+A target that fails keeps nobody else from being told. What is given up is an incident itself, so
+that the other targets tell of the one that is silent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Protocol
+
+from dbmon_pipeline.core.common.errors import NotificationError
+from dbmon_pipeline.core.config.rule import Severity
+from dbmon_pipeline.core.incidents.incident import Finding, Incident, Notification
+from dbmon_pipeline.outputs.notify.alertmanager import Alertmanager
+from dbmon_pipeline.outputs.notify.targets import Target
+
+RULE = "_notifications"
+"""The rule of the incidents that tell of notifications; their scope is the target."""
+
+_RUNBOOK = "Notifications do not arrive"
+_OWNER = "monitoring"
+_LONGEST_SEND = timedelta(minutes=2)
+"""Twice the longest timeout that a target may have: Alertmanager is asked twice."""
+
+
+class Silence(Protocol):
+    """What delivery needs of a silence."""
+
+    @property
+    def created_at(self) -> datetime:
+        """When it was made."""
+        ...
+
+    def covers(self, incident: Incident) -> bool:
+        """Whether it is about an incident."""
+        ...
+
+
+class Store(Protocol):
+    """What delivery needs of the incident store."""
+
+    def due(self, at: datetime, *, lease: timedelta) -> dict[str, list[Notification]]:
+        """What is to be sent now, by target; for the length of the lease it is nobody else's."""
+        ...
+
+    def sent(self, numbers: Sequence[int], at: datetime) -> None:
+        """Note what was sent."""
+        ...
+
+    def failed(self, numbers: Sequence[int], at: datetime, error: str) -> list[Notification]:
+        """Note what was not; what will not be tried again is returned."""
+        ...
+
+    def open_incidents(self) -> list[Incident]:
+        """All incidents that are not over."""
+        ...
+
+    def silences(self, at: datetime) -> Sequence[Silence]:
+        """The silences that have not ended."""
+        ...
+
+    def observe(
+        self, findings: Sequence[Finding], at: datetime, *, complete: bool = True
+    ) -> object:
+        """Take findings in."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Delivery:
+    """What became of the outbox.
+
+    Attributes:
+        sent: How many notifications were sent.
+        failed: How many were not.
+        given_up: How many of those will not be tried again.
+        errors: A line for each target that failed, without a secret in it.
+    """
+
+    sent: int
+    failed: int
+    given_up: int
+    errors: tuple[str, ...]
+
+
+def deliver(
+    incidents: Store,
+    targets: Mapping[str, Target],
+    at: datetime,
+    clock: Callable[[], datetime],
+) -> Delivery:
+    """Send what is due, and tell the Alertmanagers again what is open.
+
+    Args:
+        incidents: The incident store.
+        targets: The targets by name.
+        at: Up to when things are due, naive UTC.
+        clock: Tells the present instant, naive UTC.
+
+    Raises:
+        IncidentError: The incident store cannot be used.
+    """
+    due = incidents.due(at, lease=_LONGEST_SEND * (len(targets) + 1))
+    sent = failed = 0
+    given_up: dict[str, list[Notification]] = {}
+    errors: dict[str, str] = {}
+    working: set[str] = set()
+    for name, group in due.items():
+        failure = _sent(targets.get(name), name, group, clock())
+        numbers = [notification.number for notification in group]
+        told = numbers if failure is None else failure.told
+        if told:
+            incidents.sent(told, clock())
+            sent += len(told)
+        if failure is None:
+            working.add(name)
+            continue
+        errors[name] = str(failure)
+        left = [number for number in numbers if number not in told]
+        failed += len(left)
+        if gone := incidents.failed(left, clock(), errors[name]):
+            given_up[name] = gone
+    still_open = incidents.open_incidents()
+    silences = incidents.silences(at)
+    firing = [incident for incident in still_open if not _is_silent(incident, silences)]
+    for name, target in targets.items():
+        if isinstance(target, Alertmanager) and name not in errors:
+            failure = _tried(lambda: target.resend(firing, clock()))  # noqa: B023 - called at once
+            if failure is None:
+                working.add(name)
+            else:
+                errors[name] = str(failure)
+    findings = [_given_up(name, gone, errors[name]) for name, gone in given_up.items()]
+    findings += _working_again(still_open, targets, working - errors.keys(), errors)
+    if findings:
+        incidents.observe(findings, clock(), complete=False)
+    return Delivery(
+        sent=sent,
+        failed=failed,
+        given_up=sum(len(gone) for gone in given_up.values()),
+        errors=tuple(f"{name}: {error}" for name, error in errors.items()),
+    )
+
+
+def _sent(
+    target: Target | None, name: str, group: Sequence[Notification], at: datetime
+) -> NotificationError | None:
+    if target is None:
+        return NotificationError(
+            f"there is no target {name} that is enabled",
+            remedy=f"put it back as notifications.targets.{name}; what was for it is lost"
+            " otherwise",
+        )
+    return _tried(lambda: target.send(group, at))
+
+
+def _tried(work: Callable[[], None]) -> NotificationError | None:
+    """Why something failed, None if it did not. A stranger's words may have a secret in them."""
+    try:
+        work()
+    except NotificationError as error:
+        return error
+    except Exception as error:
+        return NotificationError(
+            f"sending failed unexpectedly ({type(error).__name__})",
+            remedy="see what the receiver says of it",
+        )
+    return None
+
+
+def _is_silent(incident: Incident, silences: Sequence[Silence]) -> bool:
+    """Whether nobody is told of an incident; one that fired before goes on, for it is not over."""
+    return any(
+        silence.covers(incident) and silence.created_at < incident.changed_at
+        for silence in silences
+    )
+
+
+def _given_up(name: str, gone: Sequence[Notification], error: str) -> Finding:
+    count = f"{len(gone)} notification{'' if len(gone) == 1 else 's'}"
+    return _finding(
+        name,
+        Severity.CRITICAL,
+        f"The target {name} was not told: {count} given up; {error}",
+        value=len(gone),
+        contributors=tuple(
+            f"{notification.kind} #{notification.incident.number}"
+            f" {notification.incident.finding.fingerprint}"
+            for notification in gone
+        ),
+    )
+
+
+def _working_again(
+    still_open: Sequence[Incident],
+    targets: Mapping[str, Target],
+    working: set[str],
+    errors: Mapping[str, str],
+) -> list[Finding]:
+    """That targets work again, or are none any more, of which incidents still tell otherwise."""
+    found = []
+    for incident in still_open:
+        name = incident.finding.scope
+        if incident.finding.rule == RULE:
+            if name in working:
+                found.append(_finding(name, None, f"The target {name} is told again"))
+            elif name not in targets and name not in errors:
+                found.append(_finding(name, None, f"The target {name} is no longer to be told"))
+    return found
+
+
+def _finding(
+    name: str,
+    severity: Severity | None,
+    summary: str,
+    *,
+    value: float = 0,
+    contributors: tuple[str, ...] = (),
+) -> Finding:
+    return Finding(
+        rule=RULE,
+        scope=name,
+        severity=severity,
+        is_recovered=severity is None,
+        summary=summary,
+        value=value,
+        samples=int(value),
+        limit=0,
+        direction="above",
+        window_start=None,
+        window_end=None,
+        contributors=contributors,
+        runbook=_RUNBOOK,
+        owner=_OWNER,
+    )

@@ -1,0 +1,189 @@
+"""Health: what the alert rules said, and which incidents there were."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import cast
+
+from dbmon_pipeline.core.alerting.verdicts import Verdict, spoken
+from dbmon_pipeline.core.common.errors import IncidentError, NotPublishedError
+from dbmon_pipeline.core.common.instants import iso
+from dbmon_pipeline.core.common.rows import Records, Scalar
+from dbmon_pipeline.core.config.monitoring import MonitoringConfig
+from dbmon_pipeline.core.config.settings import Settings
+from dbmon_pipeline.core.incidents.incident import Incident, IncidentState
+from dbmon_pipeline.core.incidents.store import Incidents
+from dbmon_pipeline.core.query.published import Published
+from dbmon_pipeline.outputs.report.content import Section, Table
+from dbmon_pipeline.outputs.report.words import cut
+
+_MOST_ROWS = 25
+_MOST_INCIDENTS = 1000
+
+
+@dataclass(frozen=True)
+class Health:
+    """How things are.
+
+    Attributes:
+        verdicts: The last verdict of each rule and scope in the period, the worst first.
+        judged_at: When the rules were judged last; None if they were not.
+        incidents: What has fired in the period, the newest first.
+        trouble: Why the incidents are not known, if they are not.
+    """
+
+    verdicts: Records
+    judged_at: str | None
+    incidents: list[Incident]
+    trouble: str
+
+    @property
+    def open_incidents(self) -> list[Incident]:
+        """Those that are not over, the worst first."""
+        still = [one for one in self.incidents if one.state is not IncidentState.RESOLVED]
+        return sorted(still, key=lambda one: (-one.severity.badness, one.opened_at))
+
+    @property
+    def beyond(self) -> Records:
+        """The latest verdicts that are beyond a limit, the worst first."""
+        return [
+            row
+            for row in self.verdicts
+            if Verdict(str(row["verdict"])).badness > 0 and row["evaluated_at"] == self.judged_at
+        ]
+
+
+def look(settings: Settings, published: Published, start: datetime, as_of: datetime) -> Health:
+    """What is known of the health of a period.
+
+    Args:
+        settings: The home and the rules.
+        published: The generation to read.
+        start: From when on the rules' verdicts are counted.
+        as_of: The end.
+
+    Raises:
+        NotPublishedError: A published file is damaged or gone.
+    """
+    try:
+        published.files("check_history")
+    except NotPublishedError:
+        verdicts = []
+    else:
+        verdicts = published.of_history("verdicts", start, as_of).records
+    verdicts.sort(key=lambda row: (-Verdict(str(row["verdict"])).badness, str(row["rule"])))
+    judged_at = max((str(row["evaluated_at"]) for row in verdicts), default=None)
+    try:
+        incidents, trouble = _incidents(settings, start, as_of), ""
+    except IncidentError as error:
+        incidents, trouble = [], str(error)
+    return Health(verdicts, judged_at, incidents, trouble)
+
+
+def _incidents(settings: Settings, start: datetime, as_of: datetime) -> list[Incident]:
+    """What has fired in a period, or goes on since before; nothing if there is no store as yet."""
+    path = settings.home.incidents
+    if not path.exists():
+        return []
+    with Incidents(path, notifications=settings.config.notifications) as store:
+        return [one for one in store.history(start, _MOST_INCIDENTS) if one.opened_at <= as_of]
+
+
+def section(health: Health, config: MonitoringConfig) -> Section:
+    """The section about health and incidents."""
+    strayed = sum(bool(row["warnings"] or row["criticals"]) for row in health.verdicts)
+    lead = (
+        f"Alert rules that were beyond a limit at some time: {strayed} of {len(health.verdicts)}."
+    )
+    if health.trouble:
+        lead += f" The incidents are not known: {health.trouble}."
+    incidents = [_incident(one) for one in health.incidents]
+    verdicts = [_spoken(row, config) for row in health.verdicts]
+    listed = Table(
+        name="incidents",
+        caption="Incidents of the period, the newest first",
+        columns=(
+            *("number", "severity", "state", "rule", "scope"),
+            *("opened_at", "resolved_at", "summary"),
+        ),
+        rows=incidents[:_MOST_ROWS],
+        left_out=len(incidents[_MOST_ROWS:]),
+    )
+    judged = Table(
+        name="verdicts",
+        caption="What each alert rule said last in the period, the worst first",
+        columns=(
+            *("rule", "scope", "verdict", "measured", "samples"),
+            *("warning_limit", "critical_limit", "beyond"),
+        ),
+        rows=verdicts[:_MOST_ROWS],
+        left_out=len(verdicts[_MOST_ROWS:]),
+        is_shown=bool(health.beyond),
+    )
+    return Section(
+        name="health",
+        title="Health and incidents",
+        lead=lead,
+        tables=(listed, judged),
+    )
+
+
+def _incident(one: Incident) -> dict[str, Scalar]:
+    return {
+        "number": one.number,
+        "severity": one.worst.value,
+        "state": one.state.value,
+        "rule": one.finding.rule,
+        "scope": one.finding.scope,
+        "opened_at": iso(one.opened_at),
+        "resolved_at": iso(one.resolved_at) if one.resolved_at else None,
+        "acknowledged_by": one.acknowledged_by,
+        "summary": one.finding.summary,
+        "runbook": one.finding.runbook,
+    }
+
+
+def _spoken(row: dict[str, Scalar], config: MonitoringConfig) -> dict[str, Scalar]:
+    """A verdict with its value and limits in their units, and how often it was bad in words."""
+    name = str(row["rule"])
+    rule = config.rules.get(name)
+    measurement = rule.judges(name) if rule else name
+    limits = {
+        f"{level}_limit": f"{row['direction']} {spoken(measurement, cast('float', row[level]))}"
+        if row[level] is not None
+        else None
+        for level in ("warning", "critical")
+    }
+    value = cast("float | None", row["value"])
+    bad = int(str(row["warnings"])) + int(str(row["criticals"]))
+    beyond = {"beyond": f"{bad:,} of {row['evaluations']:,} times"}
+    return row | {"measured": spoken(measurement, value)} | limits | beyond
+
+
+def sentence(health: Health) -> str:
+    """How things are now, in one sentence."""
+    said = _of_rules(health)
+    if health.trouble:
+        return f"Which incidents are open is not known (their store cannot be read), and {said}."
+    if health.open_incidents:
+        count = len(health.open_incidents)
+        worst = cut(health.open_incidents[0].finding.summary, 200)
+        head = "One incident is open" if count == 1 else f"{count} incidents are open, the worst"
+        return f"{head}: {worst}."
+    if health.beyond:
+        return f"No incident is open, but {said}."
+    if health.judged_at is None:
+        return "No alert rule was judged in this period, so nothing is known of its health."
+    return f"All is well: no incident is open, and {said}."
+
+
+def _of_rules(health: Health) -> str:
+    """What the alert rules say now: the worst of it."""
+    if health.beyond:
+        return cut(str(health.beyond[0]["sentence"]), 200)
+    if health.judged_at is None:
+        return "no alert rule was judged in this period"
+    unsure = sum(row["verdict"] == Verdict.INSUFFICIENT_DATA for row in health.verdicts)
+    also = f" ({unsure} had too little data to judge)" if unsure else ""
+    return f"no alert rule is beyond its limit{also}"

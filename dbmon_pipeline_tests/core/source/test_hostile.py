@@ -1,0 +1,234 @@
+"""Bad sources: each ends in a clear error or in right numbers, and takes no process along."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import select
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dbmon_pipeline.core.common import errors
+from dbmon_pipeline.core.config.settings import Settings
+from dbmon_pipeline.core.home.home import Home
+from dbmon_pipeline.core.query.published import Published
+from dbmon_pipeline_tests.core.source import hostile
+from dbmon_pipeline_tests.core.source.hostile_case import AS_OF, AT, Case, Ends, row
+from dbmon_pipeline_tests.core.source.hostile_tables import CANARY
+from dbmon_pipeline_tests.helpers import (
+    make_odd_source,
+    published_rows,
+    refresh_core,
+    run_dbmon,
+    settings_for,
+    state_of,
+)
+from dbmon_pipeline_tests.oracle import Row, assert_same_rows, expected_tables
+
+pytestmark = pytest.mark.one_duckdb
+
+_PATIENCE_SECONDS = 60.0
+_MOST_MEMORY_MB = 2_000
+_LATER = AS_OF + timedelta(hours=1)
+
+
+class Worker:
+    """The process that meets the bad sources; another one takes over if it dies of one."""
+
+    def __init__(self) -> None:
+        """Nothing is started yet."""
+        self._process: subprocess.Popen[str] | None = None
+
+    def refresh(self, source: Path, home: Path, as_of: object = AS_OF) -> dict[str, Any]:
+        """How a refresh ends.
+
+        Raises:
+            AssertionError: The process died, or takes for ever.
+        """
+        if self._process is None:
+            command = [sys.executable, "-m", "dbmon_pipeline_tests.core.source.hostile_worker"]
+            self._process = subprocess.Popen(
+                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            )
+        assert self._process.stdin
+        assert self._process.stdout
+        self._process.stdin.write(json.dumps([str(source), str(home), str(as_of)]) + "\n")
+        self._process.stdin.flush()
+        if not select.select([self._process.stdout], [], [], _PATIENCE_SECONDS)[0]:
+            self.end()
+            pytest.fail(f"{source} keeps a refresh busy for ever")
+        if line := self._process.stdout.readline():
+            return dict(json.loads(line))
+        code = self._process.wait()
+        self.end()
+        pytest.fail(f"{source} made the process die with {code}")
+
+    def end(self) -> None:
+        """Let go of the process."""
+        if self._process:
+            self._process.kill()
+            self._process.communicate()
+            self._process = None
+
+
+@pytest.fixture(scope="module")
+def worker() -> Iterator[Worker]:
+    """One process for as many sources as it outlives."""
+    made = Worker()
+    yield made
+    made.end()
+
+
+@pytest.fixture(scope="module")
+def good(tmp_path_factory: pytest.TempPathFactory) -> Home:
+    """A home after one good refresh."""
+    made = settings_for(tmp_path_factory.mktemp("good"))
+    make_odd_source(made.source, [row(task_id="published")])
+    refresh_core(made, AS_OF)
+    return made.home
+
+
+def case_ids(case: Case) -> str:
+    """Its name, as pytest can print it."""
+    return case.name.encode("unicode_escape").decode()
+
+
+@pytest.mark.parametrize("case", hostile.CASES, ids=case_ids)
+def test_a_bad_source(case: Case, tmp_path: Path, worker: Worker, good: Home) -> None:
+    """A new home gets the right figures, or none; one with figures keeps them, to the byte."""
+    (tmp_path / "source").mkdir()
+    source = tmp_path / "source" / case.file
+    ends = case.make(source)
+    home = Home(tmp_path / "home")
+    ended = worker.refresh(source, home.path)
+    assert "trace" not in ended, ended["trace"]
+    assert ended["peak_mb"] < _MOST_MEMORY_MB
+    if "error" in ended:
+        check_refusal(ended, ends, source)
+        assert not home.current.exists()
+        before = state_of(good)
+        again = worker.refresh(source, good.path, _LATER)
+        check_refusal(again, ends, source)
+        assert state_of(good) == before
+        rows = published_rows(settings_at(source, good), "recent_executions")
+        assert [found["task_id"] for found in rows] == ["published"]
+    else:
+        assert ended["schema_version"] in (None, 1)
+        check_figures(settings_at(source, home), ends)
+    for file in home.path.rglob("*"):
+        assert file.is_dir() or CANARY.encode() not in file.read_bytes(), file
+
+
+def check_refusal(ended: dict[str, Any], ends: Ends, source: Path) -> None:
+    """The error is one that may be, names the file, and is on one line."""
+    assert ends.refused, ended
+    assert issubclass(getattr(errors, ended["error"]), ends.refused), ended
+    shown = os.fsencode(source).decode(errors="replace")
+    assert " ".join(shown.split()) in ended["text"]
+    assert re.search(ends.words, ended["text"]), ended["text"]
+    assert "\n" not in ended["text"]
+    assert CANARY not in ended["text"]
+
+
+def check_figures(settings: Settings, ends: Ends) -> None:
+    """Every published table is what brute force makes of one of the states that may be."""
+    if ends.anything:
+        return
+    assert ends.states, "it must be refused"
+    published = Published(settings.home)
+
+    def table(name: str) -> list[Row]:
+        found = published.rows(name)
+        return [dict(zip(found.columns, row, strict=True)) for row in found.rows]
+
+    count = len(table("recent_executions"))
+    state = next((rows for rows in ends.states if len(recent(rows)) == count), ends.states[-1])
+    for name, expected in expected_tables(state, AS_OF).items():
+        assert_same_rows(table(name), expected, where=name)
+
+
+def recent(rows: list[Row]) -> list[Row]:
+    """Those of the last 48 hours."""
+    return [row for row in rows if row["timestamp"] >= AS_OF - timedelta(hours=48)]
+
+
+def settings_at(source: Path, home: Home) -> Settings:
+    """Settings for a source and a home."""
+    return Settings(source, home, settings_for(home.path).config)
+
+
+def test_there_are_enough() -> None:
+    """No two share a name."""
+    names = {case.name for case in hostile.CASES}
+    assert len(names) == len(hostile.CASES) >= 60
+
+
+def test_a_source_that_changes_while_it_is_read(tmp_path: Path, worker: Worker) -> None:
+    """Replaced and cut short all along, it is read or refused; once it rests, all is right."""
+    source = tmp_path / "learning.db"
+    rows = [
+        [row(task_id=f"{n}", repo=repo, timestamp=AT + timedelta(seconds=n)) for n in range(count)]
+        for repo, count in (("a", 400), ("b", 300))
+    ]
+    contents = [
+        make_odd_source(tmp_path / f"{n}.db", of_it).read_bytes() for n, of_it in enumerate(rows)
+    ]
+    source.write_bytes(contents[0])
+    stop = threading.Event()
+
+    def change() -> None:
+        turn = 0
+        while not stop.is_set():
+            turn += 1
+            draft = tmp_path / "draft"
+            draft.write_bytes(contents[turn % 2])
+            draft.replace(source)
+            time.sleep(0.003)
+            if turn % 3 == 0:
+                os.truncate(source, 5_000 + turn % 7 * 40_000)
+                time.sleep(0.003)
+
+    changing = threading.Thread(target=change)
+    changing.start()
+    home = tmp_path / "home"
+    try:
+        ends = [worker.refresh(source, home) for _ in range(8)]
+    finally:
+        stop.set()
+        changing.join()
+    for ended in ends:
+        assert "trace" not in ended, ended["trace"]
+        assert str(source) in ended.get("text", str(source))
+    source.write_bytes(contents[1])
+    assert "error" not in worker.refresh(source, home)
+    check_figures(settings_at(source, Home(home)), Ends(states=(rows[1],)))
+
+
+@pytest.mark.parametrize("name", ["file: pipe", "log of another", "holds a view of a pipe"])
+def test_a_bad_source_by_command(name: str, tmp_path: Path, good: Home) -> None:
+    """One line on stderr, the exit code of an error, and no traceback."""
+    (case,) = [case for case in hostile.CASES if case.name == name]
+    ends = case.make(tmp_path / case.file)
+    assert ends.refused
+    kind = ends.refused.__name__
+    before = state_of(good)
+    source = tmp_path / case.file
+    where = ("--source", source, "--home", good.path, "--as-of", _LATER)
+    ended = run_dbmon("refresh", *where)
+    assert (ended.returncode, ended.stdout) == (3, "")
+    (line,) = ended.stderr.splitlines()
+    check_refusal({"error": kind, "text": line.removeprefix("dbmon: ")}, ends, source)
+    told = run_dbmon("status", "--db", source, "--format", "json")
+    assert (told.returncode, told.stderr) == (2, "")
+    (text,) = json.loads(told.stdout)["errors"]
+    check_refusal({"error": kind, "text": text}, ends, source)
+    assert state_of(good) == before
