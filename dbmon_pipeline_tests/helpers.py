@@ -13,26 +13,21 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
-from dbmon_pipeline.core.alerting.check_history import check
+from dbmon_pipeline.core.alerting.check_history import RecordedVerdict
+from dbmon_pipeline.core.changes.request import RefreshRequest
 from dbmon_pipeline.core.common.duck import connect
 from dbmon_pipeline.core.common.shipped import sql
 from dbmon_pipeline.core.config.settings import Settings
 from dbmon_pipeline.core.home.home import Home
 from dbmon_pipeline.core.learning_db.create import creating
 from dbmon_pipeline.core.query.published import Published
-from dbmon_pipeline.core.schema.rollups import ROLLUPS
-from dbmon_pipeline.core.source.redaction import Redactor
-from dbmon_pipeline.core.source.source import Source
-from dbmon_pipeline.core.warehouse.extract import extract, kept_from
-from dbmon_pipeline.core.warehouse.extraction import Extraction
-from dbmon_pipeline.core.warehouse.opening import open_warehouse
-from dbmon_pipeline.core.warehouse.plan import Scope, plan
-from dbmon_pipeline.core.warehouse.publish import Publication, publish
-from dbmon_pipeline.core.warehouse.reconcile import reconcile_executions, reconcile_table
-from dbmon_pipeline.core.warehouse.summaries import RolledUp, roll_up
+from dbmon_pipeline.core.refresh.refresh import Publication, open_refresh
+from dbmon_pipeline.core.refresh.worker import Worker
+from dbmon_pipeline.core.rollup.result import RolledUp
 
 Row = Mapping[str, object]
 """One execution, by column; what it leaves out is NULL."""
@@ -132,51 +127,29 @@ def settings_for(folder: Path, **config: object) -> Settings:
 
 @dataclass(frozen=True)
 class Refreshed:
-    """What a refresh without Dagster did, over all of its runs, with its look for them."""
+    """What a refresh without Dagster did."""
 
-    extractions: tuple[Extraction, ...]
-    rolled_up: dict[str, RolledUp]
+    rolled_up: RolledUp
+    verdicts: list[RecordedVerdict]
     publication: Publication
-    holds_ms: tuple[float, ...]
 
 
-def refresh_core(
-    settings: Settings,
-    as_of: datetime,
-    scope: Scope = Scope.RECENT,
-    *,
-    accept_shrink: bool = False,
-) -> Refreshed:
-    """The steps of a refresh in their order, in this process and without Dagster."""
-    config = settings.config
-    opened: list[Source] = []
-    with open_warehouse(settings.home) as warehouse:
-
-        def source() -> Source:
-            path, snapshots = settings.source, settings.home.snapshots
-            opened.append(Source(path, config.source, warehouse.con, snapshots))
-            return opened[-1]
-
-        redactor = Redactor(config.redaction)
-        extractions = tuple(
-            extract(
-                *(warehouse, source(), config, redactor),
-                days=days,
-                as_of=as_of,
-                accept_shrink=accept_shrink,
-            )
-            for days in plan(warehouse, source(), config, scope, as_of).runs
-        )
-        rolled_up = {rollup.name: roll_up(warehouse, rollup, as_of) for rollup in ROLLUPS}
-        comparisons = reconcile_executions(warehouse, kept_from(config, as_of))
-        for rollup in ROLLUPS:
-            comparisons += reconcile_table(warehouse, rollup, as_of)
-        assert [comparison for comparison in comparisons if not comparison.agrees] == []
-        check(warehouse, config)
-        publication = publish(warehouse, settings.home, keep=config.keep.generations)
-        warehouse.forget_executions_before(kept_from(config, as_of))
-    holds_ms = tuple(hold for each in opened for hold in each.holds_ms)
-    return Refreshed(extractions, rolled_up, publication, holds_ms)
+def refresh_core(settings: Settings, as_of: datetime, **request: Any) -> Refreshed:
+    """The phases of a refresh in their order, in this process and without Dagster."""
+    wanted = RefreshRequest(as_of=as_of, **request)
+    worker = Worker(settings.home)
+    try:
+        with (
+            worker.lock.held("a test", wait_seconds=60),
+            open_refresh(settings, wanted) as refresh,
+        ):
+            rolled_up = refresh.read(worker.reader, lambda _: None)
+            assert rolled_up.source_differences == ()
+            assert rolled_up.ledger_differences == ()
+            verdicts = refresh.judge()
+            return Refreshed(rolled_up, verdicts, refresh.publish())
+    finally:
+        worker.close()
 
 
 def published_rows(settings: Settings, table: str) -> list[dict[str, object]]:

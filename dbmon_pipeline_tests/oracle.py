@@ -69,7 +69,7 @@ def expected_tables(executions: Iterable[Row], as_of: datetime) -> dict[str, lis
         "recent_executions": [
             {name: row[name] for name in SLIM_COLUMNS}
             for row in rows
-            if row["timestamp"] >= as_of - timedelta(hours=48)
+            if row["timestamp"] >= midnight - timedelta(days=2)
         ],
     }
 

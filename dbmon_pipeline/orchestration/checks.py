@@ -9,7 +9,7 @@ from datetime import date, datetime
 
 import dagster as dg
 
-from dbmon_pipeline.core.alerting.check_history import Judged, latest
+from dbmon_pipeline.core.alerting.check_history import RecordedVerdict, latest
 from dbmon_pipeline.core.alerting.runbook import link
 from dbmon_pipeline.core.alerting.verdicts import Verdict, described
 from dbmon_pipeline.core.common.instants import iso
@@ -154,7 +154,7 @@ _RULES = {name: rule for name, rule in Settings.load().config.rules.items() if r
 )
 def alert_rules(warehouse: WarehouseResource) -> Iterator[dg.AssetCheckResult]:
     """Tell what the rules said in this refresh; a rule is as bad as the worst of its scopes."""
-    found: dict[str, list[Judged]] = {name: [] for name in _RULES}
+    found: dict[str, list[RecordedVerdict]] = {name: [] for name in _RULES}
     with failures():
         for judged in latest(warehouse.warehouse):
             found.setdefault(judged.rule, []).append(judged)

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from dbmon_pipeline.core.alerting.check_history import Judged
+from dbmon_pipeline.core.alerting.check_history import RecordedVerdict
 from dbmon_pipeline.core.common.instants import iso
 from dbmon_pipeline.core.query.ranges import TimeRange
 from dbmon_pipeline.core.query.reader import Reader
@@ -18,7 +18,7 @@ _FIGURES = {
 _SHOWN_VERDICTS = 20
 
 
-def health_table(reader: Reader, verdicts: Sequence[Judged]) -> str:
+def health_table(reader: Reader, verdicts: Sequence[RecordedVerdict]) -> str:
     """What is beyond a limit, worst first, and the figures of the last 24 hours, as markdown.
 
     Args:

@@ -86,7 +86,7 @@ def faults(published: Published) -> tuple[list[str], dict[str, int]]:
             wrong.append(f"{table} has the files {there}")
         counts = _COUNTS.get(table, {})
         select = ", ".join(("count(*)", "sum(hash(t))", *counts.values()))
-        with published.told(table):
+        with published.translate_errors(table):
             found = published.con.execute(
                 f"SELECT {select} FROM read_parquet($files) AS t",
                 {"files": [str(path) for path in files]},

@@ -1,20 +1,19 @@
 -- One row: one day of one repo and model tier, and one complexity score of its executions.
--- How work is spread over complexity, and whether hard work fails more; rows merge by adding.
--- A score below 0 counts as -1, one above 100 as 101, so that a table cannot grow without bound.
+-- hourly_complexity added up, for ranges that span whole days.
+-- Key: date, repo, model_tier, complexity
+-- From: hourly_complexity
+-- Total: complexity_count = sum(executions)
 SELECT
-    CAST(timestamp AS DATE) AS date,
+    CAST(hour AS DATE) AS date,
     repo,
     model_tier,
-    CAST(least(greatest(complexity_score, -1), 101) AS BIGINT) AS complexity,
-    count(*) AS executions,
-    count(*) FILTER (WHERE success) AS successes,
-    count(duration_seconds) AS duration_count,
-    sum(duration_seconds) AS duration_sum,
-    count(actual_cost) AS actual_cost_count,
-    sum(actual_cost) AS actual_cost_sum
-FROM executions
-WHERE
-    timestamp >= $window_start
-    AND timestamp < $window_end
-    AND complexity_score IS NOT NULL
+    complexity,
+    CAST(sum(executions) AS BIGINT) AS executions,
+    CAST(sum(successes) AS BIGINT) AS successes,
+    CAST(sum(duration_count) AS BIGINT) AS duration_count,
+    sum(duration_sum) AS duration_sum,
+    CAST(sum(actual_cost_count) AS BIGINT) AS actual_cost_count,
+    sum(actual_cost_sum) AS actual_cost_sum
+FROM hourly_complexity
+WHERE hour >= $window_start AND hour < $window_end
 GROUP BY ALL

@@ -1,6 +1,9 @@
 -- One row: one hour of one error type in one repo, task type, model tier and pool type.
 -- What fails, where, and one message of it as an example: the first in the alphabet, so that it
 -- does not depend on the order in which rows arrived; cut to 500 characters.
+-- Key: hour, error_type, repo, task_type, model_tier, pool_type
+-- From: executions
+-- Total: errors = sum(occurrences)
 SELECT
     date_trunc('hour', timestamp) AS hour,
     error_type,

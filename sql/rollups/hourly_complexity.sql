@@ -1,6 +1,9 @@
 -- One row: one hour of one repo and model tier, and one complexity score of its executions.
 -- How work is spread over complexity, and whether hard work fails more; rows merge by adding.
 -- A score below 0 counts as -1, one above 100 as 101, so that a table cannot grow without bound.
+-- Key: hour, repo, model_tier, complexity
+-- From: executions
+-- Total: complexity_count = sum(executions)
 SELECT
     date_trunc('hour', timestamp) AS hour,
     repo,

@@ -3,6 +3,11 @@
 -- Bucket b > -100000 holds the values in (g^(b-1), g^b] with g = 1.01 / 0.99 and stands for
 -- 2 g^b / (g + 1), which is within 1 % of each of them (DDSketch: Masson, Rim and Lee, VLDB 2019);
 -- bucket -100000 holds what is not positive and stands for 0. Buckets merge by adding n.
+-- Key: hour, model_tier, pool_type, metric, bucket
+-- From: executions
+-- Sort: metric, hour, model_tier, pool_type, bucket
+-- Total: duration_count = sum(n) FILTER (WHERE metric = 'duration_seconds')
+-- Total: memory_count = sum(n) FILTER (WHERE metric = 'peak_memory_mb')
 SELECT
     date_trunc('hour', timestamp) AS hour,
     model_tier,

@@ -2,6 +2,16 @@
 -- The grain that every question over full hours is answered from.
 -- Every measure is additive (or a minimum or maximum), so rows merge over any dimension or range;
 -- a sum of nothing is NULL, and the count of known values stands beside every sum.
+-- Key: hour, repo, task_type, model_tier, pool_type
+-- From: executions
+-- Total: executions = sum(executions)
+-- Total: successes = sum(successes)
+-- Total: errors = sum(errors)
+-- Total: duration_count = sum(duration_count)
+-- Total: duration_sum = sum(duration_sum)
+-- Total: actual_cost_sum = sum(actual_cost_sum)
+-- Total: memory_count = sum(memory_count)
+-- Total: complexity_count = sum(complexity_count)
 SELECT
     date_trunc('hour', timestamp) AS hour,
     repo,

@@ -1,49 +1,50 @@
 -- One row: one hour of one model tier and pool type.
--- The same measures as hourly_summary in a fraction of its rows, for charts by the hour.
--- Every measure is additive (or a minimum or maximum), so rows merge over any dimension or range;
--- a sum of nothing is NULL, and the count of known values stands beside every sum.
+-- hourly_summary added up: a fraction of its rows, for charts by the hour.
+-- Key: hour, model_tier, pool_type
+-- From: hourly_summary
+-- Total: executions = sum(executions)
+-- Total: successes = sum(successes)
+-- Total: duration_sum = sum(duration_sum)
 SELECT
-    date_trunc('hour', timestamp) AS hour,
+    hour,
     model_tier,
     pool_type,
-    count(*) AS executions,
-    count(*) FILTER (WHERE success) AS successes,
-    count(error_type) AS errors,
-    count(duration_seconds) AS duration_count,
-    sum(duration_seconds) AS duration_sum,
-    min(duration_seconds) AS duration_min,
-    max(duration_seconds) AS duration_max,
-    count(quality_score) AS quality_count,
-    CAST(sum(quality_score) AS BIGINT) AS quality_sum,
-    count(*) FILTER (WHERE quality_score >= 90) AS excellent_count,
-    count(*) FILTER (WHERE quality_score >= 75 AND quality_score < 90) AS good_count,
-    count(*) FILTER (WHERE quality_score >= 60 AND quality_score < 75) AS fair_count,
-    count(*) FILTER (WHERE quality_score < 60) AS poor_count,
-    count(cost_estimate) AS cost_estimate_count,
-    sum(cost_estimate) AS cost_estimate_sum,
-    count(actual_cost) AS actual_cost_count,
-    sum(actual_cost) AS actual_cost_sum,
-    count(*) FILTER (
-        WHERE cost_estimate IS NOT NULL AND actual_cost IS NOT NULL
-    ) AS both_costs_count,
-    sum(cost_estimate) FILTER (WHERE actual_cost IS NOT NULL) AS both_costs_estimate_sum,
-    sum(actual_cost) FILTER (WHERE cost_estimate IS NOT NULL) AS both_costs_actual_sum,
-    count(user_accepted) AS feedback_count,
-    count(*) FILTER (WHERE user_accepted) AS accepted_count,
-    count(user_rating) AS rating_count,
-    CAST(sum(user_rating) AS BIGINT) AS rating_sum,
-    count(peak_memory_mb) AS memory_count,
-    sum(peak_memory_mb) AS memory_sum,
-    count(cpu_time_seconds) AS cpu_count,
-    sum(cpu_time_seconds) AS cpu_sum,
-    count(estimated_tokens) AS tokens_count,
-    CAST(sum(estimated_tokens) AS BIGINT) AS tokens_sum,
-    count(file_count) AS files_count,
-    CAST(sum(file_count) AS BIGINT) AS files_sum,
-    count(complexity_score) AS complexity_count,
-    CAST(sum(complexity_score) AS BIGINT) AS complexity_sum,
-    count(routing_confidence) AS confidence_count,
-    sum(routing_confidence) AS confidence_sum
-FROM executions
-WHERE timestamp >= $window_start AND timestamp < $window_end
+    CAST(sum(executions) AS BIGINT) AS executions,
+    CAST(sum(successes) AS BIGINT) AS successes,
+    CAST(sum(errors) AS BIGINT) AS errors,
+    CAST(sum(duration_count) AS BIGINT) AS duration_count,
+    sum(duration_sum) AS duration_sum,
+    min(duration_min) AS duration_min,
+    max(duration_max) AS duration_max,
+    CAST(sum(quality_count) AS BIGINT) AS quality_count,
+    CAST(sum(quality_sum) AS BIGINT) AS quality_sum,
+    CAST(sum(excellent_count) AS BIGINT) AS excellent_count,
+    CAST(sum(good_count) AS BIGINT) AS good_count,
+    CAST(sum(fair_count) AS BIGINT) AS fair_count,
+    CAST(sum(poor_count) AS BIGINT) AS poor_count,
+    CAST(sum(cost_estimate_count) AS BIGINT) AS cost_estimate_count,
+    sum(cost_estimate_sum) AS cost_estimate_sum,
+    CAST(sum(actual_cost_count) AS BIGINT) AS actual_cost_count,
+    sum(actual_cost_sum) AS actual_cost_sum,
+    CAST(sum(both_costs_count) AS BIGINT) AS both_costs_count,
+    sum(both_costs_estimate_sum) AS both_costs_estimate_sum,
+    sum(both_costs_actual_sum) AS both_costs_actual_sum,
+    CAST(sum(feedback_count) AS BIGINT) AS feedback_count,
+    CAST(sum(accepted_count) AS BIGINT) AS accepted_count,
+    CAST(sum(rating_count) AS BIGINT) AS rating_count,
+    CAST(sum(rating_sum) AS BIGINT) AS rating_sum,
+    CAST(sum(memory_count) AS BIGINT) AS memory_count,
+    sum(memory_sum) AS memory_sum,
+    CAST(sum(cpu_count) AS BIGINT) AS cpu_count,
+    sum(cpu_sum) AS cpu_sum,
+    CAST(sum(tokens_count) AS BIGINT) AS tokens_count,
+    CAST(sum(tokens_sum) AS BIGINT) AS tokens_sum,
+    CAST(sum(files_count) AS BIGINT) AS files_count,
+    CAST(sum(files_sum) AS BIGINT) AS files_sum,
+    CAST(sum(complexity_count) AS BIGINT) AS complexity_count,
+    CAST(sum(complexity_sum) AS BIGINT) AS complexity_sum,
+    CAST(sum(confidence_count) AS BIGINT) AS confidence_count,
+    sum(confidence_sum) AS confidence_sum
+FROM hourly_summary
+WHERE hour >= $window_start AND hour < $window_end
 GROUP BY ALL

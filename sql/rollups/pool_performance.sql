@@ -1,5 +1,9 @@
 -- One row: one hour of one pool type and repo.
 -- How busy a pool is and how well it works, with a p95 that is exact at this grain.
+-- Key: hour, pool_type, repo
+-- From: executions
+-- Total: executions = sum(total_tasks)
+-- Total: successes = sum(successful_tasks)
 SELECT
     date_trunc('hour', timestamp) AS hour,
     pool_type,

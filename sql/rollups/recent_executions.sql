@@ -1,5 +1,8 @@
--- One row: one execution of the last 48 hours, without what no figure needs.
+-- One row: one execution of today or of the two days before, without what no figure needs.
 -- Ranges of 1h and 24h are answered from here, exact to the second.
+-- Key: timestamp, task_id
+-- From: executions
+-- Sort: timestamp DESC, task_id
 SELECT
     task_id,
     timestamp,

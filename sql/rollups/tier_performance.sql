@@ -1,5 +1,10 @@
 -- One row: one day of one repo, model tier and task type.
 -- How well a tier does at a kind of work, with percentiles that are exact at this grain.
+-- Key: date, repo, model_tier, task_type
+-- From: executions
+-- Total: executions = sum(total_executions)
+-- Total: successes = sum(successful_count)
+-- Total: actual_cost_sum = sum(total_cost)
 SELECT
     CAST(timestamp AS DATE) AS date,
     repo,

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import astuple, dataclass, fields, replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Literal
 
-from dbmon_pipeline.core.alerting.evaluate import evaluate
 from dbmon_pipeline.core.alerting.verdicts import Alert, Verdict
-from dbmon_pipeline.core.config.monitoring import MonitoringConfig
 from dbmon_pipeline.core.query.published import Published
 from dbmon_pipeline.core.schema.catalogue import CHECK_HISTORY
-from dbmon_pipeline.core.warehouse.unpublished import unpublished_reader
-from dbmon_pipeline.core.warehouse.warehouse import Stage, State, Warehouse
 
 
 @dataclass(frozen=True)
-class Judged:
+class RecordedVerdict:
     """One row: what one evaluation of a rule said of a scope; the columns are the attributes.
 
     Attributes:
@@ -58,15 +54,15 @@ class Judged:
     sentence: str
 
 
-def judged(alert: Alert, evaluated_at: datetime) -> Judged:
-    """The row that an alert becomes.
+def record(alert: Alert, evaluated_at: datetime) -> RecordedVerdict:
+    """Make the row that an alert becomes.
 
     Args:
         alert: What a rule says.
         evaluated_at: The instant that it was said for.
     """
     measured, raw = alert.measured, alert.raw
-    return Judged(
+    return RecordedVerdict(
         rule=alert.rule,
         scope=alert.scope,
         evaluated_at=evaluated_at,
@@ -87,53 +83,14 @@ def judged(alert: Alert, evaluated_at: datetime) -> Judged:
     )
 
 
-def check(warehouse: Warehouse, config: MonitoringConfig) -> list[Alert]:
-    """Judge what is rolled up, and append that to the history.
-
-    To do it again for the same instant changes nothing.
-
-    Returns:
-        What the rules say; nothing before the first extraction.
-
-    Raises:
-        StorageError: The warehouse cannot be written.
-    """
-    as_of = warehouse.instant(State.AS_OF)
-    if as_of is None:
-        return []
-    with unpublished_reader(warehouse, as_of) as reader:
-        alerts = evaluate(reader, config)
-    found = [judged(alert, as_of) for alert in alerts]
-    if set(found) == set(latest(warehouse)):
-        return alerts
-    with warehouse.transaction() as con:
-        con.execute("DELETE FROM check_history WHERE evaluated_at = $at", {"at": as_of})
-        if found:
-            places = ", ".join("?" * len(fields(Judged)))
-            rows = [astuple(one) for one in found]
-            con.executemany(f"INSERT INTO check_history VALUES ({places})", rows)
-        waiting = warehouse.pending(CHECK_HISTORY.name, Stage.PUBLISH)
-        warehouse.add_pending([CHECK_HISTORY.name], {as_of.date()} - waiting, Stage.PUBLISH)
-    return alerts
-
-
-def latest(warehouse: Warehouse) -> list[Judged]:
-    """What the latest evaluation said."""
-    found = warehouse.con.execute(
-        "SELECT * FROM check_history WHERE evaluated_at = $at",
-        {"at": warehouse.instant(State.AS_OF)},
-    )
-    return [_from_row(row) for row in found.fetchall()]
-
-
-def published_since(published: Published, instant: datetime) -> list[Judged]:
+def published_since(published: Published, instant: datetime) -> list[RecordedVerdict]:
     """What is published of the evaluations after an instant, in their order.
 
     Raises:
         NotPublishedError: There is no history, or a file of it is damaged or gone.
     """
     files = published.patterns(CHECK_HISTORY.name)
-    with published.told(CHECK_HISTORY.name):
+    with published.translate_errors(CHECK_HISTORY.name):
         found = published.con.cursor().execute(
             "SELECT * FROM read_parquet($files) WHERE evaluated_at > $instant"
             " ORDER BY evaluated_at, rule, scope",
@@ -142,6 +99,6 @@ def published_since(published: Published, instant: datetime) -> list[Judged]:
         return [_from_row(row) for row in found.fetchall()]
 
 
-def _from_row(row: tuple[Any, ...]) -> Judged:
-    judged = Judged(*row)
-    return replace(judged, verdict=Verdict(judged.verdict), raw_verdict=Verdict(judged.raw_verdict))
+def _from_row(row: tuple[Any, ...]) -> RecordedVerdict:
+    known = RecordedVerdict(*row)
+    return replace(known, verdict=Verdict(known.verdict), raw_verdict=Verdict(known.raw_verdict))

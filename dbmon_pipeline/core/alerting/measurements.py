@@ -13,7 +13,7 @@ from dbmon_pipeline.core.alerting.verdicts import Measured
 from dbmon_pipeline.core.common.instants import HOUR, day_start
 from dbmon_pipeline.core.common.rows import Rows, number
 from dbmon_pipeline.core.config.rule import Rule, length_of
-from dbmon_pipeline.core.query.answers import About
+from dbmon_pipeline.core.query.answers import ReaderInfo
 from dbmon_pipeline.core.query.ranges import TimeRange
 from dbmon_pipeline.core.stats.anomaly import Hour, Score, scores
 from dbmon_pipeline.core.stats.bounds import quantile
@@ -29,7 +29,7 @@ class Measuring(Protocol):
     """What an evaluation reads from: a reader, or what has its answers from elsewhere."""
 
     @property
-    def about(self) -> About:
+    def about(self) -> ReaderInfo:
         """What the figures are about."""
 
     def measure(
@@ -40,7 +40,7 @@ class Measuring(Protocol):
     def samples(self, time_range: TimeRange) -> int:
         """How many executions a range has."""
 
-    def troubled(self, start: datetime, end: datetime) -> frozenset[datetime]:
+    def hours_beyond_limit(self, start: datetime, end: datetime) -> frozenset[datetime]:
         """The hours of a stretch in which a rule was beyond a limit, as far as that is known."""
 
 
@@ -147,7 +147,7 @@ class Measurements:
     def scores(self, end: datetime) -> list[Score]:
         """How unlike the hours alike the one that ends at an instant is."""
         [now] = self._reader.measure("last_hour", HOUR, end).rows
-        troubled = self._reader.troubled(end - _HISTORY, end)
+        troubled = self._reader.hours_beyond_limit(end - _HISTORY, end)
         alike = [
             _hour(figures)
             for hour, *figures in self._reader.measure("hours_alike", _HISTORY, end).rows

@@ -150,7 +150,7 @@ def _not_published(settings: Settings, hours: list[HourRows], end: datetime) -> 
     By their number in each day: the summaries may well hold more, because what was pruned stays.
     """
     try:
-        with Published(settings.home) as published, published.told("daily_summary"):
+        with Published(settings.home) as published, published.translate_errors("daily_summary"):
             manifest = published.manifest
             files = published.patterns("daily_summary")
             days = published.con.execute(

@@ -55,7 +55,7 @@ def connect(
             **({"threads": str(threads)} if threads else {}),
         }
     )
-    con.execute("SET TimeZone = 'UTC'")
+    con.execute("SET GLOBAL TimeZone = 'UTC'")
     con.execute("SET enable_progress_bar = false")
     if database is not None:
         try:

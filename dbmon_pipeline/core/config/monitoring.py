@@ -28,33 +28,30 @@ class Keep(Section, frozen=True):
     """How long things are kept.
 
     Attributes:
-        executions_days: Full days of raw executions in the warehouse.
         generations: Published generations, the current one included.
         dagster_runs_days: Days of runs in the Dagster instance.
     """
 
-    executions_days: Positive = 90
     generations: Positive = 3
     dagster_runs_days: Positive = 30
 
 
 class SourceLimits(Section, frozen=True):
-    """How the source may be touched.
+    """How the source is read.
 
     Attributes:
-        lock_wait_seconds: How long to try while the owner holds the source.
-        snapshot: Whether a copy is read then.
-        longest_hold_ms: How long one attach may last; slices are sized by it.
+        attach_wait_seconds: How long to try while the owner holds a source that must be attached,
+            since it lies on a network file system.
         compare_hours: How far back each refresh looks for late, changed and deleted rows.
+        compare_days: How far back the daily refresh does.
         most_gone: Which part of the known executions may be gone from it without being asked.
         attach: The address of a source that is no file, for DuckDB's ATTACH.
         extension: The DuckDB extension that it needs, which is installed already.
     """
 
-    lock_wait_seconds: Seconds = 2
-    snapshot: bool = True
-    longest_hold_ms: Positive = 50
+    attach_wait_seconds: Seconds = 2
     compare_hours: Positive = 48
+    compare_days: Positive = 90
     most_gone: Share = 0.2
     attach: Address | None = None
     extension: ExtensionName | None = None

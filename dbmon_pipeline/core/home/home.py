@@ -24,11 +24,6 @@ class Home:
         return self.path / "lock"
 
     @property
-    def warehouse(self) -> Path:
-        """The DuckDB file with the slim copy of the executions and the summary tables."""
-        return self.path / "warehouse.duckdb"
-
-    @property
     def published(self) -> Path:
         """The folder that readers know."""
         return self.path / "published"
@@ -54,9 +49,9 @@ class Home:
             ) from None
 
     @property
-    def snapshots(self) -> Path:
-        """The folder with the copy of a source that its owner keeps open."""
-        return self.path / "snapshots"
+    def generations(self) -> Path:
+        """The folder of all generations that are kept."""
+        return self.published / "generations"
 
     @property
     def live_runs(self) -> Path:

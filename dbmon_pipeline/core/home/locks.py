@@ -20,36 +20,75 @@ logger = logging.getLogger(__name__)
 _POLL_SECONDS = 0.1
 
 
+class HomeLock:
+    """The lock file of a home, open; held by the one process that works there.
+
+    A process that is started with the descriptor shares the lock: it is free once both have ended.
+
+    Attributes:
+        descriptor: The open file.
+    """
+
+    def __init__(self, home: Home) -> None:
+        """Open the file, and make the home if it does not exist.
+
+        Raises:
+            HomeError: The home cannot be written.
+        """
+        self.descriptor = _open_file(home.lock)
+        self._home = home
+
+    def close(self) -> None:
+        """Close the file; the lock is given back unless another process shares it."""
+        os.close(self.descriptor)
+
+    @contextmanager
+    def held(self, who: str, *, wait_seconds: float) -> Iterator[None]:
+        """Be the one process that works in the home.
+
+        Args:
+            who: What this process does, told to whoever waits.
+            wait_seconds: How long to wait for another one to end.
+
+        Raises:
+            HomeBusyError: Another process still works there; it is named.
+        """
+        path = self._home.lock
+        deadline = time.monotonic() + wait_seconds
+        is_told = False
+        while not _try_lock(self.descriptor):
+            if not is_told and wait_seconds >= 1:
+                logger.info("waiting for %s", holder(path))
+                is_told = True
+            if time.monotonic() >= deadline:
+                raise HomeBusyError(
+                    f"{self._home.path} is in use by {holder(path)}",
+                    remedy="wait until it has ended, or raise home.lock_wait_seconds",
+                )
+            time.sleep(_POLL_SECONDS)
+        try:
+            note = json.dumps({"who": who, "process": os.getpid(), "since": iso(utc_now())})
+            os.ftruncate(self.descriptor, 0)
+            os.pwrite(self.descriptor, note.encode(), 0)
+            yield
+        finally:
+            fcntl.flock(self.descriptor, fcntl.LOCK_UN)
+
+
 @contextmanager
 def home_lock(home: Home, who: str, *, wait_seconds: float) -> Iterator[None]:
-    """Be the one process that works in a home.
-
-    Args:
-        home: The home; made if it does not exist.
-        who: What this process does, told to whoever waits.
-        wait_seconds: How long to wait for another one to end.
+    """Be the one process that works in a home, as :meth:`HomeLock.held`.
 
     Raises:
         HomeBusyError: Another process still works there; it is named.
         HomeError: The home cannot be written.
     """
-    with _open(home.lock) as descriptor:
-        deadline = time.monotonic() + wait_seconds
-        told = False
-        while not _try_lock(descriptor):
-            if not told and wait_seconds >= 1:
-                logger.info("waiting for %s", holder(home.lock))
-                told = True
-            if time.monotonic() >= deadline:
-                raise HomeBusyError(
-                    f"{home.path} is in use by {holder(home.lock)}",
-                    remedy="wait until it has ended, or raise home.lock_wait_seconds",
-                )
-            time.sleep(_POLL_SECONDS)
-        note = json.dumps({"who": who, "process": os.getpid(), "since": iso(utc_now())})
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, note.encode(), 0)
-        yield
+    lock = HomeLock(home)
+    try:
+        with lock.held(who, wait_seconds=wait_seconds):
+            yield
+    finally:
+        lock.close()
 
 
 @contextmanager
@@ -117,17 +156,21 @@ def holder(path: Path) -> str:
         return "another process"
 
 
-@contextmanager
-def _open(path: Path) -> Iterator[int]:
+def _open_file(path: Path) -> int:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     except OSError as error:
         raise HomeError(
             f"{path.parent} cannot be written ({error.strerror})",
             remedy="name a folder that you may write with --home or DBMON_HOME, and check that its"
             " disk has space",
         ) from None
+
+
+@contextmanager
+def _open(path: Path) -> Iterator[int]:
+    descriptor = _open_file(path)
     try:
         yield descriptor
     finally:

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from datetime import timedelta
 from itertools import groupby
 
-from dbmon_pipeline.core.alerting.check_history import Judged, published_since
+from dbmon_pipeline.core.alerting.check_history import RecordedVerdict, published_since
 from dbmon_pipeline.core.alerting.explain import contributors
 from dbmon_pipeline.core.alerting.verdicts import Verdict
 from dbmon_pipeline.core.common.instants import iso, parse_instant
@@ -55,7 +55,7 @@ def observe_published(
     return changed
 
 
-def finding(judged: Judged, rule: Rule, lines: tuple[str, ...] = ()) -> Finding:
+def finding(judged: RecordedVerdict, rule: Rule, lines: tuple[str, ...] = ()) -> Finding:
     """What an evaluation of a rule means for incidents.
 
     Args:
@@ -87,7 +87,7 @@ def finding(judged: Judged, rule: Rule, lines: tuple[str, ...] = ()) -> Finding:
 
 
 def _findings(
-    reader: Reader, judged: Iterable[Judged], config: MonitoringConfig, *, explained: bool
+    reader: Reader, judged: Iterable[RecordedVerdict], config: MonitoringConfig, *, explained: bool
 ) -> list[Finding]:
     """The findings of one evaluation; rules that there are no more find nothing."""
     found = []

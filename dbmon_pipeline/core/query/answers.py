@@ -50,7 +50,7 @@ class Answer(Rows):
 
 
 @dataclass(frozen=True)
-class About:
+class ReaderInfo:
     """What the figures are about.
 
     Attributes:
@@ -61,7 +61,7 @@ class About:
         executions: How many executions are monitored in all.
         schema_version: What the source says of itself, None if it does not.
         source_bytes: The size of the source now, or when it was last read if it is gone.
-        from_snapshot: Whether a guarded copy was read in its stead.
+        read_as: How the source was read: ``live``, ``attached``, ``files`` or ``address``.
     """
 
     path: Path
@@ -71,4 +71,4 @@ class About:
     executions: int
     schema_version: int | None
     source_bytes: int
-    from_snapshot: bool = False
+    read_as: str = "live"

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 
-from dbmon_pipeline.core.common.errors import NotPublishedError, SourceLockedError
 from dbmon_pipeline.core.common.paths import expanded
 from dbmon_pipeline.core.config.monitoring import MonitoringConfig
 from dbmon_pipeline.core.home.home import Home
-from dbmon_pipeline.core.query.answers import About
+from dbmon_pipeline.core.query.answers import ReaderInfo
+from dbmon_pipeline.core.query.database import RemoteDatabase
 from dbmon_pipeline.core.query.published import Published
 from dbmon_pipeline.core.query.reader import Reader
+from dbmon_pipeline.core.source.reader_client import shared_reader
 
 
 @contextmanager
@@ -26,20 +27,20 @@ def reading(published: Published, as_of: datetime) -> Iterator[Reader]:
         as_of: The instant to speak for.
     """
     manifest = published.manifest
-    path = Path(str(manifest.source.get("path", "")))
+    path = Path(manifest.source.path)
     try:
         source_bytes = path.stat().st_size
     except OSError:
-        source_bytes = int(str(manifest.source.get("size_bytes", 0)))
-    about = About(
+        source_bytes = manifest.source.size_bytes
+    about = ReaderInfo(
         path=path,
         as_of=as_of,
         data_through=manifest.data_through,
         published_at=manifest.published_at,
         executions=manifest.executions,
-        schema_version=manifest.schema_version,
+        schema_version=manifest.source.schema_version,
         source_bytes=source_bytes,
-        from_snapshot=manifest.source.get("read_from") == "snapshot",
+        read_as=manifest.source.read_as,
     )
     reader = Reader(published, about)
     try:
@@ -61,24 +62,22 @@ def published_reader(home: Home, as_of: datetime) -> Iterator[Reader]:
 
 @contextmanager
 def database_reader(path: Path, config: MonitoringConfig, as_of: datetime) -> Iterator[Reader]:
-    """A reader of a database, which is looked into directly.
+    """A reader of a database, which the reader process looks into.
 
     Raises:
         SourceError: It cannot be read.
     """
-    from dbmon_pipeline.core.warehouse.direct import (
-        Direct,  # Much that only looking into a database needs.
-    )
-
-    data = Direct(path, config, as_of)
-    about = About(
+    data = RemoteDatabase(shared_reader(), path, config, as_of)
+    profile = data.profile
+    about = ReaderInfo(
         path=path,
         as_of=as_of,
         data_through=as_of,
         published_at=None,
-        executions=data.overview.rows,
-        schema_version=data.overview.schema_version,
-        source_bytes=int(str(data.source.identity["size_bytes"])),
+        executions=profile.rows,
+        schema_version=profile.schema_version,
+        source_bytes=profile.size_bytes,
+        read_as=profile.read_as,
     )
     reader = Reader(data, about)
     try:
@@ -94,11 +93,8 @@ def opened_reader(
 ) -> Iterator[Reader]:
     """A reader of what is published, or of a database that is named.
 
-    If its owner holds that database, what was published of it has to do.
-
     Raises:
         NotPublishedError: Nothing is published.
-        SourceLockedError: The owner holds the database, and nothing is published of it.
         SourceError: The database cannot be read.
     """
     if database is None:
@@ -106,14 +102,5 @@ def opened_reader(
             yield reader
         return
     path = Path(os.path.abspath(expanded(database)))  # noqa: PTH100 - keeps a symlink's name
-    with ExitStack() as stack:
-        try:
-            reader = stack.enter_context(database_reader(path, config, as_of))
-        except SourceLockedError as locked:
-            try:
-                reader = stack.enter_context(published_reader(home, as_of))
-            except NotPublishedError:
-                raise locked from None
-            if reader.about.path != path:
-                raise
+    with database_reader(path, config, as_of) as reader:
         yield reader

@@ -17,13 +17,13 @@ from dbmon_pipeline.core.common.errors import NotPublishedError
 from dbmon_pipeline.core.common.instants import hour_floor
 from dbmon_pipeline.core.common.rows import Rows
 from dbmon_pipeline.core.common.shipped import sql
+from dbmon_pipeline.core.generation.generation import Generation, read_parquet
 from dbmon_pipeline.core.home.home import Home
 from dbmon_pipeline.core.query.ranges import Part, Window, full_hours
-from dbmon_pipeline.core.query.window_cache import Kept
+from dbmon_pipeline.core.query.window_cache import WindowCache
 from dbmon_pipeline.core.query.workspace import Workspace, roll_up_rows
-from dbmon_pipeline.core.schema.catalogue import PUBLISHED
+from dbmon_pipeline.core.schema.catalogue import DAILY_TABLE_OF, TABLES
 from dbmon_pipeline.core.schema.manifest import Manifest, read_manifest
-from dbmon_pipeline.core.schema.rollups import BY_NAME
 
 _RECENT = "recent_executions"
 _HISTORY = "check_history"
@@ -43,19 +43,24 @@ class Published:
         con: An instance of its own that can open nothing but that folder.
     """
 
-    def __init__(self, home: Home, *, in_memory: bool = False) -> None:
-        """Resolve ``current``, once.
+    def __init__(self, at: Home | Generation, *, in_memory: bool = False) -> None:
+        """Open a generation, or resolve ``current``, once.
 
         Args:
-            home: The home that was published in.
+            at: The generation, or the home that was published in.
             in_memory: Whether what was read stays in memory; worth it for whoever asks many
                 questions.
 
         Raises:
             NotPublishedError: Nothing is published.
         """
-        self.folder = home.generation
-        self.manifest: Manifest = read_manifest(self.folder)
+        self._generation = (
+            at
+            if isinstance(at, Generation)
+            else Generation(folder := at.generation, read_manifest(folder))
+        )
+        self.folder = self._generation.folder
+        self.manifest: Manifest = self._generation.manifest
         self.con = connect()
         self.con.execute(f"SET memory_limit = '{_MEMORY}'")
         names = (f"{self.folder}/", escape(f"{self.folder}/"))
@@ -64,7 +69,7 @@ class Published:
         self.con.execute("SET enable_external_access = false")
         self.con.execute("SET lock_configuration = true")
         rows = self._files(_RECENT, ((datetime.min, datetime.max),))
-        self._kept = Kept(self.con, rows, self._workspace) if in_memory else None
+        self._cache = WindowCache(self.con, rows, self._workspace) if in_memory else None
 
     def close(self) -> None:
         """Let go of what is in memory."""
@@ -86,7 +91,7 @@ class Published:
         """
         if table not in self.manifest.tables:
             known = sorted(self.manifest.tables)
-            if table in PUBLISHED:
+            if table in TABLES:
                 raise NotPublishedError(
                     f"the table {table} is not in what is published, which an older version made",
                     remedy="run dbmon refresh",
@@ -114,7 +119,7 @@ class Published:
             NotPublishedError: There is no such table, or a file of it is damaged or gone.
         """
         found = self.query(table, limit=limit)
-        with self.told(table):
+        with self.translate_errors(table):
             return Rows(tuple(c[0] for c in found.description or ()), found.fetchall())
 
     def query(self, table: str, *, limit: int | None = None) -> duckdb.DuckDBPyConnection:
@@ -125,11 +130,11 @@ class Published:
         """
         files = self.patterns(table)
         # A later version may have published a table that this one does not know.
-        key = PUBLISHED[table].key if table in PUBLISHED else ("ALL",)
+        key = TABLES[table].key if table in TABLES else ("ALL",)
         newest = (
             "" if limit is None else f"ORDER BY {', '.join(f'{c} DESC' for c in key)} LIMIT $limit"
         )
-        with self.told(table):
+        with self.translate_errors(table):
             return self.con.cursor().execute(
                 f"SELECT * FROM (SELECT * FROM read_parquet($files) {newest})"
                 f" ORDER BY {', '.join(key)}",
@@ -143,16 +148,16 @@ class Published:
         that ends before what is published ends, ends with a full hour.
         """
         start, as_of = end - length, self.manifest.as_of
-        if to_the_second and start >= as_of - (BY_NAME[_RECENT].window or timedelta()):
+        if to_the_second and start >= self.manifest.recent_from:
             return Window(start, end, from_rows=True)
         return full_hours(length, end if end >= as_of else hour_floor(end))
 
     def rows_window(self, length: timedelta, end: datetime) -> Window:
         """As much of the window of a length as the published executions reach back."""
-        oldest = self.manifest.as_of - (BY_NAME[_RECENT].window or timedelta())
+        oldest = self.manifest.recent_from
         return Window(min(max(end - length, oldest), end), end, from_rows=True)
 
-    def troubled(self, start: datetime, end: datetime) -> frozenset[datetime]:
+    def hours_beyond_limit(self, start: datetime, end: datetime) -> frozenset[datetime]:
         """The hours of a stretch in which a rule was beyond a limit.
 
         Raises:
@@ -160,7 +165,7 @@ class Published:
         """
         if _HISTORY not in self.manifest.tables:
             return frozenset()
-        hours = (hour for (hour,) in self.of_history("troubled_hours", start, end).rows)
+        hours = (hour for (hour,) in self.of_history("hours_beyond_limit", start, end).rows)
         return frozenset(hour for hour in hours if isinstance(hour, datetime))
 
     def of_history(self, name: str, start: datetime, end: datetime) -> Rows:
@@ -169,7 +174,7 @@ class Published:
         Raises:
             NotPublishedError: There is no history, or a file of it is damaged or gone.
         """
-        with self.told(_HISTORY):
+        with self.translate_errors(_HISTORY):
             cursor = self.con.cursor()
             reach = start, end + timedelta.resolution
             self._view(cursor, _HISTORY, self._files(_HISTORY, (reach,)))
@@ -182,30 +187,30 @@ class Published:
         Raises:
             NotPublishedError: A file is damaged or gone.
         """
-        if self._kept is None or window.from_rows or not self._kept.has_room(window):
+        if self._cache is None or window.from_rows or not self._cache.has_room(window):
             return self._workspace(window)
-        return self._kept.workspace(window)
+        return self._cache.workspace(window)
 
     def _workspace(self, window: Window, kept: Callable[[str], str] | None = None) -> Workspace:
         cursor = self.con.cursor()
 
-        def relate(tables: frozenset[str], all_hours: bool) -> None:
+        def create_tables(tables: frozenset[str], all_hours: bool) -> None:
             whole = ((window.start, window.end),)
-            with self.told():
+            with self.translate_errors():
                 if window.from_rows:
-                    rows = self._kept.rows() if self._kept else self._files(_RECENT, whole)
+                    rows = self._cache.rows() if self._cache else self._files(_RECENT, whole)
                     self._view(cursor, "executions", rows)
                     roll_up_rows(cursor, tables, window)
                     return
                 for table in tables:
-                    has_days = BY_NAME[table].days_in is not None and not all_hours
+                    has_days = table in DAILY_TABLE_OF and not all_hours
                     files = self._files(table, window.edges if has_days else whole)
                     self._view(cursor, table, files)
 
-        return Workspace(cursor, relate, kept)
+        return Workspace(cursor, create_tables, kept)
 
     @contextmanager
-    def told(self, table: str = "") -> Iterator[None]:
+    def translate_errors(self, table: str = "") -> Iterator[None]:
         """Tell what DuckDB says of a file, but not what it says of our SQL.
 
         Args:
@@ -230,7 +235,7 @@ class Published:
 
     def _files(self, table: str, parts: tuple[Part, ...]) -> str:
         """SQL that reads the files of a table that may hold rows of some stretches of time."""
-        files = self.patterns(table)
+        files = self.files(table)
         near = zip(self.manifest.tables[table], files, strict=True)
         paths = [path for file, path in near if any(file.overlaps(*part) for part in parts)]
-        return f"read_parquet([{', '.join(map(quoted, paths or files[:1]))}])"
+        return read_parquet(paths or files[:1])

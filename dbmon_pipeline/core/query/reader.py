@@ -13,10 +13,9 @@ from typing import Protocol
 
 from dbmon_pipeline.core.common.rows import Rows
 from dbmon_pipeline.core.common.shipped import sql
-from dbmon_pipeline.core.query.answers import About, Answer
+from dbmon_pipeline.core.query.answers import Answer, ReaderInfo
 from dbmon_pipeline.core.query.questions import FILTERS, question
 from dbmon_pipeline.core.query.ranges import TimeRange, Window
-from dbmon_pipeline.core.query.workspace import Workspace
 
 _FILTERED = """
     ($model_tier IS NULL OR model_tier = $model_tier)
@@ -41,18 +40,25 @@ _SAMPLES_OF_ROWS = f"""
 """
 
 
-class _Data(Protocol):
+class Prepared(Protocol):
+    """The tables of one window, ready to be asked."""
+
+    def rows(self, select: str, values: Mapping[str, object]) -> Rows:
+        """Run a statement, and fetch its rows."""
+
+
+class Data(Protocol):
     """What a reader reads: a published generation, or a database."""
 
     def window(self, length: timedelta, end: datetime, *, to_the_second: bool) -> Window: ...
 
     def rows_window(self, length: timedelta, end: datetime) -> Window: ...
 
-    def workspace(self, window: Window) -> AbstractContextManager[Workspace]: ...
+    def workspace(self, window: Window) -> AbstractContextManager[Prepared]: ...
 
-    def told(self) -> AbstractContextManager[None]: ...
+    def translate_errors(self) -> AbstractContextManager[None]: ...
 
-    def troubled(self, start: datetime, end: datetime) -> frozenset[datetime]: ...
+    def hours_beyond_limit(self, start: datetime, end: datetime) -> frozenset[datetime]: ...
 
 
 class Reader:
@@ -62,11 +68,11 @@ class Reader:
         about: What the figures are about.
     """
 
-    def __init__(self, data: _Data, about: About) -> None:
+    def __init__(self, data: Data, about: ReaderInfo) -> None:
         """Speak for some data; ``core/query/open_reader.py`` says for which."""
         self.about = about
         self._data = data
-        self._workspaces: dict[Window, Workspace] = {}
+        self._workspaces: dict[Window, Prepared] = {}
         self._open = ExitStack()
 
     def close(self) -> None:
@@ -154,13 +160,13 @@ class Reader:
         used = {name: value for name, value in bounds.items() if f"${name}" in select}
         return self.run(select, window, used)
 
-    def troubled(self, start: datetime, end: datetime) -> frozenset[datetime]:
+    def hours_beyond_limit(self, start: datetime, end: datetime) -> frozenset[datetime]:
         """The hours of a stretch in which a rule was beyond a limit, as far as that is known.
 
         Raises:
             NotPublishedError: A published file is damaged or gone.
         """
-        return self._data.troubled(start, end)
+        return self._data.hours_beyond_limit(start, end)
 
     def window(self, length: timedelta, *, to_the_second: bool) -> Window:
         """The window of a length that ends as of now, as well as the data can have it."""
@@ -177,6 +183,5 @@ class Reader:
         if workspace is None:
             workspace = self._open.enter_context(self._data.workspace(window))
             self._workspaces[window] = workspace
-        with self._data.told():
-            found = workspace.run(select, values)
-            return Rows(tuple(c[0] for c in found.description or ()), found.fetchall())
+        with self._data.translate_errors():
+            return workspace.rows(select, values)

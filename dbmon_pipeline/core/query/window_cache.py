@@ -27,7 +27,7 @@ Prepare = Callable[[Window, Callable[[str], str] | None], Workspace]
 """Makes a workspace for a window; its macros over cells read the tables that the function names."""
 
 
-class Kept:
+class WindowCache:
     """Tables that all cursors of an instance see: the cells of windows, and the latest rows."""
 
     def __init__(self, con: duckdb.DuckDBPyConnection, rows: str, prepare: Prepare) -> None:

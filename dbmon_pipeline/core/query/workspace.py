@@ -13,13 +13,16 @@ from typing import Self
 
 import duckdb
 
+from dbmon_pipeline.core.common.rows import Rows
 from dbmon_pipeline.core.common.shipped import sql
 from dbmon_pipeline.core.query.ranges import Window
-from dbmon_pipeline.core.schema.rollups import BY_NAME
+from dbmon_pipeline.core.schema.catalogue import DAILY_TABLE_OF, ROLLED_UP, TABLES
 
 _MACRO_FILES = ("scalars", "cells", "between")
 
-Relate = Callable[[frozenset[str], bool], None]
+_SUMMARIES = frozenset(table.name for table in ROLLED_UP)
+
+CreateTables = Callable[[frozenset[str], bool], None]
 """Gives summary tables their rows; hourly ones all hours if asked for, else at least the edges."""
 
 
@@ -33,19 +36,19 @@ class Workspace:
     def __init__(
         self,
         cursor: duckdb.DuckDBPyConnection,
-        relate: Relate,
+        create_tables: CreateTables,
         kept: Callable[[str], str] | None = None,
     ) -> None:
         """Nothing is made yet.
 
         Args:
             cursor: A cursor of its own.
-            relate: Gives summary tables their rows in the cursor.
+            create_tables: Gives summary tables their rows in the cursor.
             kept: The table that has what a macro of ``sql/macros/cells.sql`` would say, if such
                 tables are kept.
         """
         self.cursor = cursor
-        self._relate = relate
+        self._create_tables = create_tables
         self._kept = kept
         self._tables: dict[bool, frozenset[str]] = {False: frozenset(), True: frozenset()}
         self._macros: set[str] = set()
@@ -58,6 +61,11 @@ class Workspace:
         """Close the cursor."""
         self.cursor.close()
 
+    def rows(self, select: str, values: Mapping[str, object]) -> Rows:
+        """Run a statement, and fetch its rows."""
+        found = self.run(select, values)
+        return Rows(tuple(c[0] for c in found.description or ()), found.fetchall())
+
     def run(self, select: str, values: Mapping[str, object]) -> duckdb.DuckDBPyConnection:
         """Run a statement over what it reads, which is made first."""
         ready = _cells() if self._kept else frozenset()
@@ -65,7 +73,7 @@ class Workspace:
         all_hours = "hours_between" in used
         have = self._tables[True] if all_hours else self._tables[True] | self._tables[False]
         if tables := tables_read(select, ready) - have:
-            self._relate(tables, all_hours)
+            self._create_tables(tables, all_hours)
             self._tables[all_hours] |= tables
         for name, statement in used.items():
             if name not in self._macros:
@@ -101,29 +109,33 @@ def macros_used(select: str, opaque: frozenset[str] = frozenset()) -> dict[str, 
 def tables_read(select: str, opaque: frozenset[str] = frozenset()) -> frozenset[str]:
     """The summary tables that a statement reads, through macros too, but for opaque ones."""
     texts = [select, *map(_body, macros_used(select, opaque).keys() - opaque)]
-    return frozenset(set().union(*map(_words, texts)) & BY_NAME.keys())
+    return frozenset(set().union(*map(_words, texts)) & _SUMMARIES)
 
 
 def roll_up_rows(cursor: duckdb.DuckDBPyConnection, tables: frozenset[str], window: Window) -> None:
-    """Make summary tables of the relation ``executions``, for this cursor alone."""
+    """Make summary tables of the relation ``executions``, for this cursor alone.
+
+    A table that is made of another one has that made first.
+    """
     first, last = window.whole_days
-    hourly = {rollup.days_in: rollup.name for rollup in BY_NAME.values() if rollup.days_in}
-    for name in sorted(tables, key=hourly.__contains__):
-        start, end = (first, last) if name in hourly else (window.start, window.end)
+    daily = frozenset(DAILY_TABLE_OF.values())
+    for name in _with_sources(tables):
+        start, end = (first, last) if name in daily else (window.start, window.end)
         if name == "recent_executions":
             cursor.execute(
                 "CREATE OR REPLACE TEMP VIEW recent_executions AS SELECT * FROM executions"
             )
-        elif name in hourly and first == last:
-            cursor.execute(
-                f"CREATE OR REPLACE TEMP VIEW {name} AS SELECT CAST(hour AS DATE) AS date,"
-                f" * EXCLUDE (hour) FROM {hourly[name]} WHERE FALSE"
-            )
         else:
             cursor.execute(
-                f"CREATE OR REPLACE TEMP TABLE {name} AS {BY_NAME[name].select}",
+                f"CREATE OR REPLACE TEMP TABLE {name} AS {TABLES[name].select}",
                 {"window_start": start, "window_end": end},
             )
+
+
+def _with_sources(tables: frozenset[str]) -> list[str]:
+    """List tables, and those that they are made of, each after what it is made of."""
+    wanted = set(tables) | {TABLES[name].source for name in tables}
+    return [table.name for table in ROLLED_UP if table.name in wanted]
 
 
 @cache

@@ -18,7 +18,7 @@ from dbmon_pipeline.core.alerting.verdicts import Alert
 from dbmon_pipeline.core.common.errors import NotPublishedError
 from dbmon_pipeline.core.common.instants import DAY, HOUR, hour_floor
 from dbmon_pipeline.core.common.rows import Rows
-from dbmon_pipeline.core.query.answers import About
+from dbmon_pipeline.core.query.answers import ReaderInfo
 from dbmon_pipeline.core.query.published import Published
 from dbmon_pipeline.core.query.ranges import TimeRange, Window
 from dbmon_pipeline.core.replay.past_cells import OF_AN_HOUR, Cells, Part, read_hours, read_minutes
@@ -66,7 +66,7 @@ class Past:
             )
         self._all = self._hours(None)["all"]
         self.first = self._all.starts[0]
-        self.about = About(
+        self.about = ReaderInfo(
             path=Path(str(manifest.source.get("path", ""))),
             as_of=manifest.as_of,
             data_through=manifest.data_through,
@@ -111,7 +111,7 @@ class Past:
             self._measured[key] = self._taken(*key)
         return self._measured[key]
 
-    def troubled(self, start: datetime, end: datetime) -> frozenset[datetime]:
+    def hours_beyond_limit(self, start: datetime, end: datetime) -> frozenset[datetime]:
         """The hours of a stretch in which a rule was beyond a limit, as far as it is remembered."""
         return frozenset(hour for hour in self._troubled if hour_floor(start) <= hour < end)
 
@@ -122,7 +122,7 @@ class Past:
 
     def begin(self, at: datetime) -> None:
         """Remember only what is published of the time before an instant."""
-        self._troubled = dict.fromkeys(self._published.troubled(datetime.min, at))
+        self._troubled = dict.fromkeys(self._published.hours_beyond_limit(datetime.min, at))
 
     def _window(self, length: timedelta, end: datetime, to_the_second: bool) -> Window:
         return self._published.window(length, end, to_the_second=to_the_second)

@@ -149,7 +149,7 @@ def _read(
     published: Published, table: str, select: str, by: str | None, **values: object
 ) -> Mapping[str, Cells]:
     files = published.patterns(table)
-    with published.told(table):
+    with published.translate_errors(table):
         found = published.con.cursor().execute(
             select.format(scope="'all'" if by is None else by), {"files": files, **values}
         )

@@ -17,7 +17,7 @@ from statistics import median
 
 import msgspec
 
-from dbmon_pipeline.core.alerting.check_history import judged
+from dbmon_pipeline.core.alerting.check_history import record
 from dbmon_pipeline.core.alerting.evaluate import evaluate
 from dbmon_pipeline.core.alerting.measurements import WIDEST
 from dbmon_pipeline.core.alerting.verdicts import Alert, Verdict
@@ -212,7 +212,7 @@ class _Record:
             return
         was = self._open.get(alert.scope)
         incident, counter = (was.incident, was.counter) if was else (None, 0)
-        after = moved(incident, counter, finding(judged(alert, at), rule), at)
+        after = moved(incident, counter, finding(record(alert, at), rule), at)
         if after is None or after[0].state is IncidentState.RESOLVED:
             self._close(alert.scope, after[0] if after else None)
             return

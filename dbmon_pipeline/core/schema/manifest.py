@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from datetime import date, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -11,16 +11,12 @@ import msgspec
 from msgspec import Meta
 
 from dbmon_pipeline.core.common.errors import NotPublishedError
-from dbmon_pipeline.core.common.instants import DAY, EARLIEST, day_start
+from dbmon_pipeline.core.common.instants import EARLIEST
+from dbmon_pipeline.core.schema.period import EMPTY, WINDOW, bounds
 
 FILE_NAME = "manifest.json"
-FORMAT_VERSION = 1
-WINDOW_FILE = "window"
-"""The name of the only file of a table of the last so much time."""
-EMPTY_FILE = "empty"
-"""The name of the only file of a table without rows."""
+FORMAT_VERSION = 2
 _SUFFIX = ".parquet"
-
 
 Count = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 Instant = Annotated[datetime, Meta(tz=False)]
@@ -32,26 +28,107 @@ class PublishedFile(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         name: Its name in the table's folder.
         rows: How many rows it has.
+        bytes: Its size.
     """
 
     name: str
     rows: Count
+    bytes: Count
 
     def __post_init__(self) -> None:
         """Refuse a name that is none of ours; it is no path out of the folder."""
-        period, suffix = self.name[: -len(_SUFFIX)], self.name[-len(_SUFFIX) :]
-        if suffix != _SUFFIX:
+        if self.name[-len(_SUFFIX) :] != _SUFFIX:
             raise ValueError(f"{self.name!r} is no file of a table")
-        if period not in (WINDOW_FILE, EMPTY_FILE):
-            bounds(period)
+        if self.period not in (WINDOW, EMPTY):
+            bounds(self.period)
+
+    @property
+    def period(self) -> str:
+        """The name of the stretch of time that it holds."""
+        return self.name[: -len(_SUFFIX)]
 
     def overlaps(self, start: datetime, end: datetime) -> bool:
-        """Whether it may hold rows of ``[start, end)``."""
-        period = Path(self.name).stem
-        if period in (WINDOW_FILE, EMPTY_FILE):
+        """Tell whether it may hold rows of ``[start, end)``."""
+        if self.period in (WINDOW, EMPTY):
             return True
-        first, last = bounds(period)
+        first, last = bounds(self.period)
         return first < end and start < last
+
+
+class SourceProfile(msgspec.Struct, frozen=True, kw_only=True):
+    """What a look over the source said.
+
+    Attributes:
+        path: The file or folder; the name of an address.
+        inode: Its inode; 0 where it has none.
+        size_bytes: Its size.
+        read_as: How it was read: ``live``, ``attached``, ``files`` or ``address``.
+        columns: The types of those of our columns that it has.
+        schema_version: What it says of itself in its table ``metadata``, if it does.
+        rows: How many rows are monitored: from the start of the history up to as_of.
+        oldest: The timestamp of its oldest monitored row, None if there is none.
+        future_rows: Rows at or after as_of: not read yet.
+        far_future_rows: Those of them more than five minutes after it.
+        too_old_rows: Rows before the start of the history: never read.
+        rows_without_timestamp: Rows that belong to no hour: never read.
+        missing_columns: Optional columns that it does not have.
+    """
+
+    path: str
+    inode: Count
+    size_bytes: Count
+    read_as: str
+    columns: dict[str, str]
+    schema_version: int | None
+    rows: Count
+    oldest: Instant | None
+    future_rows: Count
+    far_future_rows: Count
+    too_old_rows: Count
+    rows_without_timestamp: Count
+    missing_columns: tuple[str, ...]
+
+
+class BadValue(msgspec.Struct, frozen=True, kw_only=True):
+    """A value of the source that could not be read.
+
+    Attributes:
+        column: The column.
+        value: The value as a text, cut.
+        task_id: The task that it stands in.
+    """
+
+    column: str
+    value: str
+    task_id: str | None
+
+
+class Difference(msgspec.Struct, frozen=True):
+    """A figure that was computed in two ways which do not agree.
+
+    Attributes:
+        figure: What was computed.
+        expected: Its value where the data came from.
+        actual: Its value here.
+    """
+
+    figure: str
+    expected: float
+    actual: float
+
+
+class MadeWith(msgspec.Struct, frozen=True, kw_only=True):
+    """What a generation was made with; where it changes, days are made again.
+
+    Attributes:
+        tables: For each table the digest of its SELECT.
+        redaction: The digest of what free texts lose.
+        fingerprint: The version of the hours' fingerprints.
+    """
+
+    tables: dict[str, str]
+    redaction: str
+    fingerprint: str
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
@@ -61,12 +138,13 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
         format_version: The version of this layout.
         generation: Its number; a later generation has a larger one.
         as_of: The instant the figures speak for, naive UTC.
-        data_through: The instant up to which the source had been read, naive UTC; None before the
-            first whole read.
+        data_through: The instant up to which the source had been read, naive UTC.
         published_at: When it was published, naive UTC.
         executions: How many executions the tables count in all.
-        schema_version: What the source said of itself, None if it did not.
-        source: What identifies the source: path, inode and size.
+        recent_from: From when on every execution stands in ``recent_executions``.
+        source: What a look over the source said.
+        made_with: What it was made with.
+        bad_values: Examples of values that could not be read.
         versions: The versions of dbmon and duckdb that wrote it.
         tables: The files of each table.
     """
@@ -74,11 +152,13 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     format_version: int = FORMAT_VERSION
     generation: Count
     as_of: Instant
-    data_through: Instant | None
+    data_through: Instant
     published_at: Instant
     executions: Count
-    schema_version: int | None
-    source: dict[str, object]
+    recent_from: Instant
+    source: SourceProfile
+    made_with: MadeWith
+    bad_values: tuple[BadValue, ...] = ()
     versions: dict[str, str]
     tables: dict[str, tuple[PublishedFile, ...]]
 
@@ -86,31 +166,28 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
         """Refuse what cannot be read as it is meant."""
         if self.as_of < EARLIEST:
             raise ValueError(f"as_of lies before {EARLIEST:%Y}")
-        size = self.source.get("size_bytes", 0)
-        if not isinstance(size, int):
-            raise ValueError(f"{size!r} is no size of a source")
 
     def rows(self, table: str) -> int:
-        """How many rows a table has."""
+        """Tell how many rows a table has."""
         return sum(file.rows for file in self.tables[table])
 
 
-def bounds(period: str) -> tuple[datetime, datetime]:
-    """The window ``[start, end)`` of a file's period, ``YYYY-MM`` or ``YYYY-MM-DD``."""
-    is_day = len(period) == len("2026-02-10")
-    first = day_start(date.fromisoformat(period if is_day else f"{period}-01"))
-    return first, first + DAY if is_day else (first + 31 * DAY).replace(day=1)
+class _Version(msgspec.Struct):
+    format_version: int = 1
 
 
 def read_manifest(generation: Path) -> Manifest:
     """Read the manifest of a generation.
 
     Raises:
-        NotPublishedError: There is none, it cannot be understood, or a newer version wrote it.
+        NotPublishedError: There is none, it cannot be understood, or another version wrote it.
     """
     path = generation / FILE_NAME
     try:
-        manifest = msgspec.json.decode(path.read_bytes(), type=Manifest)
+        text = path.read_bytes()
+        version = msgspec.json.decode(text, type=_Version).format_version
+        if version == FORMAT_VERSION:
+            return msgspec.json.decode(text, type=Manifest)
     except FileNotFoundError:
         raise NotPublishedError(
             f"nothing is published in {generation.parent}", remedy="run dbmon refresh first"
@@ -124,8 +201,11 @@ def read_manifest(generation: Path) -> Manifest:
             f"{path} cannot be understood ({error})",
             remedy="remove that generation and run dbmon refresh",
         ) from None
-    if manifest.format_version > FORMAT_VERSION:
+    if version > FORMAT_VERSION:
         raise NotPublishedError(
             f"{path} was written by a newer version of dbmon", remedy="upgrade dbmon-pipeline"
         )
-    return manifest
+    raise NotPublishedError(
+        f"{path} was written by dbmon 0.1, whose homes cannot be continued",
+        remedy="run dbmon refresh with another home, or remove this one and begin anew",
+    )

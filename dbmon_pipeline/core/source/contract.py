@@ -31,6 +31,8 @@ _SMALL_TYPES = ("BOOLEAN", "TINYINT", "SMALLINT", "INTEGER", "UTINYINT", "USMALL
 _LARGEST = "1e12"
 """No measurement lies beyond it either way, and the sum of any number of such ones fits its type;
 31,000 years in seconds, a trillion USD."""
+_FINGERPRINT_FORMULA = 1
+"""Goes up when :attr:`SourceSchema.row_hash` or the list of columns changes."""
 _REMEDY = "the schema contract is in sql/source/executions.sql"
 
 
@@ -93,6 +95,20 @@ class SourceSchema:
         return f"hash(hash({self.columns}))"
 
     @property
+    def lossy(self) -> dict[str, str]:
+        """SQL that tells for a column whether its value cannot be read; only where that may be."""
+        return {
+            column.name: f'("{column.name}" IS NOT NULL AND {_cast(column, kind)} IS NULL)'
+            for column in COLUMNS
+            if (kind := self.types.get(column.name)) is not None and _may_fail(column, kind)
+        }
+
+    @property
+    def unreadable(self) -> str:
+        """SQL for how many of a row's values cannot be read."""
+        return " + ".join(f"CAST({test} AS INTEGER)" for test in self.lossy.values()) or "0"
+
+    @property
     def not_finite(self) -> str:
         """SQL for how many of a row's numbers are NaN, infinite, or as good as that."""
         counts = (
@@ -101,6 +117,16 @@ class SourceSchema:
             if _may_be_infinite(column, self.types.get(column.name))
         )
         return " + ".join(counts) or "0"
+
+
+def fingerprint_version(types: Mapping[str, str]) -> str:
+    """Tell the version of the fingerprints of hours: equal rows have equal ones only within it.
+
+    Args:
+        types: The source's types of our columns.
+    """
+    digest = hashlib.sha256(repr(sorted(types.items())).encode()).hexdigest()[:16]
+    return f"{_FINGERPRINT_FORMULA}:{duckdb.__version__.partition('.')[0]}:{digest}"
 
 
 def table_names(con: duckdb.DuckDBPyConnection) -> set[str]:
@@ -156,18 +182,28 @@ def _is_readable(source_type: str, ours: str) -> bool:
 
 
 def _expression(column: Column, source_type: str | None) -> str:
-    name = f'"{column.name}"'
     if source_type is None:
         value = f"CAST(NULL AS {column.type})"
     elif _may_be_infinite(column, source_type):
-        value = f"CASE WHEN {_is_finite(column)} THEN CAST({name} AS {column.type}) END"
-    elif source_type == column.type:
-        value = name
-    elif column.type == "TIMESTAMP" and source_type not in _INSTANT_TYPES:
-        value = f"CAST(CAST({name} AS TIMESTAMPTZ) AS TIMESTAMP)"  # heeds an offset in a text
+        value = f"CASE WHEN {_is_finite(column)} THEN {_cast(column, source_type)} END"
     else:
-        value = f"CAST({name} AS {column.type})"
+        value = _cast(column, source_type)
     return f"coalesce({value}, 'unknown')" if column.role is Role.DIMENSION else value
+
+
+def _cast(column: Column, source_type: str) -> str:
+    """Write the cast of a column to our type, NULL for a value that cannot be read."""
+    name = f'"{column.name}"'
+    if source_type == column.type:
+        return name
+    if column.type == "TIMESTAMP" and source_type not in _INSTANT_TYPES:
+        return f"CAST(TRY_CAST({name} AS TIMESTAMPTZ) AS TIMESTAMP)"  # heeds an offset in a text
+    return f"TRY_CAST({name} AS {column.type})"
+
+
+def _may_fail(column: Column, source_type: str) -> bool:
+    """Tell whether a column of that type may hold values that cannot be read as ours."""
+    return column.type != "VARCHAR" and source_type.split("(")[0] in _TEXT_TYPES
 
 
 def _may_be_infinite(column: Column, source_type: str | None) -> bool:
@@ -177,4 +213,4 @@ def _may_be_infinite(column: Column, source_type: str | None) -> bool:
 
 
 def _is_finite(column: Column) -> str:
-    return f'(CAST("{column.name}" AS DOUBLE) BETWEEN -{_LARGEST} AND {_LARGEST})'
+    return f'(TRY_CAST("{column.name}" AS DOUBLE) BETWEEN -{_LARGEST} AND {_LARGEST})'

@@ -1,46 +1,61 @@
-"""Health of the source file, looked at without opening it as a database.
+"""Health of the source file, seen without opening it as a database.
 
-Nobody who merely asks how things are may keep the orchestrator from writing: the file's head is
-read, and the system is asked who holds its lock. Asking takes no lock.
+The file's head is read, and the system is asked who holds its lock; asking takes none.
 """
 
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
+
+import msgspec
 
 from dbmon_pipeline.core.common.duck import not_a_database
 from dbmon_pipeline.core.common.errors import SourceError
 from dbmon_pipeline.core.config.address import is_remote
 from dbmon_pipeline.core.source.file_check import check_file
 from dbmon_pipeline.core.source.file_lock import writing_process
+from dbmon_pipeline.core.source.reader_client import shared_reader
 
 
-@dataclass(frozen=True)
-class SourceHealth:
+class SourceHealth(msgspec.Struct, frozen=True):
     """What can be seen of a source from outside.
 
     Attributes:
         problem: Why it cannot be read, None if nothing speaks against it.
+        remedy: What to do about that.
         writer: The process that holds it open for writing, None if none does.
     """
 
-    problem: SourceError | None
-    writer: str | None
+    problem: str | None = None
+    remedy: str | None = None
+    writer: str | None = None
 
 
-def look_at(path: Path) -> SourceHealth:
-    """Look at a source from outside."""
+def inspect_source(path: Path) -> SourceHealth:
+    """Look at a source from outside, in a process that does not own it.
+
+    Closing any descriptor of a file drops the locks that this process has on it.
+    """
     try:
         check_file(path)
         if is_remote(path) or path.is_dir():
-            return SourceHealth(None, None)
+            return SourceHealth()
         if problem := not_a_database(path):
             raise problem
-        return SourceHealth(None, _writer(path))
+        return SourceHealth(writer=_writer(path))
     except SourceError as error:
-        return SourceHealth(error, None)
+        return SourceHealth(problem=error.message, remedy=error.remedy)
+
+
+def source_health(path: Path) -> SourceHealth:
+    """Have the reader process look at a source from outside.
+
+    Raises:
+        ReaderError: The process failed.
+    """
+    answer = shared_reader().request("inspect_source", {"path": str(path)}, retries=1)
+    return msgspec.convert(answer, SourceHealth)
 
 
 def _writer(path: Path) -> str | None:

@@ -1,4 +1,4 @@
-"""Redaction: free text loses what looks like a secret before it enters the warehouse.
+"""Redaction: free text loses what looks like a secret before it is rolled up.
 
 Done on the way in, it is done once per row, texts that differ only in a secret become one pattern,
 and no secret ever lies on our own disk. DuckDB's RE2 does the matching, in time linear in the text.
@@ -15,8 +15,6 @@ from dbmon_pipeline.core.common.duck import connect, quoted
 from dbmon_pipeline.core.common.errors import ConfigError
 from dbmon_pipeline.core.config.monitoring import Redaction
 from dbmon_pipeline.core.schema.executions import COLUMNS, Role
-from dbmon_pipeline.core.schema.rollups import ROLLUPS
-from dbmon_pipeline.core.warehouse.warehouse import Stage, State, Warehouse
 
 TEXT_COLUMNS = tuple(column.name for column in COLUMNS if column.role is Role.TEXT)
 
@@ -55,32 +53,3 @@ class Redactor:
         for name, pattern in self._patterns.items():
             text = f"regexp_replace({text}, {quoted(pattern)}, '[redacted {name}]', 'g')"
         return text
-
-    def catch_up(self, warehouse: Warehouse) -> None:
-        """Apply patterns that have changed to what the warehouse already holds.
-
-        What an older pattern removed does not come back.
-
-        Raises:
-            StorageError: The warehouse cannot be written.
-        """
-        if warehouse.state(State.REDACTION) == self.digest:
-            return
-        with warehouse.transaction() as con:
-            if self._patterns:
-                for table, column, time in (
-                    *(("executions", column, "timestamp") for column in TEXT_COLUMNS),
-                    ("error_summary", "example_message", "hour"),
-                ):
-                    changed = con.execute(
-                        f"UPDATE {table} SET {column} = {self.expression(column)}"
-                        f" WHERE {column} <> {self.expression(column)}"
-                        f" RETURNING CAST({time} AS DATE)"
-                    ).fetchall()
-                    days = {day for (day,) in changed}
-                    if table == "executions":
-                        names = [rollup.name for rollup in ROLLUPS if rollup.window is None]
-                        warehouse.add_pending(names, days, Stage.ROLL_UP)
-                    else:
-                        warehouse.add_pending([table], days, Stage.PUBLISH)
-            warehouse.set_state(State.REDACTION, self.digest)

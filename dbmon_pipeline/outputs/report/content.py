@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from dbmon_pipeline.core.common.rows import Records
-from dbmon_pipeline.core.query.answers import About
+from dbmon_pipeline.core.query.answers import ReaderInfo
 from dbmon_pipeline.core.query.ranges import TimeRange
 from dbmon_pipeline.outputs.report.changes import Change
 
@@ -93,7 +93,7 @@ class Report:
 
     time_range: TimeRange
     time_zone: str
-    about: About
+    about: ReaderInfo
     window_start: datetime
     window_end: datetime
     samples: int

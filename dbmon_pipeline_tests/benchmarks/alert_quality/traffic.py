@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from dbmon_pipeline.core.alerting.verdicts import Alert
 from dbmon_pipeline.core.common.instants import DAY, HOUR, hour_floor
 from dbmon_pipeline.core.common.rows import Rows
-from dbmon_pipeline.core.query.answers import About
+from dbmon_pipeline.core.query.answers import ReaderInfo
 from dbmon_pipeline.core.query.ranges import TimeRange
 
 STEP = timedelta(minutes=5)
@@ -216,7 +216,7 @@ class Simulated:
 
     def speak_for(self, at: datetime) -> None:
         """Speak for an instant, up to which everything had been read."""
-        self.about = About(
+        self.about = ReaderInfo(
             path=Path(),
             as_of=at,
             data_through=at,
@@ -238,7 +238,7 @@ class Simulated:
         end = self.about.as_of
         return int(self._sum("executions", "all", end - time_range.length, end))
 
-    def troubled(self, start: datetime, end: datetime) -> frozenset[datetime]:
+    def hours_beyond_limit(self, start: datetime, end: datetime) -> frozenset[datetime]:
         """The hours of a stretch in which a rule was beyond a limit."""
         return frozenset(hour for hour in self._troubled if start <= hour < end)
 

@@ -496,7 +496,11 @@ def unlike(world: World, end: datetime, min_samples: int) -> dict[str, tuple[flo
     With the number of executions that the figure is from.
     """
     now = world.within(end - HOUR, end)
-    alike = [rows for hour, rows in hours_alike(world, end).items() if hour not in world.troubled]
+    alike = [
+        rows
+        for hour, rows in hours_alike(world, end).items()
+        if hour not in world.hours_beyond_limit
+    ]
     counts = [float(len(rows)) for rows in alike]
     found = {"volume": (_z(len(now), counts, lambda n: 2 * math.sqrt(n + 0.375), 1.0), len(now))}
     figures: dict[str, tuple[Callable[[Row], float | None], Callable[[float], float], float]] = {

@@ -159,11 +159,11 @@ def test_troubled_hours_are_remembered(past: Past, config: MonitoringConfig) -> 
     at = LONG_AGO[0]
     past.begin(at)
     past.speak_for(at)
-    assert past.troubled(datetime.min, datetime.max) == frozenset()
+    assert past.hours_beyond_limit(datetime.min, datetime.max) == frozenset()
     past.remember(evaluate(past, config))
     hour = at - timedelta(hours=1)
-    assert past.troubled(hour, datetime.max) == {hour}
-    assert past.troubled(hour + timedelta(hours=1), datetime.max) == frozenset()
+    assert past.hours_beyond_limit(hour, datetime.max) == {hour}
+    assert past.hours_beyond_limit(hour + timedelta(hours=1), datetime.max) == frozenset()
 
 
 def test_there_is_no_past_of_nothing(tmp_path: Path) -> None:

@@ -142,7 +142,7 @@ def test_its_parts_of_the_time_are_brute_force(long_ago: Settings) -> None:
     found = _replayed(long_ago, datetime.min, NOON)
     [rate] = [one for one in found.rules if one.rule == "success_rate"]
     judged = 36 * HOUR + 23 * HOUR + 24 * HOUR
-    assert rate.troubled == 6 * HOUR / judged
+    assert rate.hours_beyond_limit == 6 * HOUR / judged
     assert rate.unknown == pytest.approx(1 - judged / (8 * DAY))
     assert rate.usual == 1.0
 
@@ -238,11 +238,11 @@ def test_only_the_limits_that_a_rule_has(tmp_path: Path) -> None:
     make_source(settings.source, rows)
     refresh_core(settings, NOON)
     before = _replayed(settings, datetime.min, NOON)
-    assert before.rules[0].troubled > 0.9
+    assert before.rules[0].hours_beyond_limit > 0.9
     limits = proposed(before.rules, settings.config.rules)
     assert limits == {"success_rate": {"below": {"warning": 0.11}}}
     calm = {"success_rate": msgspec.convert(limits["success_rate"], Rule)}
     config = msgspec.structs.replace(settings.config, rules=calm)
     with Published(settings.home) as published:
         after = replay(published, config, datetime.min, NOON)
-    assert (after.rules[0].troubled, after.rules[0].episodes) == (0, ())
+    assert (after.rules[0].hours_beyond_limit, after.rules[0].episodes) == (0, ())

@@ -300,7 +300,9 @@ def test_hours_in_which_a_rule_was_beyond_a_limit_are_left_out(tmp_path: Path) -
         assert database["anomaly", metric].verdict is OK
         assert published["anomaly", metric].verdict is UNKNOWN  # One of eight hours is left out.
     with opened("published", home, AS_OF) as reader:
-        assert reader.troubled(datetime.min, AS_OF) == noted.troubled
-        assert reader.troubled(week_before, week_before + TICK) == noted.troubled
-        assert reader.troubled(week_before - DAY, week_before) == frozenset()
-        assert reader.troubled(week_before + TICK, AS_OF) == frozenset()
+        assert reader.hours_beyond_limit(datetime.min, AS_OF) == noted.hours_beyond_limit
+        assert (
+            reader.hours_beyond_limit(week_before, week_before + TICK) == noted.hours_beyond_limit
+        )
+        assert reader.hours_beyond_limit(week_before - DAY, week_before) == frozenset()
+        assert reader.hours_beyond_limit(week_before + TICK, AS_OF) == frozenset()

@@ -1,0 +1,128 @@
+"""A database that is looked into without a pipeline: what a reader reads in the reader process.
+
+The rows of a window are copied there, and rolled up by the SELECTs that make the published tables.
+So the figures are those that a refresh would publish.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any, Self
+
+import msgspec
+
+from dbmon_pipeline.core.common.errors import ReaderDiedError
+from dbmon_pipeline.core.common.rows import Rows
+from dbmon_pipeline.core.config.monitoring import MonitoringConfig
+from dbmon_pipeline.core.query.ranges import Window, full_hours
+from dbmon_pipeline.core.schema.manifest import SourceProfile
+from dbmon_pipeline.core.source.reader_client import ReaderProcess
+from dbmon_pipeline.core.source.reader_protocol import decode_rows, encode_values
+
+
+class RemoteDatabase:
+    """A learning database as of an instant, opened in the reader process.
+
+    Attributes:
+        profile: What a look over it said.
+    """
+
+    profile: SourceProfile
+
+    def __init__(
+        self, process: ReaderProcess, path: Path, config: MonitoringConfig, as_of: datetime
+    ) -> None:
+        """Look over the database.
+
+        Args:
+            process: The reader process.
+            path: The file or folder; the name of an address.
+            config: How it may be read, and what its texts lose.
+            as_of: Rows at or after it do not count.
+
+        Raises:
+            SourceError: It cannot be read.
+        """
+        self._process = process
+        self._what = {
+            "path": str(path),
+            "config": msgspec.to_builtins(config),
+            "as_of": as_of.isoformat(),
+        }
+        self._open()
+
+    def close(self) -> None:
+        """Let go of what is in the memory of the reader process."""
+        if not self._process.is_closed:
+            self._process.request("close_database", {"number": self._number})
+
+    def window(self, length: timedelta, end: datetime, *, to_the_second: bool) -> Window:
+        """Tell the window of a length that ends at an instant: every one can be had."""
+        window = full_hours(length, end)
+        return Window(end - length if to_the_second else window.start, end, from_rows=True)
+
+    def rows_window(self, length: timedelta, end: datetime) -> Window:
+        """Tell the window of a length that ends at an instant: it has all of its executions."""
+        return self.window(length, end, to_the_second=True)
+
+    def workspace(self, window: Window) -> _RemoteWorkspace:
+        """Name the tables of a window, which are made when they are asked."""
+        return _RemoteWorkspace(self, window)
+
+    def translate_errors(self) -> AbstractContextManager[None]:
+        """Leave errors as they are: the reader process has translated them."""
+        return nullcontext()
+
+    def hours_beyond_limit(self, start: datetime, end: datetime) -> frozenset[datetime]:  # noqa: ARG002
+        """List no hour: a database has no history of checks."""
+        return frozenset()
+
+    def ask(self, window: Window, select: str, values: Mapping[str, object]) -> Rows:
+        """Run a statement over a window.
+
+        Raises:
+            SourceError: The database cannot be read.
+        """
+        try:
+            return self._ask(window, select, values)
+        except ReaderDiedError:  # a reading that was thrown away, with all that was in memory
+            self._open()
+            return self._ask(window, select, values)
+
+    def _open(self) -> None:
+        opened = self._process.request("open_database", self._what, retries=2)
+        self._number: int = opened["number"]
+        self.profile = msgspec.convert(opened["profile"], SourceProfile)
+
+    def _ask(self, window: Window, select: str, values: Mapping[str, object]) -> Rows:
+        answer: dict[str, Any] = self._process.request(
+            "ask_database",
+            {
+                "number": self._number,
+                "start": window.start.isoformat(),
+                "end": window.end.isoformat(),
+                "select": select,
+                "values": encode_values(values),
+            },
+        )
+        columns, _, rows = decode_rows(answer)
+        return Rows(tuple(columns), rows)
+
+
+class _RemoteWorkspace:
+    """The tables of one window, in the reader process."""
+
+    def __init__(self, database: RemoteDatabase, window: Window) -> None:
+        self._database = database
+        self._window = window
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None: ...
+
+    def rows(self, select: str, values: Mapping[str, object]) -> Rows:
+        return self._database.ask(self._window, select, values)

@@ -1,0 +1,135 @@
+"""Databases that are looked into without a pipeline, open in the reader process."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import date, datetime, timedelta
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from dbmon_pipeline.core.common.duck import connect
+from dbmon_pipeline.core.common.instants import DAY, day_start
+from dbmon_pipeline.core.config.monitoring import MonitoringConfig
+from dbmon_pipeline.core.query.ranges import Window
+from dbmon_pipeline.core.query.workspace import Workspace, roll_up_rows
+from dbmon_pipeline.core.rollup.chunks import Chunk
+from dbmon_pipeline.core.rollup.read_rows import ROWS, read_chunk
+from dbmon_pipeline.core.schema.columns import ROW_COLUMNS
+from dbmon_pipeline.core.schema.manifest import SourceProfile
+from dbmon_pipeline.core.source.contract import SourceSchema, inspect
+from dbmon_pipeline.core.source.kinds import open_source
+from dbmon_pipeline.core.source.profile import look_over
+from dbmon_pipeline.core.source.reader_protocol import encode_rows
+from dbmon_pipeline.core.source.redaction import Redactor
+
+_COPIED = "copied_executions"
+"""The rows that are in memory."""
+_MEMORY_LIMIT = "2GB"
+
+_numbers = count(1)
+_open: dict[int, OpenDatabase] = {}
+
+
+class OpenDatabase:
+    """A learning database as of an instant, whose rows are copied as they are asked about.
+
+    Attributes:
+        profile: What a look over it said.
+    """
+
+    def __init__(self, path: Path, config: MonitoringConfig, as_of: datetime) -> None:
+        """Look over the database.
+
+        Raises:
+            SourceError: It cannot be read.
+        """
+        self._con = connect()
+        try:
+            self._con.execute(f"SET memory_limit = '{_MEMORY_LIMIT}'")
+            self._con.execute(f"CREATE TABLE {_COPIED} ({ROW_COLUMNS})")
+            self._source = open_source(self._con, path, config.source)
+            self._redactor = Redactor(config.redaction)
+            self._as_of = as_of
+            self._history_start = day_start(config.history_start)
+            self._copied_from = as_of
+            self._workspaces: dict[Window, Workspace] = {}
+            self._schema, self.profile = self._source.read(self._look)
+        except BaseException:
+            self._con.close()
+            raise
+
+    def close(self) -> None:
+        """Let go of what is in memory."""
+        self._con.close()
+
+    def ask(self, window: Window, select: str, values: Mapping[str, object]) -> dict[str, Any]:
+        """Run a statement over the tables of a window; answer with encoded rows.
+
+        Raises:
+            SourceError: The database cannot be read.
+        """
+        self._copy_from(max(window.start, self._history_start))
+        workspace = self._workspaces.setdefault(window, self._workspace(window))
+        found = workspace.run(select, values)
+        description = found.description or ()
+        return encode_rows(
+            [column[0] for column in description],
+            [str(column[1]) for column in description],
+            found.fetchall(),
+        )
+
+    def _look(self, cursor: duckdb.DuckDBPyConnection) -> tuple[SourceSchema, SourceProfile]:
+        schema = inspect(cursor, self._source.path, is_ours=self._source.is_ours)
+        profile = look_over(cursor, self._source, schema, self._history_start, self._as_of)
+        return schema, profile
+
+    def _workspace(self, window: Window) -> Workspace:
+        cursor = self._con.cursor()
+
+        def create_tables(tables: frozenset[str], all_hours: bool) -> None:  # noqa: ARG001
+            cursor.execute(f"CREATE OR REPLACE TEMP VIEW executions AS FROM {_COPIED}")
+            roll_up_rows(cursor, tables, window)
+
+        return Workspace(cursor, create_tables)
+
+    def _copy_from(self, start: datetime) -> None:
+        """Copy the rows from an instant on, as far as they are not here yet."""
+        if start >= self._copied_from:
+            return
+        chunk = Chunk(((start, self._copied_from),), _days(start, self._copied_from), 0)
+        read_chunk(self._con, self._source, self._schema, chunk, self._as_of, self._redactor)
+        columns = ", ".join(column.split()[0] for column in ROW_COLUMNS.split(", "))
+        self._con.execute(f"INSERT INTO {_COPIED} BY NAME SELECT {columns} FROM memory.main.{ROWS}")
+        self._con.execute(f"DROP TABLE memory.main.{ROWS}")
+        self._copied_from = start
+        self._workspaces.clear()
+
+
+def open_database(path: Path, config: MonitoringConfig, as_of: datetime) -> dict[str, Any]:
+    """Open a database; answer with its number and its profile.
+
+    Raises:
+        SourceError: It cannot be read.
+    """
+    number = next(_numbers)
+    _open[number] = OpenDatabase(path, config, as_of)
+    return {"number": number, "profile": _open[number].profile}
+
+
+def database(number: int) -> OpenDatabase:
+    """Get an open database by its number."""
+    return _open[number]
+
+
+def close_database(number: int) -> None:
+    """Close a database, if it is open."""
+    if number in _open:
+        _open.pop(number).close()
+
+
+def _days(start: datetime, end: datetime) -> tuple[date, ...]:
+    length = end - day_start(start.date()) - timedelta.resolution
+    return tuple((start + n * DAY).date() for n in range(length // DAY + 1))

@@ -1,0 +1,154 @@
+"""Rolling up a chunk: its rows become rows of the summary tables, which wait to be written.
+
+Hourly tables and those of a day are made from the rows, daily tables of additive measures from the
+hourly ones. Hours that keep their figures take them from the generation before, and so does a day
+that has such hours where a table is made from rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from datetime import date, datetime, timedelta
+
+import duckdb
+
+from dbmon_pipeline.core.common.instants import DAY, day_start
+from dbmon_pipeline.core.generation.writer import DraftWriter
+from dbmon_pipeline.core.rollup.chunks import Chunk
+from dbmon_pipeline.core.rollup.read_rows import ROWS
+from dbmon_pipeline.core.schema.catalogue import ROLLED_UP, TABLES
+from dbmon_pipeline.core.schema.table import Table
+
+DAY_ROWS = "day_rows"
+"""What tables with a row a day need of a day that is read in parts."""
+_DAY_COLUMNS = (
+    *("task_id", "timestamp", "repo", "model_tier", "task_type", "success", "duration_seconds"),
+    *("quality_score", "actual_cost"),
+)
+_PATTERNS = "daily_patterns"
+PATTERN_DAYS = timedelta(days=91)
+"""How far back the patterns of days are kept: 90 days and today."""
+
+
+class RollUp:
+    """Rolls up chunk after chunk into tables of the instance."""
+
+    def __init__(
+        self,
+        con: duckdb.DuckDBPyConnection,
+        writer: DraftWriter,
+        as_of: datetime,
+        kept: Collection[datetime],
+    ) -> None:
+        """Nothing is rolled up yet.
+
+        Args:
+            con: The instance, with an empty table for each published one.
+            writer: Reads the generation before.
+            as_of: The instant that the refresh speaks for.
+            kept: Hours that keep their figures.
+        """
+        self._con = con
+        self._writer = writer
+        self._patterns_from = day_start(as_of.date()) - PATTERN_DAYS
+        self._kept = frozenset(kept)
+
+    def roll_up(self, chunk: Chunk) -> None:
+        """Roll up the rows of a chunk, without those of hours that keep their figures."""
+        kept = sorted(hour for hour in self._kept if hour.date() in set(chunk.days))
+        if kept:
+            self._con.execute(
+                f"DELETE FROM {ROWS} WHERE list_contains($kept, date_trunc('hour', timestamp))",
+                {"kept": kept},
+            )
+        for table in ROLLED_UP:
+            is_for_later = chunk.is_part_of_day and _is_of_days(table)
+            if table.source == ROWS and table.window is None and not is_for_later:
+                self._insert(table, chunk.start, chunk.end)
+        if chunk.is_part_of_day:
+            self._insert(TABLES[_PATTERNS], chunk.start, chunk.end)
+            self._add_day_rows()
+        if chunk.is_last_of_day:
+            self._complete_days(chunk, kept)
+
+    def _complete_days(self, chunk: Chunk, kept: list[datetime]) -> None:
+        if chunk.is_part_of_day:
+            self._roll_up_large_day(chunk.days[0])
+        self._take_over(kept)
+        start = day_start(chunk.days[0])
+        for table in ROLLED_UP:
+            if table.source in TABLES and table.window is None:
+                self._insert(table, start, max(chunk.end, start + DAY))
+
+    def _insert(self, table: Table, start: datetime, end: datetime) -> None:
+        if table.name == _PATTERNS:
+            start = max(start, self._patterns_from)
+        if start < end:
+            self._con.execute(
+                f"INSERT INTO {table.name} BY NAME {table.select}",
+                {"window_start": start, "window_end": end},
+            )
+
+    def _add_day_rows(self) -> None:
+        columns = ", ".join(_DAY_COLUMNS)
+        self._con.execute(
+            f"CREATE TABLE IF NOT EXISTS {DAY_ROWS} AS SELECT {columns} FROM {ROWS} WHERE false"
+        )
+        self._con.execute(f"INSERT INTO {DAY_ROWS} SELECT {columns} FROM {ROWS}")
+
+    def _roll_up_large_day(self, day: date) -> None:
+        """Make the tables of a day that need its rows together, once all parts are read."""
+        con = self._con
+        con.execute(f"CREATE OR REPLACE TEMP VIEW {ROWS} AS FROM {DAY_ROWS}")
+        try:
+            for table in ROLLED_UP:
+                if table.source == ROWS and _is_of_days(table) and table.name != _PATTERNS:
+                    self._insert(table, day_start(day), day_start(day) + DAY)
+        finally:
+            con.execute(f"DROP VIEW temp.{ROWS}")
+        con.execute(
+            f"""
+            CREATE OR REPLACE TEMP TABLE merged AS
+            SELECT
+                date, repo, pattern_key,
+                CAST(sum(usage_count) AS BIGINT) AS usage_count,
+                CAST(sum(success_count) AS BIGINT) AS success_count,
+                CAST(sum(quality_count) AS BIGINT) AS quality_count,
+                CAST(sum(quality_sum) AS BIGINT) AS quality_sum,
+                min(first_seen) AS first_seen,
+                nullif(max(coalesce(last_seen, first_seen)), min(first_seen)) AS last_seen
+            FROM {_PATTERNS} WHERE date = $day GROUP BY ALL
+            """,
+            {"day": day},
+        )
+        con.execute(f"DELETE FROM {_PATTERNS} WHERE date = $day", {"day": day})
+        con.execute(f"INSERT INTO {_PATTERNS} BY NAME FROM merged")
+        con.execute("DROP TABLE merged")
+
+    def _take_over(self, kept: list[datetime]) -> None:
+        """Take the rows of hours that keep their figures, and of their days, as they were."""
+        if not kept:
+            return
+        days = sorted({hour.date() for hour in kept})
+        for table in _made_from_rows():
+            time = table.time_column
+            values, column = (days, "date") if _is_of_days(table) else (kept, time)
+            if _is_of_days(table):
+                self._con.execute(
+                    f"DELETE FROM {table.name} WHERE list_contains($values, {column})",
+                    {"values": values},
+                )
+            before = self._writer.rows_before(table, day_start(days[0]), day_start(days[-1]) + DAY)
+            self._con.execute(
+                f"INSERT INTO {table.name} BY NAME"
+                f" SELECT * FROM ({before}) WHERE list_contains($values, {column})",
+                {"values": values},
+            )
+
+
+def _made_from_rows() -> Iterable[Table]:
+    return (table for table in ROLLED_UP if table.source == ROWS and table.window is None)
+
+
+def _is_of_days(table: Table) -> bool:
+    return table.time_column == "date"

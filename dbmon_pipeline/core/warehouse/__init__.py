@@ -1,1 +1,0 @@
-"""The pipeline from the source to a published generation, through a warehouse file."""
