@@ -8,7 +8,7 @@ GRAFANA_DUCKDB := .cache/duckdb-grafana
 MINUTES ?= 20
 RIVALS := dbmon_pipeline_tests/benchmarks/rivals
 
-.PHONY: run test tests tests-that-may-differ test-older check style types sql-style layers dev bench bench-alerts soak lock pictures clean
+.PHONY: run test tests check style types sql-style layers dev bench bench-alerts soak lock pictures clean
 
 run: $(VENV)/.ready
 	@test -e data/learning.db || $(BIN)/dbmon sample data/learning.db --rows 50000 --days 30
@@ -16,20 +16,11 @@ run: $(VENV)/.ready
 	@$(BIN)/dbmon tables
 	@echo "Next: $(BIN)/dbmon show tier_performance, or make dev for the Dagster UI." >&2
 
-# What make -j2 runs side by side: many tests wait for processes, and leave the cores to others.
-test: check tests tests-that-may-differ
+# make -j2 runs these side by side: many tests wait for processes, and leave the cores to others.
+test: check tests
 
 tests: $(OLDER_DUCKDB)/.ready $(GRAFANA_DUCKDB)/.ready
 	$(BIN)/pytest
-
-# The part of the suite that may differ on the oldest DuckDB line that is supported.
-tests-that-may-differ: $(OLDER_DUCKDB)/.ready
-	PYTHONPATH=$(OLDER_DUCKDB) $(BIN)/pytest -p no:cacheprovider -m "not one_duckdb" \
-		dbmon_pipeline_tests/core
-
-# The whole suite there.
-test-older: $(OLDER_DUCKDB)/.ready
-	PYTHONPATH=$(OLDER_DUCKDB) $(BIN)/pytest -p no:cacheprovider
 
 check: style types sql-style layers
 
@@ -49,11 +40,12 @@ layers: $(VENV)/.ready
 dev: $(VENV)/.ready
 	$(BIN)/dbmon dev
 
-# Ratios beside bare DuckDB, pandas, dbt and SQLMesh, over ten million rows by default.
+# Ratios beside bare DuckDB, pandas, dbt and SQLMesh, over ten million rows by default; with
+# BENCH="--long 50000000" over fifty, with BENCH="--dev" those of twenty minutes of dbmon dev.
 bench: $(VENV)/.ready
 	$(BIN)/python -m dbmon_pipeline_tests.benchmarks.refresh $(BENCH)
 
-# Owners that write beside refreshes for some minutes, and two hundred kills.
+# Owners that write beside refreshes for some minutes, kills, failing file operations, histories.
 soak: $(VENV)/.ready $(OLDER_DUCKDB)/.ready
 	$(BIN)/python -m dbmon_pipeline_tests.soak --minutes $(MINUTES) $(SOAK)
 
@@ -92,6 +84,7 @@ $(VENV)/.ready: requirements.lock pyproject.toml
 	$(BIN)/pip install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
 
+# What owners of a source may still write with.
 $(OLDER_DUCKDB)/.ready: $(VENV)/.ready requirements-duckdb-1.5.lock
 	rm -rf $(OLDER_DUCKDB)
 	$(BIN)/pip install --quiet --require-hashes --no-deps --target $(OLDER_DUCKDB) \

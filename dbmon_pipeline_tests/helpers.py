@@ -23,11 +23,13 @@ from dbmon_pipeline.core.common.duck import connect
 from dbmon_pipeline.core.common.shipped import sql
 from dbmon_pipeline.core.config.settings import Settings
 from dbmon_pipeline.core.home.home import Home
+from dbmon_pipeline.core.home.locks import HomeLock
 from dbmon_pipeline.core.learning_db.create import creating
 from dbmon_pipeline.core.query.published import Published
 from dbmon_pipeline.core.refresh.refresh import Publication, open_refresh
 from dbmon_pipeline.core.refresh.worker import Worker
 from dbmon_pipeline.core.rollup.result import RolledUp
+from dbmon_pipeline.core.source.reader_client import ReaderProcess
 
 Row = Mapping[str, object]
 """One execution, by column; what it leaves out is NULL."""
@@ -108,6 +110,13 @@ def running(code: str, *arguments: object) -> Iterator[None]:
 HOLD_DATABASE = "import duckdb\ncon = duckdb.connect(sys.argv[1])\nwait()"
 """Holds a DuckDB file open for writing: ``running(HOLD_DATABASE, path)``."""
 
+DROP_PRIVILEGES = """
+import ctypes
+for capability in (1, 2):  # CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH
+    ctypes.CDLL(None).prctl(24, capability, 0, 0, 0)  # PR_CAPBSET_DROP
+"""
+"""Permissions bind root too after this; it fails, and is not needed, for anybody else."""
+
 HOLD_FILE = """
 import fcntl, pathlib
 path = pathlib.Path(sys.argv[1])
@@ -136,20 +145,24 @@ class Refreshed:
 
 def refresh_core(settings: Settings, as_of: datetime, **request: Any) -> Refreshed:
     """The phases of a refresh in their order, in this process and without Dagster."""
-    wanted = RefreshRequest(as_of=as_of, **request)
     worker = Worker(settings.home)
     try:
-        with (
-            worker.lock.held("a test", wait_seconds=60),
-            open_refresh(settings, wanted) as refresh,
-        ):
-            rolled_up = refresh.read(worker.reader, lambda _: None)
-            assert rolled_up.source_differences == ()
-            assert rolled_up.ledger_differences == ()
-            verdicts = refresh.judge()
-            return Refreshed(rolled_up, verdicts, refresh.publish())
+        return refresh_with(worker.lock, worker.reader, settings, as_of, **request)
     finally:
         worker.close()
+
+
+def refresh_with(
+    lock: HomeLock, reader: ReaderProcess, settings: Settings, as_of: datetime, **request: Any
+) -> Refreshed:
+    """Refresh as :func:`refresh_core`, with a lock and a reader process that are there already."""
+    wanted = RefreshRequest(as_of=as_of, **request)
+    with lock.held("a test", wait_seconds=60), open_refresh(settings, wanted) as refresh:
+        rolled_up = refresh.read(reader, lambda _: None)
+        assert not rolled_up.source_differences, rolled_up.source_differences
+        assert not rolled_up.ledger_differences, rolled_up.ledger_differences
+        verdicts = refresh.judge()
+        return Refreshed(rolled_up, verdicts, refresh.publish())
 
 
 def published_rows(settings: Settings, table: str) -> list[dict[str, object]]:
@@ -173,26 +186,15 @@ def make_odd_source(path: Path, rows: Iterable[Row] = (), **types: str | None) -
     return path
 
 
-def state_of(home: Home) -> dict[str, object]:
-    """All that a failed refresh must leave alone: what is published, and the warehouse's tables.
-
-    Not the ``incoming_*`` tables: there an extraction waits before it takes effect, and what one
-    that failed has left there means nothing.
-    """
-    current = home.current.resolve()
-    state: dict[str, object] = {
-        f"{current.name}/{path.relative_to(current)}": hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in sorted(current.rglob("*"))
-        if path.is_file()
+def state_of(home: Home) -> dict[str, str]:
+    """Digest all that a failed refresh must leave alone: every file of what is published."""
+    return {
+        str(path.relative_to(home.published)): os.readlink(path)
+        if path.is_symlink()
+        else hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(home.published.rglob("*"))
+        if path.is_symlink() or path.is_file()
     }
-    with connect(home.warehouse) as con:
-        tables = con.execute(
-            "SELECT table_name FROM duckdb_tables()"
-            " WHERE database_name = 'warehouse' AND table_name NOT LIKE 'incoming%' ORDER BY 1"
-        ).fetchall()
-        for (table,) in tables:
-            state[table] = con.execute(f"SELECT count(*), sum(hash(t)) FROM {table} t").fetchall()
-    return state
 
 
 def run_dbmon(

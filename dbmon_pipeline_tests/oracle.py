@@ -5,6 +5,7 @@ It shares nothing with the product but the names of the columns.
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections import defaultdict
 from collections.abc import Callable, Iterable
@@ -36,7 +37,9 @@ def expected_tables(executions: Iterable[Row], as_of: datetime) -> dict[str, lis
     failed = [row for row in rows if row["error_type"] is not None]
     scored = [row for row in rows if row["complexity_score"] is not None]
     midnight = as_of.replace(hour=0, minute=0, second=0, microsecond=0)
+    first_patterns = midnight - timedelta(days=91)
     return {
+        "hour_ledger": _grouped(rows, (_hour,), _counts),
         "hourly_summary": _grouped(rows, (_hour, *DIMENSIONS), _measures),
         "hourly_totals": _grouped(rows, (_hour, "model_tier", "pool_type"), _measures),
         "daily_summary": _grouped(rows, (_date, *DIMENSIONS), _measures),
@@ -51,6 +54,15 @@ def expected_tables(executions: Iterable[Row], as_of: datetime) -> dict[str, lis
         ),
         "daily_complexity": _grouped(
             scored, (_date, "repo", "model_tier", _complexity), _complexity_measures
+        ),
+        "daily_patterns": _grouped(
+            [
+                row | {"pattern_key": pattern_key(row["solution_summary"])}
+                for row in rows
+                if row["solution_summary"] is not None and row["timestamp"] >= first_patterns
+            ],
+            (_date, "repo", "pattern_key"),
+            _pattern_day,
         ),
         "solution_patterns": [
             pattern
@@ -87,6 +99,11 @@ def assert_same_rows(actual: list[Row], expected: list[Row], *, where: str) -> N
             assert _same(have[name], value), (
                 f"{where}.{name}: {have[name]!r} != {value!r} in {want}"
             )
+
+
+def pattern_key(text: str) -> int:
+    """The last 64 bits of a text's md5, as a signed number."""
+    return int.from_bytes(hashlib.md5(text.encode()).digest()[8:], "little") - 2**63  # noqa: S324
 
 
 def percentile(values: list[float], fraction: float) -> float | None:
@@ -261,6 +278,55 @@ def _complexity_measures(rows: list[Row]) -> Row:
         "duration_sum": _sum(durations),
         "actual_cost_count": len(costs),
         "actual_cost_sum": _sum(costs),
+    }
+
+
+def _counts(rows: list[Row]) -> Row:
+    """What the ledger counts of an hour, but for its state and its duplicate ids."""
+    known = {name: _known(rows, name) for name in SLIM_COLUMNS}
+    durations, costs = known["duration_seconds"], known["actual_cost"]
+    quality, ratings = known["quality_score"], known["user_rating"]
+    return {
+        "executions": len(rows),
+        "successes": sum(row["success"] is True for row in rows),
+        "errors": len(known["error_type"]),
+        "duration_count": len(durations),
+        "duration_sum": _sum(durations),
+        "duration_abs_sum": _sum([abs(value) for value in durations]),
+        "actual_cost_sum": _sum(costs),
+        "actual_cost_abs_sum": _sum([abs(value) for value in costs]),
+        "memory_count": len(known["peak_memory_mb"]),
+        "complexity_count": len(known["complexity_score"]),
+        "patterns_count": len(known["solution_summary"]),
+        "quality_out_of_range": sum(not 0 <= value <= 100 for value in quality),
+        "rating_out_of_range": sum(not 1 <= value <= 5 for value in ratings),
+        "negative_durations": sum(value < 0 for value in durations),
+        "negative_costs": sum(
+            (row["cost_estimate"] or 0) < 0 or (row["actual_cost"] or 0) < 0
+            for row in rows
+        ),
+        "successes_with_error_type": sum(
+            row["success"] is True and row["error_type"] is not None for row in rows
+        ),
+        "failures_without_error_type": sum(
+            row["success"] is False and row["error_type"] is None for row in rows
+        ),
+        "unknown_success": sum(row["success"] is None for row in rows),
+        "missing_task_ids": sum(row["task_id"] is None for row in rows),
+    }
+
+
+def _pattern_day(rows: list[Row]) -> Row:
+    quality = _known(rows, "quality_score")
+    first = min(row["timestamp"] for row in rows)
+    last = max(row["timestamp"] for row in rows)
+    return {
+        "usage_count": len(rows),
+        "success_count": sum(row["success"] is True for row in rows),
+        "quality_count": len(quality),
+        "quality_sum": _sum(quality),
+        "first_seen": first,
+        "last_seen": last if last != first else None,
     }
 
 

@@ -17,8 +17,8 @@ from dbmon_pipeline.core.common.shipped import shipped
 from dbmon_pipeline.core.config.monitoring import MonitoringConfig
 from dbmon_pipeline.core.config.rule import Measurement
 from dbmon_pipeline.core.config.settings import Settings
+from dbmon_pipeline.core.schema.catalogue import HOUR_LEDGER, ROLLED_UP
 from dbmon_pipeline.core.schema.executions import COLUMNS
-from dbmon_pipeline.core.schema.rollups import ROLLUPS
 
 ROOT = Path(__file__).parents[1]
 SQL_FILES = sorted((ROOT / "sql").rglob("*.sql"))
@@ -27,7 +27,7 @@ SQL_FILES = sorted((ROOT / "sql").rglob("*.sql"))
 def test_one_name_everywhere() -> None:
     """Each SELECT in sql/rollups is an entry of the catalogue, and the other way round."""
     files = {path.stem for path in (ROOT / "sql" / "rollups").iterdir()}
-    assert files == {rollup.name for rollup in ROLLUPS}
+    assert files == {table.name for table in (HOUR_LEDGER, *ROLLED_UP)}
 
 
 @pytest.mark.parametrize("path", SQL_FILES, ids=lambda path: path.stem)

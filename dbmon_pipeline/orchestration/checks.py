@@ -1,212 +1,246 @@
-"""Asset checks: is the copy the source, are the tables the copy, and is the data what it should be.
+"""Asset checks: is what was read the source, are the tables what was read, is the data sound.
 
-Reconciliation blocks the publication; data quality only tells, because one bad row of the
-orchestrator must not stop its monitoring.
+What was read and the tables must be right, else nothing is published. Data quality and the alert
+rules only tell: one bad row of the orchestrator must not stop its monitoring.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterator, Sequence
-from datetime import date, datetime
+from dataclasses import dataclass
 
 import dagster as dg
 
-from dbmon_pipeline.core.alerting.check_history import RecordedVerdict, latest
+from dbmon_pipeline.core.alerting.check_history import RecordedVerdict
 from dbmon_pipeline.core.alerting.runbook import link
 from dbmon_pipeline.core.alerting.verdicts import Verdict, described
+from dbmon_pipeline.core.common.errors import ContractError, SourceError, SourceShrankError
 from dbmon_pipeline.core.common.instants import iso
-from dbmon_pipeline.core.config.settings import Settings
-from dbmon_pipeline.core.schema.catalogue import CHECK_HISTORY
-from dbmon_pipeline.core.schema.rollups import ROLLUPS
-from dbmon_pipeline.core.warehouse import quality
-from dbmon_pipeline.core.warehouse.extract import kept_from
-from dbmon_pipeline.core.warehouse.reconcile import (
-    Comparison,
-    reconcile_executions,
-    reconcile_table,
-    redo,
-)
-from dbmon_pipeline.core.warehouse.warehouse import State
+from dbmon_pipeline.core.config.rule import Rule
+from dbmon_pipeline.core.rollup.result import RolledUp
+from dbmon_pipeline.core.schema.catalogue import CHECK_HISTORY, HOUR_LEDGER
+from dbmon_pipeline.core.schema.manifest import Difference
 from dbmon_pipeline.orchestration.markdown import markdown_table
-from dbmon_pipeline.orchestration.resources import WarehouseResource, failures
+from dbmon_pipeline.orchestration.namespace import Namespace, Project
 
-_SHOWN_MISMATCHES = 5
+SCHEMA_CONTRACT = "schema_contract"
+SOURCE_SHRANK = "source_shrank"
+EQUALS_SOURCE = "equals_source"
+TABLES_EQUAL_LEDGER = "tables_equal_ledger"
 
-
-@dg.asset_check(
-    asset="executions",
-    name="equals_source",
-    blocking=True,
-    description="Counts and sums of the copied hours equal those taken from the source in the same"
-    " attach as the copy.",
-)
-def equals_source(warehouse: WarehouseResource) -> dg.AssetCheckResult:
-    """Compare the copy with the source; what differs is read again by the next refresh."""
-    opened = warehouse.warehouse
-    as_of = opened.instant(State.AS_OF)
-    kept = kept_from(warehouse.settings.config, as_of) if as_of else date.min
-    with failures():
-        comparisons = reconcile_executions(opened, kept)
-        opened.distrust({c.hour for c in comparisons if c.hour and not c.agrees})
-    return _reconciled(comparisons)
-
-
-@dg.multi_asset_check(
-    name="reconciliation",
-    specs=[
-        dg.AssetCheckSpec(
-            "equals_executions",
-            asset=rollup.name,
-            blocking=True,
-            description="The table's totals equal those of the executions it was made from.",
-        )
-        for rollup in ROLLUPS
-    ],
-    can_subset=True,
-)
-def equals_executions(
-    context: dg.AssetCheckExecutionContext, warehouse: WarehouseResource
-) -> Iterator[dg.AssetCheckResult]:
-    """Compare every summary table with the copy; the next refresh redoes what differs."""
-    opened = warehouse.warehouse
-    as_of = opened.instant(State.AS_OF) or datetime.min
-    for key in sorted(context.selected_asset_check_keys, key=str):
-        rollup = next(rollup for rollup in ROLLUPS if key.asset_key == dg.AssetKey(rollup.name))
-        with failures():
-            comparisons = reconcile_table(opened, rollup, as_of)
-            if not all(comparison.agrees for comparison in comparisons):
-                redo(opened, rollup)
-        yield _reconciled(comparisons, key)
-
-
-_QUALITY_CHECKS = {
+_CHECK_OF: dict[type[SourceError], str] = {
+    ContractError: SCHEMA_CONTRACT,
+    SourceShrankError: SOURCE_SHRANK,
+}
+"""The checks that fail with an error, which tells more."""
+_SHOWN_DIFFERENCES = 5
+_BLOCKING = {
+    SCHEMA_CONTRACT: "The source has the table and the required columns, in usable types.",
+    SOURCE_SHRANK: "The source still holds most of what was read from it. If not, a person is asked"
+    " before it is deleted here, too: launch with `accept_shrink`.",
+    EQUALS_SOURCE: "Counts and sums of the rows that were read equal those that the source gave in"
+    " the same reading.",
+    TABLES_EQUAL_LEDGER: "The totals of every table equal those of the hour ledger, for each day"
+    " that was read.",
+}
+_TELLING = {
+    "not_in_future": "No timestamp lies more than five minutes in the future.",
+    "within_history": "No row is older than the start of the history or lacks a timestamp; such"
+    " rows are not monitored.",
     "unique_task_id": "Every execution has a task id of its own.",
     "values_in_range": "Quality 0..100, rating 1..5, durations and costs not negative, no NaN and"
     " no infinite values, success known.",
     "errors_match_success": "Failures have an error type, successes have none.",
-    "not_in_future": "No timestamp lies more than five minutes in the future.",
-    "within_history": "No row is older than the start of the history or lacks a timestamp; such"
-    " rows are not monitored.",
+    "readable_values": "Every value can be read as the type that its column should have.",
+    "history_complete": "No published file was damaged whose rows the source no longer holds.",
+}
+_COUNTS = {
+    "unique_task_id": ("duplicate_task_ids", "missing_task_ids"),
+    "values_in_range": (
+        *("quality_out_of_range", "rating_out_of_range", "negative_durations", "negative_costs"),
+        *("not_finite_values", "unknown_success"),
+    ),
+    "errors_match_success": ("successes_with_error_type", "failures_without_error_type"),
+    "readable_values": ("unreadable_values",),
 }
 
 
-@dg.multi_asset_check(
-    name="data_quality",
-    specs=[
-        dg.AssetCheckSpec(name, asset="executions", description=description)
-        for name, description in _QUALITY_CHECKS.items()
-    ],
-)
-def data_quality(warehouse: WarehouseResource) -> Iterator[dg.AssetCheckResult]:
-    """Count the rows that are not what the schema promises."""
-    opened = warehouse.warehouse
-    window = quality.window(opened, opened.instant(State.AS_OF) or datetime.min)
-    ids = quality.measure(opened, "duplicate_task_ids", window)
-    rows = quality.measure(opened, "data_quality", window)
-    rows["not_finite_values"] = quality.not_finite(opened, window[0])
-    outside = quality.overview(opened)
+def check_specs(project: Project) -> list[dg.AssetCheckSpec]:
+    """Describe all checks of a refresh."""
+    ledger, history = _keys(project.namespace)
+    return [
+        *(
+            dg.AssetCheckSpec(name, asset=ledger, blocking=True, description=description)
+            for name, description in _BLOCKING.items()
+        ),
+        *(
+            dg.AssetCheckSpec(name, asset=ledger, description=description)
+            for name, description in _TELLING.items()
+        ),
+        *(
+            dg.AssetCheckSpec(
+                name,
+                asset=history,
+                description=f"{described(name, rule)} What to do: {link(rule.section(name))}",
+            )
+            for name, rule in _rules(project).items()
+        ),
+    ]
 
-    def result(name: str, counts: dict[str, int | str | None], *bad: str) -> dg.AssetCheckResult:
+
+@dataclass(frozen=True)
+class Checks:
+    """Results of the checks of one refresh.
+
+    Attributes:
+        project: Whose checks they are.
+    """
+
+    project: Project
+
+    def refused(self, error: SourceError) -> Iterator[dg.AssetCheckResult]:
+        """Yield the check that fails with an error, if one does."""
+        name = _CHECK_OF.get(type(error))
+        if name:
+            yield self._of_ledger(name, passed=False, metadata={"problem": str(error)})
+
+    def of_source(self, rolled_up: RolledUp) -> Iterator[dg.AssetCheckResult]:
+        """Yield the checks of what was read."""
+        changes, profile = rolled_up.changes, rolled_up.profile
+        missing = ", ".join(profile.missing_columns) or "none"
+        yield self._of_ledger(SCHEMA_CONTRACT, metadata={"missing_optional_columns": missing})
+        yield self._of_ledger(
+            SOURCE_SHRANK,
+            metadata={"rows_gone": changes.rows_gone, "is_replaced": changes.is_replaced},
+        )
+        yield self._reconciled(EQUALS_SOURCE, rolled_up.source_differences)
+        yield self._counted("not_in_future", {"far_future_rows": profile.far_future_rows})
+        yield self._counted(
+            "within_history",
+            {
+                "too_old_rows": profile.too_old_rows,
+                "rows_without_timestamp": profile.rows_without_timestamp,
+            },
+        )
+
+    def of_tables(self, rolled_up: RolledUp) -> dg.AssetCheckResult:
+        """Compare the tables with the ledger, and name those that differ."""
+        return self._reconciled(TABLES_EQUAL_LEDGER, rolled_up.ledger_differences)
+
+    def of_quality(self, rolled_up: RolledUp) -> Iterator[dg.AssetCheckResult]:
+        """Yield the checks of the rows."""
+        counted = rolled_up.quality
+        about: dict[str, dg.MetadataValue | int | str] = {
+            "window_start": iso(rolled_up.quality_from),
+            "executions": counted["executions"],
+        }
+        for name, counts in _COUNTS.items():
+            also = dict(about)
+            if name == "unique_task_id" and rolled_up.duplicate_task_id is not None:
+                also["example"] = rolled_up.duplicate_task_id[:200]
+            if name == "readable_values" and rolled_up.bad_values:
+                rows = ((bad.column, bad.value, bad.task_id) for bad in rolled_up.bad_values)
+                also["examples"] = dg.MetadataValue.md(markdown_table("column value task_id", rows))
+            yield self._counted(name, {count: counted[count] for count in counts}, also)
+        lost: dict[str, dg.MetadataValue | int | str] = (
+            {"lost": ", ".join(rolled_up.lost)} if rolled_up.lost else {}
+        )
+        yield self._counted("history_complete", {"files_lost": len(rolled_up.lost)}, lost)
+
+    def of_rules(self, verdicts: Sequence[RecordedVerdict]) -> Iterator[dg.AssetCheckResult]:
+        """Yield what the rules said; a rule is as bad as the worst of its scopes."""
+        by_rule: dict[str, list[RecordedVerdict]] = {}
+        for verdict in verdicts:
+            by_rule.setdefault(verdict.rule, []).append(verdict)
+        _, history = _keys(self.project.namespace)
+        for name, rule in _rules(self.project).items():
+            yield _of_rule(name, rule, by_rule.get(name, []), history)
+
+    def _of_ledger(
+        self,
+        name: str,
+        *,
+        passed: bool = True,
+        severity: dg.AssetCheckSeverity = dg.AssetCheckSeverity.ERROR,
+        metadata: dict[str, dg.MetadataValue | int | str],
+    ) -> dg.AssetCheckResult:
+        ledger, _ = _keys(self.project.namespace)
         return dg.AssetCheckResult(
-            asset_key="executions",
-            check_name=name,
-            passed=not any(counts.get(count) for count in bad),
-            severity=dg.AssetCheckSeverity.WARN,
-            metadata={
-                "window_start": iso(window[0]),
-                **{
-                    key: counts[key]
-                    for key in (*bad, "executions", "example")
-                    if counts.get(key) is not None
-                },
-            },
+            asset_key=ledger, check_name=name, passed=passed, severity=severity, metadata=metadata
         )
 
-    yield result("unique_task_id", ids, "duplicate_task_ids", "missing_task_ids")
-    yield result(
-        "values_in_range",
-        rows,
-        "quality_out_of_range",
-        "rating_out_of_range",
-        "negative_durations",
-        "negative_costs",
-        "not_finite_values",
-        "unknown_success",
-    )
-    yield result(
-        "errors_match_success", rows, "successes_with_error_type", "failures_without_error_type"
-    )
-    yield result("not_in_future", dict(outside), "far_future_rows")
-    yield result("within_history", dict(outside), "too_old_rows", "rows_without_timestamp")
-
-
-_RULES = {name: rule for name, rule in Settings.load().config.rules.items() if rule.enabled}
-
-
-@dg.multi_asset_check(
-    name="alert_rules",
-    specs=[
-        dg.AssetCheckSpec(
+    def _counted(
+        self,
+        name: str,
+        counts: dict[str, int],
+        also: dict[str, dg.MetadataValue | int | str] | None = None,
+    ) -> dg.AssetCheckResult:
+        return self._of_ledger(
             name,
-            asset=CHECK_HISTORY.name,
-            description=f"{described(name, rule)} What to do: {link(rule.section(name))}",
-        )
-        for name, rule in _RULES.items()
-    ],
-)
-def alert_rules(warehouse: WarehouseResource) -> Iterator[dg.AssetCheckResult]:
-    """Tell what the rules said in this refresh; a rule is as bad as the worst of its scopes."""
-    found: dict[str, list[RecordedVerdict]] = {name: [] for name in _RULES}
-    with failures():
-        for judged in latest(warehouse.warehouse):
-            found.setdefault(judged.rule, []).append(judged)
-    for name, rule in _RULES.items():
-        worst = max(found[name], key=lambda judged: judged.verdict.badness, default=None)
-        metadata: dict[str, dg.MetadataValue | float | int | str] = {
-            "runbook": link(rule.section(name))
-        }
-        if worst is None:
-            yield dg.AssetCheckResult(check_name=name, passed=True, metadata=metadata)
-            continue
-        figures = {
-            "value": worst.value,
-            "warning": worst.warning,
-            "critical": worst.critical,
-            "raw_value": worst.raw_value,
-        }
-        metadata |= {key: value for key, value in figures.items() if value is not None}
-        yield dg.AssetCheckResult(
-            check_name=name,
-            passed=worst.verdict.badness <= 0,
-            severity=dg.AssetCheckSeverity.ERROR
-            if worst.verdict is Verdict.CRITICAL
-            else dg.AssetCheckSeverity.WARN,
-            description=worst.sentence,
-            metadata=metadata
-            | {
-                "samples": worst.samples,
-                "verdict": worst.verdict.value,
-                "scope": worst.scope[:200],
-                "scopes_beyond_a_limit": sum(judged.verdict.badness > 0 for judged in found[name]),
-            },
+            passed=not any(counts.values()),
+            severity=dg.AssetCheckSeverity.WARN,
+            metadata={**(also or {}), **counts},
         )
 
+    def _reconciled(self, name: str, differences: Sequence[Difference]) -> dg.AssetCheckResult:
+        metadata: dict[str, dg.MetadataValue | int | str] = {
+            "figures_that_differ": len(differences)
+        }
+        if differences:
+            shown = (
+                (one.figure, repr(one.expected), repr(one.actual))
+                for one in differences[:_SHOWN_DIFFERENCES]
+            )
+            table = markdown_table("figure expected: actual:", shown)
+            metadata["differences"] = dg.MetadataValue.md(table)
+        return self._of_ledger(name, passed=not differences, metadata=metadata)
 
-def _reconciled(
-    comparisons: Sequence[Comparison], key: dg.AssetCheckKey | None = None
+
+def _of_rule(
+    name: str, rule: Rule, verdicts: list[RecordedVerdict], history: dg.AssetKey
 ) -> dg.AssetCheckResult:
-    wrong = [comparison for comparison in comparisons if not comparison.agrees]
-    shown = ((c.figure, repr(c.expected), repr(c.actual)) for c in wrong[:_SHOWN_MISMATCHES])
-    metadata: dict[str, dg.MetadataValue | int] = {
-        "figures_compared": len(comparisons),
-        "figures_that_differ": len(wrong),
+    worst = max(verdicts, key=lambda verdict: verdict.verdict.badness, default=None)
+    metadata: dict[str, dg.MetadataValue | float | int | str] = {
+        "runbook": link(rule.section(name))
     }
-    if wrong:
-        metadata["differences"] = dg.MetadataValue.md(
-            markdown_table("figure expected: actual:", shown)
+    if worst is None:
+        return dg.AssetCheckResult(
+            asset_key=history,
+            check_name=name,
+            passed=True,
+            severity=dg.AssetCheckSeverity.WARN,
+            metadata=metadata,
         )
+    figures = {
+        "value": worst.value,
+        "warning": worst.warning,
+        "critical": worst.critical,
+        "raw_value": worst.raw_value,
+    }
     return dg.AssetCheckResult(
-        asset_key=key.asset_key if key else None,
-        check_name=key.name if key else None,
-        passed=not wrong,
-        severity=dg.AssetCheckSeverity.ERROR,
-        metadata=metadata,
+        asset_key=history,
+        check_name=name,
+        passed=worst.verdict.badness <= 0,
+        severity=dg.AssetCheckSeverity.ERROR
+        if worst.verdict is Verdict.CRITICAL
+        else dg.AssetCheckSeverity.WARN,
+        description=worst.sentence,
+        metadata={
+            **metadata,
+            **{key: value for key, value in figures.items() if value is not None},
+            "samples": worst.samples,
+            "verdict": worst.verdict.value,
+            "scope": worst.scope[:200],
+            "scopes_beyond_a_limit": sum(one.verdict.badness > 0 for one in verdicts),
+        },
     )
+
+
+def _rules(project: Project) -> dict[str, Rule]:
+    rules = project.settings.config.rules
+    return {name: rule for name, rule in rules.items() if rule.enabled}
+
+
+def _keys(namespace: Namespace) -> tuple[dg.AssetKey, dg.AssetKey]:
+    """Tell the assets that have checks."""
+    return namespace.key(HOUR_LEDGER.name), namespace.key(CHECK_HISTORY.name)

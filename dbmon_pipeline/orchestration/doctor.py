@@ -10,9 +10,9 @@ import dagster as dg
 from dbmon_pipeline.core.common.shipped import shipped
 from dbmon_pipeline.core.doctor.finding import Finding, Level, Outcome, found, ok, problem, warning
 from dbmon_pipeline.core.home.home import Home
-from dbmon_pipeline.core.home.locks import glance
+from dbmon_pipeline.orchestration.live_runs import has_process, started_runs
+from dbmon_pipeline.orchestration.namespace import Namespace
 from dbmon_pipeline.orchestration.own_health import findings
-from dbmon_pipeline.orchestration.resources import GRACE_SECONDS
 
 _SILENT_SECONDS = 300
 """How old the last sign of life of a daemon may be: they give one every 30 s, but a tick may take
@@ -21,7 +21,6 @@ _FILES = ("history/runs.db", "history/runs/index.db", "schedules/schedules.db")
 """An instance has them once something ran; opening one that has not would make them."""
 _START_DAEMON = "start dbmon dev, or the daemon as deploy/README.md has it"
 _STOPPED = "STOPPED"
-_STARTED = [dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING]
 _WAITING = [dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.NOT_STARTED]
 
 
@@ -114,27 +113,18 @@ def _daemon(instance: dg.DagsterInstance) -> Outcome:
 
 def _runs(home: Home, instance: dg.DagsterInstance) -> Outcome:
     """Whether started runs have a process, and how the last ones ended."""
-    started = instance.get_run_records(dg.RunsFilter(statuses=_STARTED))
-    orphans = [record.dagster_run.run_id for record in started if not _is_alive(home, record)]
+    started = started_runs(instance)
+    orphans = [record.dagster_run.run_id for record in started if not has_process(home, record)]
     if orphans:
         return warning(
             f"{len(orphans)} runs are started, but have no process any more: {orphans[0]}",
             "run dbmon refresh, which reports them as failed and continues their work",
         )
-    bad = [finding.summary for finding in findings(instance) if finding.severity]
+    bad = [finding.summary for finding in findings(instance, Namespace()) if finding.severity]
     if bad:
         return warning("; ".join(bad), "look at why in the UI (dbmon dev)")
     waiting = instance.get_runs_count(dg.RunsFilter(statuses=_WAITING))
     return ok(f"{len(started)} under way, {waiting} waiting, the last of each job went well")
-
-
-def _is_alive(home: Home, record: dg.RunRecord) -> bool:
-    """As whoever takes the home's lock judges it, but what a dead run has left stays."""
-    sign = home.live_runs / record.dagster_run.run_id
-    if not sign.exists():
-        return time.time() - (record.start_time or 0) < GRACE_SECONDS
-    with glance(sign) as is_held:
-        return is_held
 
 
 def _switches(loaded: dg.Definitions, instance: dg.DagsterInstance) -> Outcome:

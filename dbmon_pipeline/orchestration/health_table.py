@@ -4,8 +4,7 @@ from collections.abc import Sequence
 
 from dbmon_pipeline.core.alerting.check_history import RecordedVerdict
 from dbmon_pipeline.core.common.instants import iso
-from dbmon_pipeline.core.query.ranges import TimeRange
-from dbmon_pipeline.core.query.reader import Reader
+from dbmon_pipeline.core.query.answers import Answer
 from dbmon_pipeline.orchestration.markdown import markdown_table
 
 _FIGURES = {
@@ -18,23 +17,19 @@ _FIGURES = {
 _SHOWN_VERDICTS = 20
 
 
-def health_table(reader: Reader, verdicts: Sequence[RecordedVerdict]) -> str:
-    """What is beyond a limit, worst first, and the figures of the last 24 hours, as markdown.
+def health_table(last_day: Answer, verdicts: Sequence[RecordedVerdict]) -> str:
+    """Write what is beyond a limit, worst first, and the figures of the last 24 hours, as markdown.
 
     Args:
-        reader: Of what is published.
-        verdicts: What the rules said of it.
-
-    Raises:
-        NotPublishedError: A published file is damaged or gone.
+        last_day: The answer to ``key_figures``.
+        verdicts: What the rules said.
     """
-    found = reader.ask("key_figures", TimeRange.DAY)
-    figures = found.records[0]
-    rows: list[tuple[str, object]] = [("executions", found.samples)]
+    figures = last_day.records[0]
+    rows: list[tuple[str, object]] = [("executions", last_day.samples)]
     for name, form in _FIGURES.items():
         value = figures[name]
         rows.append((name.replace("_", " "), "no data" if value is None else form.format(value)))
-    through = iso(found.data_through) if found.data_through else "not yet"
+    through = iso(last_day.data_through) if last_day.data_through else "not yet"
     beyond = sorted(
         (j for j in verdicts if j.verdict.badness > 0), key=lambda j: -j.verdict.badness
     )

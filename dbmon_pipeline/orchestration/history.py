@@ -1,63 +1,49 @@
-"""The history of runs: old ones go, but never the last that materialized something.
+"""The history of runs: old ones of ours go, but never the latest that materialized an asset.
 
-Deleting a run deletes its events, and with them the mark that its partitions are materialized.
+Deleting a run deletes its events, and with them the mark that an asset is materialized.
 """
 
+from collections.abc import Collection
 from datetime import UTC, datetime
 
 import dagster as dg
 
-_BATCH = 100
+_FINISHED = [
+    dg.DagsterRunStatus.SUCCESS,
+    dg.DagsterRunStatus.FAILURE,
+    dg.DagsterRunStatus.CANCELED,
+]
 
 
 def remove_old_runs(
-    instance: dg.DagsterInstance, limit: datetime, partitions: dg.PartitionsDefinition[str]
+    instance: dg.DagsterInstance,
+    limit: datetime,
+    *,
+    jobs: Collection[str],
+    assets: Collection[dg.AssetKey],
 ) -> int:
-    """Delete finished runs created before a limit whose results later runs have replaced.
+    """Delete finished runs created before a limit that hold no latest materialization.
 
     Args:
         instance: The Dagster instance.
         limit: Naive UTC; younger runs stay.
-        partitions: The partitions of ``executions``.
+        jobs: The jobs whose runs may go.
+        assets: Runs of these assets alone, whatever their job, may go, too.
 
     Returns:
         How many runs were deleted.
     """
-    needed = _runs_that_are_latest(instance, partitions)
-    old = dg.RunsFilter(
-        created_before=limit.replace(tzinfo=UTC),
-        statuses=[
-            dg.DagsterRunStatus.SUCCESS,
-            dg.DagsterRunStatus.FAILURE,
-            dg.DagsterRunStatus.CANCELED,
-        ],
-    )
+    needed = {
+        event.run_id
+        for key in instance.all_asset_keys()
+        if (event := instance.get_latest_materialization_event(key))
+    }
+    old = dg.RunsFilter(created_before=limit.replace(tzinfo=UTC), statuses=_FINISHED)
     removed = 0
     for run in instance.get_runs(old):
-        if run.run_id not in needed:
+        selected = run.asset_selection or frozenset()
+        is_ours = run.job_name in jobs or (bool(selected) and selected <= frozenset(assets))
+        if is_ours and run.run_id not in needed:
             instance.delete_run(run.run_id)
             removed += 1
     return removed
-
-
-def _runs_that_are_latest(
-    instance: dg.DagsterInstance, partitions: dg.PartitionsDefinition[str]
-) -> set[str]:
-    """The runs that hold the latest materialization of an asset, or of a day of it."""
-    latest = set()
-    for key in instance.all_asset_keys():
-        event = instance.get_latest_materialization_event(key)
-        if event:
-            latest.add(event.run_id)
-    executions = dg.AssetKey("executions")
-    by_partition = instance.event_log_storage.get_latest_storage_id_by_partition(
-        executions,
-        dg.DagsterEventType.ASSET_MATERIALIZATION,
-        set(partitions.get_partition_keys()),
-    )
-    ids = sorted(by_partition.values())
-    for first in range(0, len(ids), _BATCH):
-        batch = dg.AssetRecordsFilter(executions, storage_ids=ids[first : first + _BATCH])
-        found = instance.fetch_materializations(batch, limit=_BATCH)
-        latest |= {record.run_id for record in found.records}
-    return latest

@@ -4,19 +4,22 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 from sqlalchemy.exc import DBAPIError
 
 from dbmon_pipeline.core.common.atomic_files import write_whole
 from dbmon_pipeline.core.common.errors import HomeError, RefreshError
-from dbmon_pipeline.core.common.instants import iso
+from dbmon_pipeline.core.common.instants import parse_instant
 from dbmon_pipeline.core.common.shipped import shipped
 from dbmon_pipeline.core.home.home import Home
-from dbmon_pipeline.orchestration.assets import SCHEMA_CONTRACT, SOURCE_SHRANK
-from dbmon_pipeline.orchestration.partitions import range_tags
+from dbmon_pipeline.core.schema.catalogue import HOUR_LEDGER
+from dbmon_pipeline.orchestration.assets import PUBLICATION
+from dbmon_pipeline.orchestration.live_runs import PROBLEM, REMEDY
+from dbmon_pipeline.orchestration.namespace import REFRESH_OP
 
 LOCATION = "dbmon_pipeline"
 """The code location's name, in ``workspace.yaml`` too."""
@@ -70,47 +73,64 @@ def opened(home: Home) -> Iterator[dg.DagsterInstance]:
 
 @dataclass(frozen=True)
 class RefreshRun:
-    """What a run in this process did.
+    """What a refresh in this process did.
 
     Attributes:
-        rows_extracted: How many rows were new or had changed.
+        generation: The number of what it published.
+        rows_read: How many rows were new or had changed, with those of their hours.
+        data_through: Up to when the source was read, naive UTC.
         warnings: The checks that warn, one line each.
     """
 
-    rows_extracted: int
+    generation: int
+    rows_read: int
+    data_through: datetime
     warnings: tuple[str, ...]
 
 
 def run_refresh(
-    job: dg.JobDefinition,
-    instance: dg.DagsterInstance,
-    stretch: tuple[date, date],
-    as_of: datetime,
-    *,
-    accept_shrink: bool = False,
+    job: dg.JobDefinition, instance: dg.DagsterInstance, **config: object
 ) -> RefreshRun:
-    """Run the refresh of a stretch of days in this process.
+    """Run a refresh in this process.
+
+    Args:
+        job: The refresh of the default namespace.
+        instance: The instance of the home.
+        config: The run config of its step; what is None is left out.
 
     Raises:
         RefreshError: The run failed; the message is that of its first failed step or check.
     """
+    given = {name: value for name, value in config.items() if value is not None}
     result = job.execute_in_process(
         instance=instance,
-        tags={**range_tags(stretch), _REPOSITORY_TAG: f"__repository__@{LOCATION}"},
+        tags={_REPOSITORY_TAG: f"__repository__@{LOCATION}"},
         run_config={
-            "ops": {
-                "executions": {"config": {"as_of": iso(as_of), "accept_shrink": accept_shrink}}
-            },
+            "ops": {REFRESH_OP: {"config": given}},
             # The caller tells what failed, in one line; the console would show a traceback.
             "loggers": {"console": {"config": {"log_level": "CRITICAL"}}},
         },
         raise_on_error=False,
     )
     if not result.success:
-        raise RefreshError(_why(result), remedy=f"see run {result.run_id} in dbmon dev")
-    copied = result.asset_materializations_for_node("executions")[0].metadata["rows_extracted"]
+        raise _why(result)
+    materializations = [
+        event.step_materialization_data.materialization
+        for event in result.get_asset_materialization_events()
+    ]
+    made = {one.asset_key.to_user_string(): _values(one) for one in materializations}
+    publication, ledger = made[PUBLICATION], made.get(HOUR_LEDGER.name, {})
     failed = (check for check in result.get_asset_check_evaluations() if not check.passed)
-    return RefreshRun(int(str(copied.value)), tuple(_warning(check) for check in failed))
+    return RefreshRun(
+        generation=publication["generation"],
+        rows_read=ledger.get("rows_read", 0),
+        data_through=parse_instant(publication["data_through"]),
+        warnings=tuple(map(_warning, failed)),
+    )
+
+
+def _values(materialization: dg.AssetMaterialization) -> dict[str, Any]:
+    return {name: entry.value for name, entry in materialization.metadata.items()}
 
 
 def _warning(check: dg.AssetCheckEvaluation) -> str:
@@ -124,26 +144,25 @@ def _warning(check: dg.AssetCheckEvaluation) -> str:
     return f"{check.check_name} of {check.asset_key.to_user_string()}: {', '.join(counts)}"
 
 
-def _why(result: dg.ExecuteInProcessResult) -> str:
-    """The first thing that went wrong, in the words of the core where it has some."""
+def _why(result: dg.ExecuteInProcessResult) -> RefreshError:
+    """Name the first thing that went wrong, in the words of the core where it has some."""
+    look = f"see run {result.run_id} in dbmon dev"
     for event in result.all_events:
-        if event.event_type == dg.DagsterEventType.ASSET_CHECK_EVALUATION:
-            check = event.asset_check_evaluation_data
-            if (
-                check.blocking
-                and not check.passed
-                and check.check_name not in (SCHEMA_CONTRACT, SOURCE_SHRANK)
-            ):
-                return f"the check {check.check_name} of {check.asset_key.to_user_string()} failed"
-        elif event.is_step_failure or event.is_run_failure:
-            if event.is_step_failure:
-                told = event.step_failure_data.user_failure_data
-                if told and told.description:
-                    return told.description
-                error = event.step_failure_data.error
-            else:
-                error = event.job_failure_data.error
-            while error and error.cause:
-                error = error.cause
-            return error.message if error else "the run failed"
-    return "the run failed"
+        if event.is_step_failure:
+            failure = event.step_failure_data
+            told = failure.user_failure_data
+            if told and PROBLEM in told.metadata:
+                values = (told.metadata[name].value for name in (PROBLEM, REMEDY))
+                problem, remedy = map(str, values)
+                return RefreshError(problem, remedy=remedy)
+            if told and told.description:
+                return RefreshError(told.description, remedy=look)
+            error = failure.error
+        elif event.is_run_failure:
+            error = event.job_failure_data.error
+        else:
+            continue
+        while error and error.cause:
+            error = error.cause
+        return RefreshError(error.message if error else "the run failed", remedy=look)
+    return RefreshError("the run failed", remedy=look)

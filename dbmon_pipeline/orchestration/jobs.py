@@ -1,70 +1,100 @@
-"""Jobs: a refresh, the reports, and the retention that lets old things go."""
+"""Jobs: a refresh, the reports, and the retention of old runs.
 
+Each has an executor of its own: that of all definitions is for the host to choose.
+"""
+
+from dataclasses import dataclass
 from datetime import timedelta
 
 import dagster as dg
+from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
 from dbmon_pipeline.core.common.instants import iso, utc_now
-from dbmon_pipeline.core.warehouse.compaction import compact
-from dbmon_pipeline.core.warehouse.extract import kept_from
-from dbmon_pipeline.core.warehouse.publish import remove_old_generations
-from dbmon_pipeline.core.warehouse.warehouse import State
-from dbmon_pipeline.orchestration.groups import REPORTS
+from dbmon_pipeline.core.home.locks import alive
 from dbmon_pipeline.orchestration.history import remove_old_runs
-from dbmon_pipeline.orchestration.partitions import days
-from dbmon_pipeline.orchestration.resources import WarehouseResource, failures
-
-refresh = dg.define_asset_job(
-    "refresh",
-    selection=dg.AssetSelection.all() - dg.AssetSelection.groups(REPORTS),
-    description="Extract what changed, roll it up, check it, publish it.",
-)
-
-daily_reporting = dg.define_asset_job(
-    "daily_reporting",
-    selection=["daily_report"],
-    description="Write the report of the last 24 hours.",
-)
-
-weekly_reporting = dg.define_asset_job(
-    "weekly_reporting",
-    selection=["weekly_report"],
-    description="Write the report of the last 7 days.",
+from dbmon_pipeline.orchestration.live_runs import failures
+from dbmon_pipeline.orchestration.namespace import (
+    DAILY_REPORTING,
+    JOBS,
+    REFRESH,
+    RETENTION,
+    WEEKLY_REPORTING,
+    Project,
 )
 
 
-@dg.op(
-    description="Old raw rows, old generations, old runs with their events, and free room in the"
-    " warehouse."
-)
-def remove_what_is_old(context: dg.OpExecutionContext, warehouse: WarehouseResource) -> None:
-    """Remove what is kept no longer; summaries and fingerprints stay for ever."""
-    keep, home = warehouse.settings.config.keep, warehouse.settings.home
-    as_of = warehouse.warehouse.instant(State.AS_OF)
-    with failures():
-        rows = (
-            warehouse.warehouse.forget_executions_before(
-                kept_from(warehouse.settings.config, as_of)
-            )
-            if as_of
-            else 0
+@dataclass(frozen=True)
+class Jobs:
+    """The jobs of one project."""
+
+    refresh: UnresolvedAssetJobDefinition
+    daily_reporting: UnresolvedAssetJobDefinition
+    weekly_reporting: UnresolvedAssetJobDefinition
+    retention: dg.JobDefinition
+
+
+def define_jobs(project: Project, refreshed: dg.AssetsDefinition) -> Jobs:
+    """Define the jobs.
+
+    Args:
+        project: Whose jobs they are.
+        refreshed: The assets that a refresh makes.
+    """
+    namespace = project.namespace
+
+    def reporting(name: str, report: str, description: str) -> UnresolvedAssetJobDefinition:
+        return dg.define_asset_job(
+            namespace.of(name),
+            selection=[namespace.key(report)],
+            description=description,
+            executor_def=dg.in_process_executor,
         )
-        generations = remove_old_generations(home, keep=keep.generations)
-        freed = compact(warehouse.warehouse)
-    limit = utc_now() - timedelta(days=keep.dagster_runs_days)
-    runs = remove_old_runs(context.instance, limit, days)
-    context.log.info(f"before {iso(limit)}: {runs} runs removed")
-    context.add_output_metadata(
-        {
-            "raw_rows_removed": rows,
-            "generations_removed": generations,
-            "runs_removed": runs,
-            "warehouse_bytes_freed": freed,
-        }
+
+    return Jobs(
+        refresh=dg.define_asset_job(
+            namespace.of(REFRESH),
+            selection=[*refreshed.keys],
+            description="Find what changed, roll it up, check it, publish it.",
+            executor_def=dg.in_process_executor,
+        ),
+        daily_reporting=reporting(
+            DAILY_REPORTING, "daily_report", "Write the report of the last 24 hours."
+        ),
+        weekly_reporting=reporting(
+            WEEKLY_REPORTING, "weekly_report", "Write the report of the last 7 days."
+        ),
+        retention=_retention(project, refreshed),
     )
 
 
-@dg.job(name="retention", description="Let go what is kept no longer.")
-def retention() -> None:
-    """One step: everything that is kept for a time."""
-    remove_what_is_old()
+def _retention(project: Project, refreshed: dg.AssetsDefinition) -> dg.JobDefinition:
+    namespace, settings = project.namespace, project.settings
+    reports = {namespace.key("daily_report"), namespace.key("weekly_report")}
+
+    @dg.op(
+        name=namespace.of("remove_old_runs"),
+        description="Old runs of this project, with their events.",
+    )
+    def remove_old(context: dg.OpExecutionContext) -> None:
+        """Remove old runs; what is published is removed when something newer is."""
+        limit = utc_now() - timedelta(days=settings.config.keep.dagster_runs_days)
+        with failures(), alive(settings.home.live_runs / context.run.run_id):
+            removed = remove_old_runs(
+                context.instance,
+                limit,
+                jobs=namespace.all_of(JOBS),
+                assets=refreshed.keys | reports,
+            )
+        context.log.info(f"before {iso(limit)}: {removed} runs removed")
+        context.add_output_metadata({"runs_removed": removed})
+
+    @dg.job(
+        name=namespace.of(RETENTION),
+        description="Remove old runs with their events.",
+        executor_def=dg.in_process_executor,
+    )
+    def retention() -> None:
+        """One step: whatever is kept for a time."""
+        remove_old()
+
+    return retention

@@ -16,6 +16,7 @@ from dbmon_pipeline.core.config.rule import Severity
 from dbmon_pipeline.core.incidents.incident import Finding
 from dbmon_pipeline.core.query.open_reader import reading
 from dbmon_pipeline.core.query.published import Published
+from dbmon_pipeline.orchestration.namespace import JOBS, SCHEDULES, SENSORS, Namespace
 
 RUNBOOK = "The pipeline itself"
 OWNER = "monitoring"
@@ -26,14 +27,14 @@ _LATEST_TICKS = 5
 """How many are looked at for one that has ended."""
 
 
-def findings(instance: dg.DagsterInstance) -> list[Finding]:
-    """How the last runs and ticks ended."""
-    return [*_runs(instance), *_ticks(instance)]
+def findings(instance: dg.DagsterInstance, namespace: Namespace) -> list[Finding]:
+    """Report how the last runs and ticks of our jobs, schedules and sensors ended."""
+    return [*_runs(instance, namespace), *_ticks(instance, namespace)]
 
 
-def _runs(instance: dg.DagsterInstance) -> Iterator[Finding]:
+def _runs(instance: dg.DagsterInstance, namespace: Namespace) -> Iterator[Finding]:
     """For each job, whether its last run that ended has failed."""
-    for job in ("refresh", "retention", "daily_reporting", "weekly_reporting"):
+    for job in map(namespace.of, JOBS):
         runs = instance.get_runs(dg.RunsFilter(job_name=job, statuses=_FINISHED), limit=1)
         if runs:
             has_failed = runs[0].status is dg.DagsterRunStatus.FAILURE
@@ -41,9 +42,12 @@ def _runs(instance: dg.DagsterInstance) -> Iterator[Finding]:
             yield _finding("_runs", job, said, is_bad=has_failed)
 
 
-def _ticks(instance: dg.DagsterInstance) -> Iterator[Finding]:
+def _ticks(instance: dg.DagsterInstance, namespace: Namespace) -> Iterator[Finding]:
     """For each schedule and sensor, whether its last tick that ended has failed."""
+    ours = namespace.all_of((*SCHEDULES, *SENSORS))
     for state in instance.all_instigator_state():
+        if state.name not in ours:
+            continue
         ticks = instance.get_ticks(
             state.instigator_origin_id, state.selector_id, limit=_LATEST_TICKS
         )

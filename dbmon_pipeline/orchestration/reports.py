@@ -3,64 +3,61 @@
 from typing import Any
 
 import dagster as dg
+from pydantic import Field
 
 from dbmon_pipeline.core.common.instants import parse_as_of
 from dbmon_pipeline.core.config.settings import Settings
 from dbmon_pipeline.core.home.locks import alive
 from dbmon_pipeline.core.query.ranges import TimeRange
-from dbmon_pipeline.orchestration.assets import OWNERS
+from dbmon_pipeline.orchestration.assets import OWNERS, PUBLICATION
 from dbmon_pipeline.orchestration.groups import REPORTS
-from dbmon_pipeline.orchestration.resources import failures
+from dbmon_pipeline.orchestration.live_runs import failures
+from dbmon_pipeline.orchestration.namespace import Project
 from dbmon_pipeline.outputs.report.files import write_report
 from dbmon_pipeline.outputs.report.summary import markdown
 
-_KINDS = {"html", "json"}
-
 
 class ReportConfig(dg.Config):
-    """What a report speaks for.
+    """Optional wishes for one report."""
 
-    Attributes:
-        as_of: An ISO 8601 instant that has passed; the present one if left out.
-    """
-
-    as_of: str | None = None
+    as_of: str | None = Field(
+        None, description="Report as if it were this time: ISO 8601, in the past."
+    )
 
 
-@dg.asset(
-    deps=["publication"],
-    group_name=REPORTS,
-    kinds=_KINDS,
-    owners=OWNERS,
-    description="The report of the last 24 hours: a page that opens offline, and the same as JSON.",
-)
-def daily_report(
-    context: dg.AssetExecutionContext, config: ReportConfig
+def report_assets(project: Project) -> list[dg.AssetsDefinition]:
+    """Define the two reports."""
+    return [
+        _report(project, "daily_report", "the last 24 hours", TimeRange.DAY),
+        _report(project, "weekly_report", "the last 7 days", TimeRange.WEEK),
+    ]
+
+
+def _report(project: Project, name: str, period: str, time_range: TimeRange) -> dg.AssetsDefinition:
+    namespace = project.namespace
+
+    @dg.asset(
+        key=namespace.key(name),
+        deps=[namespace.key(PUBLICATION)],
+        group_name=REPORTS,
+        kinds={"html", "json"},
+        owners=OWNERS,
+        description=f"The report of {period}: a page that opens offline, and the same as JSON.",
+    )
+    def report(
+        context: dg.AssetExecutionContext, config: ReportConfig
+    ) -> dg.MaterializeResult[Any]:
+        """Write the report into the home."""
+        with failures(), alive(project.settings.home.live_runs / context.run.run_id):
+            return _write(project.settings, config, time_range)
+
+    return report
+
+
+def _write(
+    settings: Settings, config: ReportConfig, time_range: TimeRange
 ) -> dg.MaterializeResult[Any]:
-    """Write the report of a day into the home."""
-    return _written(context, config, TimeRange.DAY)
-
-
-@dg.asset(
-    deps=["publication"],
-    group_name=REPORTS,
-    kinds=_KINDS,
-    owners=OWNERS,
-    description="The report of the last 7 days: a page that opens offline, and the same as JSON.",
-)
-def weekly_report(
-    context: dg.AssetExecutionContext, config: ReportConfig
-) -> dg.MaterializeResult[Any]:
-    """Write the report of a week into the home."""
-    return _written(context, config, TimeRange.WEEK)
-
-
-def _written(
-    context: dg.AssetExecutionContext, config: ReportConfig, time_range: TimeRange
-) -> dg.MaterializeResult[Any]:
-    settings = Settings.load()
-    with failures(), alive(settings.home.live_runs / context.run.run_id):
-        done = write_report(settings, parse_as_of(config.as_of), time_range)
+    done = write_report(settings, parse_as_of(config.as_of), time_range)
     report = done.report
     return dg.MaterializeResult(
         metadata={

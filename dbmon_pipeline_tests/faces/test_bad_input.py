@@ -22,7 +22,7 @@ from dbmon_pipeline.core.config.settings import Settings
 from dbmon_pipeline.core.home.home import Home
 from dbmon_pipeline.core.learning_db.sample import Scenario, make_sample
 from dbmon_pipeline.core.query.published import Published
-from dbmon_pipeline.core.schema.rollups import ROLLUPS
+from dbmon_pipeline.core.schema.catalogue import ROLLED_UP
 from dbmon_pipeline_tests.helpers import (
     HOLD_DATABASE,
     add_rows,
@@ -58,11 +58,10 @@ def first(tmp_path_factory: pytest.TempPathFactory) -> Settings:
     make_source(settings.source, [execution(AT + timedelta(seconds=n)) for n in range(5)])
     ended = refresh(settings, as_of=AS_OF.isoformat())
     assert (ended.returncode, ended.stdout) == (0, "")
-    assert ended.stderr.splitlines() == [
-        "refreshing 2026-02-10",
+    assert ended.stderr.splitlines()[-1] == (
         "published generation 1: 5 new or changed rows;"
-        " the source was read through 2026-02-10T12:00:00Z",
-    ]
+        " the source was read through 2026-02-10T12:00:00Z"
+    )
     return settings
 
 
@@ -88,7 +87,7 @@ def told(ended: subprocess.CompletedProcess[str]) -> str:
     """The one line with which a command failed; besides it there may be lines of progress."""
     assert (ended.returncode, ended.stdout) == (3, "")
     *progress, error = ended.stderr.splitlines()
-    assert all(re.match(r"(refreshing|warning:|copied) ", line) for line in progress), ended.stderr
+    assert not any(line.startswith(("Traceback", "dbmon: ")) for line in progress), ended.stderr
     assert error.startswith("dbmon: ")
     assert not error.startswith("dbmon: unexpected")
     return error.removeprefix("dbmon: ")
@@ -127,10 +126,11 @@ def spoil_column(path: Path) -> str:
 
 
 def spoil_value(path: Path) -> str:
-    """Store a value that is found only in mid-run."""
+    """Store values that are found only in mid-run."""
     path.unlink()
-    make_odd_source(path, [execution(AT, duration_seconds="abc")], duration_seconds="VARCHAR")
-    return "holds a value that cannot be read (Conversion Error: Could not convert string 'abc'"
+    rows = [execution(AT, duration_seconds="abc") for _ in range(30)]
+    make_odd_source(path, rows, duration_seconds="VARCHAR")
+    return "30 of 30 values of executions.duration_seconds cannot be read, for instance 'abc'"
 
 
 @pytest.mark.parametrize("spoil", [spoil_missing, spoil_text, spoil_cut, spoil_column, spoil_value])
@@ -163,17 +163,15 @@ def test_a_home_that_may_not_be_written(settings: Settings) -> None:
     folders = [path for path in settings.home.path.rglob("*") if path.is_dir()]
     for path in (*folders, settings.home.path):
         path.chmod(0o555)
-    for path in (settings.home.lock, settings.home.warehouse):
-        path.chmod(0o444)
+    settings.home.lock.chmod(0o444)
     try:
         message = told(refresh(settings, first=DROP_PRIVILEGES))
         listed = run_dbmon("tables", "--home", settings.home.path, first=DROP_PRIVILEGES)
     finally:
         for path in (settings.home.path, *folders):
             path.chmod(0o755)
-        settings.home.warehouse.chmod(0o644)
-    assert message.startswith(str(settings.home.path))
-    assert "cannot be written (attempt to write a readonly database)" in message
+        settings.home.lock.chmod(0o644)
+    assert message.startswith(f"{settings.home.path} cannot be written (Permission denied)")
     assert "name a folder that you may write with --home or DBMON_HOME" in message
     assert listed.returncode == 0
     assert "recent_executions" in listed.stdout
@@ -200,25 +198,11 @@ def test_a_home_that_is_a_file(settings: Settings, tmp_path: Path) -> None:
 
 
 def test_a_source_that_its_owner_holds(settings: Settings) -> None:
-    """Who it is, and no longer than the configured wait."""
-    rules = config(
-        settings.home.path.with_name("rules.yaml"),
-        "source: {lock_wait_seconds: 0.3, snapshot: false}\n",
-    )
-    before = state_of(settings.home)
+    """Nobody notices: it is read live."""
     with running(HOLD_DATABASE, settings.source):
-        started = time.monotonic()
-        ended = refresh(settings, DBMON_CONFIG=rules)
-        lasted = time.monotonic() - started
-    message = told(ended)
-    assert re.match(
-        rf"{re.escape(str(settings.source))} is locked: python\S* \(process \d+\) holds it open"
-        " for writing: repeat when that process has closed it",
-        message,
-    )
-    assert lasted < 15
-    assert state_of(settings.home) == before
-    assert refresh(settings, DBMON_CONFIG=rules).returncode == 0
+        ended = refresh(settings)
+    assert ended.returncode == 0, ended.stderr
+    assert len(published_rows(settings, "recent_executions")) == 6
 
 
 def test_a_full_disk(settings: Settings) -> None:
@@ -228,18 +212,16 @@ def test_a_full_disk(settings: Settings) -> None:
     """
     make_large(settings)
     before = state_of(settings.home)
-    limit = settings.home.warehouse.stat().st_size + 100_000
     full = (
         "import resource, signal\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
-        f"resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {limit}))"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, 1_000_000))"
     )
     message = told(refresh(settings, first=full))
-    assert message.startswith(str(settings.home.warehouse))
+    assert message.startswith(str(settings.home.published))
     assert "cannot be written or read (" in message
     assert "free some space on that disk and repeat; nothing published was lost" in message
-    after = state_of(settings.home)
-    assert after == before
+    assert state_of(settings.home) == before
     assert refresh(settings).returncode == 0
     assert Published(settings.home).manifest.rows("recent_executions") == 20_006
 
@@ -322,28 +304,13 @@ def test_no_command_at_all() -> None:
     assert "dbmon: unexpected" not in ended.stderr
 
 
-@pytest.mark.parametrize("damage", ["all", "header", "cut"])
-def test_a_damaged_warehouse(settings: Settings, damage: str) -> None:
-    """What is published stays; without the file all is made anew."""
-    published = Published(settings.home)
-    content = bytearray(settings.home.warehouse.read_bytes())
-    if damage == "all":
-        content[:] = b"garbage " * 4_000
-    elif damage == "header":
-        content[4096:12288] = bytes(b ^ 0xFF for b in content[4096:12288])
-    else:
-        del content[20_000:]
-    settings.home.warehouse.write_bytes(content)
+def test_a_damaged_manifest(settings: Settings) -> None:
+    """It is named, and so is the way out."""
+    manifest = settings.home.current.resolve() / "manifest.json"
+    manifest.write_text("{")
     message = told(refresh(settings))
-    assert message.startswith(f"{settings.home.warehouse} is damaged or cut short (")
-    assert "restore it from a backup, or remove it to have it made anew" in message
-    assert Published(settings.home).manifest == published.manifest
-    assert len(published_rows(settings, "recent_executions")) == 5
-    if damage == "cut":
-        settings.home.warehouse.unlink()
-        assert refresh(settings).returncode == 0
-        assert Published(settings.home).manifest.generation == 2
-        assert len(published_rows(settings, "recent_executions")) == 6
+    assert message.startswith(f"{manifest} cannot be understood (")
+    assert "remove that generation and run dbmon refresh" in message
 
 
 def test_two_at_once(settings: Settings) -> None:
@@ -390,12 +357,11 @@ def test_missing_optional_columns_are_told(settings: Settings) -> None:
     make_odd_source(settings.source, [execution(AT)], user_rating=None, swarm_topology=None)
     ended = refresh(settings)
     assert (ended.returncode, ended.stdout) == (0, "")
-    assert [line for line in ended.stderr.splitlines() if "warning" in line.lower()] == [
-        f"warning: {settings.source}: executions lacks optional columns:"
-        " swarm_topology, user_rating",
-        f"warning: {settings.source} is another file than before, or has other columns:"
-        " all of it is compared",
+    (line,) = [
+        line for line in ended.stderr.splitlines() if "lacks optional columns" in line
     ]
+    assert line.startswith(f"warning: {settings.source}")
+    assert line.endswith("swarm_topology, user_rating")
 
 
 class Watcher(threading.Thread):
@@ -470,9 +436,9 @@ def test_kill_at_any_moment(tmp_path: Path) -> None:
     assert watcher.generations == sorted(watcher.generations)
     fresh = Settings(settings.source, Home(tmp_path / "fresh"), settings.config)
     assert refresh(fresh).returncode == 0
-    for rollup in ROLLUPS:
-        assert published_rows(settings, rollup.name) == published_rows(fresh, rollup.name)
-    leftovers = list((settings.home.published / "generations").glob(".draft*"))
+    for table in ROLLED_UP:
+        assert published_rows(settings, table.name) == published_rows(fresh, table.name)
+    leftovers = list(settings.home.generations.glob(".draft*"))
     assert leftovers == []
     started = subprocess.run(
         [sys.executable, "-c", STARTED, settings.home.dagster],

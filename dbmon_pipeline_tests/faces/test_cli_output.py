@@ -14,7 +14,7 @@ import pytest
 from dbmon_pipeline.core.common.rows import Rows
 from dbmon_pipeline.core.config.settings import Settings
 from dbmon_pipeline.core.query.published import Published
-from dbmon_pipeline.core.schema.catalogue import PUBLISHED
+from dbmon_pipeline.core.schema.catalogue import TABLES
 from dbmon_pipeline.faces.cli import main as cli
 from dbmon_pipeline.faces.cli.output import Format, put_rows
 from dbmon_pipeline_tests.helpers import (
@@ -83,7 +83,7 @@ def test_tables_lists_each_table_once(run: Run) -> None:
     code, printed, said = run("tables", "--format", "json")
     assert (code, said) == (0, "")
     listed = {row["table"]: row for row in json.loads(printed)}
-    assert set(listed) == PUBLISHED.keys()
+    assert set(listed) == TABLES.keys()
     assert listed["recent_executions"] == {
         "table": "recent_executions",
         "rows": 30,
@@ -104,7 +104,7 @@ def test_tables_are_aligned_for_people(run: Run) -> None:
     assert code == 0
     head, *lines = printed.splitlines()
     assert head.split() == ["table", "rows", "files", "data_through"]
-    assert len(lines) == len(PUBLISHED)
+    assert len(lines) == len(TABLES)
     end = head.index("rows") + len("rows")
     assert {line[:end].split()[0]: line[:end].split()[-1] for line in lines}[
         "recent_executions"
@@ -216,7 +216,7 @@ def test_a_near_miss_is_named(run: Run) -> None:
     """And so are all that there are."""
     _, _, said = run("show", "tier_performanc")
     assert "did you mean tier_performance? the tables are " in said
-    assert all(name in said for name in PUBLISHED)
+    assert all(name in said for name in TABLES)
 
 
 @pytest.mark.parametrize("arguments", [["tables"], ["show", "tier_performance"]])

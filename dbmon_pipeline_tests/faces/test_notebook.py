@@ -19,7 +19,7 @@ from dbmon_pipeline.core.common.errors import (
 )
 from dbmon_pipeline.core.config.settings import Settings
 from dbmon_pipeline.core.query.questions import questions
-from dbmon_pipeline.core.schema.catalogue import PUBLISHED
+from dbmon_pipeline.core.schema.catalogue import TABLES
 from dbmon_pipeline.faces.notebook import PublishedData
 from dbmon_pipeline_tests.helpers import (
     add_rows,
@@ -62,16 +62,16 @@ def test_tables(data: PublishedData) -> None:
     """All that are published, with how many rows they have."""
     tables = data.tables()
     assert list(tables.columns) == ["table", "rows"]
-    assert set(tables["table"]) == PUBLISHED.keys()
+    assert set(tables["table"]) == TABLES.keys()
     rows = tables.set_index("table")["rows"]
     assert rows["recent_executions"] == 7
     assert rows["solution_patterns"] == 0
 
 
-@pytest.mark.parametrize("name", PUBLISHED)
+@pytest.mark.parametrize("name", TABLES)
 def test_a_table(data: PublishedData, name: str) -> None:
     """In the order of its key, with its columns even when it has no row."""
-    key = PUBLISHED[name].key
+    key = TABLES[name].key
     frame = data.table(name)
     assert len(frame) == data.tables().set_index("table")["rows"][name]
     assert set(key) <= set(frame.columns)
@@ -186,9 +186,9 @@ def test_nothing_is_published_yet(tmp_path: Path) -> None:
 def test_the_home_of_the_environment(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     """As for the command; a text will do for a path."""
     monkeypatch.setenv("DBMON_HOME", str(settings.home.path))
-    assert len(open_published().tables()) == len(PUBLISHED)
+    assert len(open_published().tables()) == len(TABLES)
     monkeypatch.setenv("DBMON_HOME", "/nowhere")
-    assert len(open_published(str(settings.home.path)).tables()) == len(PUBLISHED)
+    assert len(open_published(str(settings.home.path)).tables()) == len(TABLES)
 
 
 def test_a_generation_stays_as_it_is(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -32,13 +32,11 @@ from dagster._core.workspace.load_target import ModuleTarget
 from dagster_shared.error import SerializableErrorInfo
 
 from dbmon_pipeline.core.common import instants
-from dbmon_pipeline.core.common.duck import connect
 from dbmon_pipeline.core.config.settings import Settings
 from dbmon_pipeline.core.home.home import Home
 from dbmon_pipeline.core.query.published import Published
-from dbmon_pipeline.definitions import defs
-from dbmon_pipeline.orchestration.instance import LOCATION, opened, run_refresh
-from dbmon_pipeline.orchestration.partitions import days, range_tags
+from dbmon_pipeline.orchestration.definitions_builder import build_definitions
+from dbmon_pipeline.orchestration.instance import LOCATION, RefreshRun, opened, run_refresh
 from dbmon_pipeline_tests.helpers import make_source, published_rows
 
 WORKSPACE = ModuleTarget("dbmon_pipeline.definitions", None, None, LOCATION)
@@ -76,11 +74,26 @@ class Site:
     clock: Clock
     patch: pytest.MonkeyPatch
     instance: dg.DagsterInstance
+    _built: tuple[Settings, dg.Definitions] | None = None
+
+    @property
+    def settings(self) -> Settings:
+        """The settings, as the environment is now."""
+        return Settings.load()
+
+    @property
+    def definitions(self) -> dg.Definitions:
+        """What the code location is with these settings."""
+        settings = self.settings
+        if self._built is None or self._built[0] != settings:
+            self._built = settings, build_definitions(settings)
+            self._built[1].get_repository_def()
+        return self._built[1]
 
     @property
     def job(self) -> dg.JobDefinition:
         """The refresh."""
-        return defs.resolve_job_def("refresh")
+        return self.definitions.resolve_job_def("refresh")
 
     @property
     def generation(self) -> int:
@@ -93,17 +106,24 @@ class Site:
         link.symlink_to(Path("generations", f"{generation:06d}"))
         link.replace(self.home.current)
 
-    def refresh(self, first: date = TODAY, last: date = TODAY) -> dg.DagsterRun:
-        """Refresh a stretch as ``dbmon refresh`` does, and return its run."""
-        run_refresh(self.job, self.instance, (first, last), self.clock.now)
+    def refresh(self, **config: object) -> dg.DagsterRun:
+        """Refresh as ``dbmon refresh`` does, with some of its options, and return the run."""
+        self.refresh_run(**config)
         return self.last_run()
 
+    def refresh_run(self, **config: object) -> RefreshRun:
+        """Refresh as ``dbmon refresh`` does, and return what it tells."""
+        return run_refresh(self.job, self.instance, **config)
+
     def run(self, request: dg.RunRequest | None = None) -> dg.ExecuteInProcessResult:
-        """Do what a run request asks for, or refresh the open day."""
-        tags = dict(request.tags) if request else range_tags((TODAY, TODAY))
-        if request and request.run_key:
-            tags["dagster/run_key"] = request.run_key
-        return self.job.execute_in_process(instance=self.instance, tags=tags, raise_on_error=False)
+        """Do what a run request asks for, or what a launch without any config does."""
+        tags = {"dagster/run_key": request.run_key} if request and request.run_key else {}
+        return self.job.execute_in_process(
+            instance=self.instance,
+            tags=tags,
+            run_config=request.run_config if request else None,
+            raise_on_error=False,
+        )
 
     def published(self) -> Published:
         """What readers see."""
@@ -111,16 +131,20 @@ class Site:
 
     def published_rows(self, table: str) -> list[dict[str, Any]]:
         """The rows of a published table, by column."""
-        return published_rows(Settings.load(), table)
+        return published_rows(self.settings, table)
 
     def schedule_tick(self, name: str) -> ScheduleExecutionData:
         """Evaluate a schedule as the daemon does."""
         context = dg.build_schedule_context(
             instance=self.instance,
             scheduled_execution_time=self.clock.now,
-            repository_def=defs.get_repository_def(),
+            repository_def=self.definitions.get_repository_def(),
         )
-        return defs.resolve_schedule_def(name).evaluate_tick(context)
+        return self.definitions.resolve_schedule_def(name).evaluate_tick(context)
+
+    def sensor_tick(self, name: str, cursor: str | None = None) -> SensorExecutionData:
+        """Evaluate a sensor as the daemon does."""
+        return sensor_tick(self.definitions, self.instance, name, cursor)
 
     def make_run(self, status: dg.DagsterRunStatus) -> dg.DagsterRun:
         """A run of the refresh that stands at a status; nothing executes it."""
@@ -175,9 +199,11 @@ class Site:
         """The metadata of the latest materialization of an asset."""
         return {name: value.value for name, value in self.materialization(asset).metadata.items()}
 
-    def materialized_days(self) -> set[str]:
-        """The partitions of ``executions`` that are materialized."""
-        return set(self.instance.get_materialized_partitions(dg.AssetKey("executions")))
+    def materialized(self, run_id: str) -> list[str]:
+        """The assets that a run materialized, in the order of the events."""
+        events = self.instance.all_logs(run_id, of_type=dg.DagsterEventType.ASSET_MATERIALIZATION)
+        keys = [event.get_dagster_event().asset_key for event in events]
+        return [key.to_user_string() for key in keys if key]
 
     def checks(self, run_id: str) -> dict[tuple[str, str], Any]:
         """The evaluations of a run's checks, by asset and name."""
@@ -199,11 +225,6 @@ class Site:
             if not data.passed
         }
 
-    def warehouse(self, statement: str, **values: object) -> list[tuple[Any, ...]]:
-        """Run a statement in the warehouse."""
-        with connect(self.home.warehouse) as con:
-            return con.execute(statement, values).fetchall()
-
     def in_source(self, statement: str, **values: object) -> list[tuple[Any, ...]]:
         """Ask the source, independently of the product."""
         with duckdb.connect(str(self.source), read_only=True) as con:
@@ -211,11 +232,11 @@ class Site:
 
 
 def sensor_tick(
-    instance: dg.DagsterInstance, name: str, cursor: str | None = None
+    definitions: dg.Definitions, instance: dg.DagsterInstance, name: str, cursor: str | None = None
 ) -> SensorExecutionData:
     """Evaluate a sensor as the daemon does."""
-    context = dg.build_sensor_context(instance=instance, cursor=cursor, definitions=defs)
-    return defs.resolve_sensor_def(name).evaluate_tick(context)
+    context = dg.build_sensor_context(instance=instance, cursor=cursor, definitions=definitions)
+    return definitions.resolve_sensor_def(name).evaluate_tick(context)
 
 
 @contextmanager
@@ -232,27 +253,9 @@ def open_site(folder: Path, template: Path) -> Iterator[Site]:
         yield Site(source, home, clock, patch, stack.enter_context(opened(home)))
 
 
-def refreshed_template(
-    folder: Path, template: Path, rows: list[dict[str, object]], first: date
-) -> Path:
-    """A folder to copy, of a source with some rows that was read from a day on."""
+def refreshed_template(folder: Path, template: Path, rows: list[dict[str, object]]) -> Path:
+    """A folder to copy, of a source with some rows that was read."""
     with open_site(folder, template) as made:
         make_source(made.source, rows)
-        made.refresh(first, TODAY)
+        made.refresh()
     return folder
-
-
-def keys(first: date, last: date) -> set[str]:
-    """The partition keys of a stretch."""
-    return {
-        key for key in days.get_partition_keys() if first.isoformat() <= key <= last.isoformat()
-    }
-
-
-def stretch_of(request: dg.RunRequest) -> tuple[str, str]:
-    """The first and the last day that a run request asks for."""
-    tags = request.tags
-    return (
-        tags["dagster/asset_partition_range_start"],
-        tags["dagster/asset_partition_range_end"],
-    )

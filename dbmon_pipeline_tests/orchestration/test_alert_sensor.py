@@ -27,14 +27,13 @@ from dbmon_pipeline.core.common.instants import iso, utc_now
 from dbmon_pipeline.core.config.notifications import Notifications
 from dbmon_pipeline.core.config.settings import Settings
 from dbmon_pipeline.core.incidents.store import Incidents
+from dbmon_pipeline.orchestration.definitions_builder import build_definitions
 from dbmon_pipeline.orchestration.instance import opened
 from dbmon_pipeline_tests.helpers import run_dbmon
 from dbmon_pipeline_tests.orchestration.site import (
-    DAY,
     HOUR,
     MINUTE,
     NOON,
-    TODAY,
     Clock,
     Site,
     open_site,
@@ -84,7 +83,7 @@ def configure(site: Site, rules: str, **environ: str) -> None:
 
 def tick(site: Site) -> str:
     """What a tick of the sensor says; it asks for no run."""
-    data = sensor_tick(site.instance, "alert_sensor")
+    data = site.sensor_tick("alert_sensor")
     assert not data.run_requests
     assert data.skip_message
     return data.skip_message
@@ -185,7 +184,7 @@ def played(tmp_path_factory: pytest.TempPathFactory, empty_template: Path) -> Pl
         runs = []
         for at in AS_OF:
             site.clock.now = at
-            runs.append(site.refresh(TODAY - 3 * DAY, TODAY))
+            runs.append(site.refresh())
             found.tick(site)
             found.passed_on()
         found.tick(site)
@@ -343,7 +342,8 @@ def fork_ticks() -> None:
     """
     clock = Clock()
     clock.install(pytest.MonkeyPatch())
-    home = Settings.load().home
+    settings = Settings.load()
+    home, definitions = settings.home, build_definitions(settings)
     with opened(home):
         pass  # that has imports of its own
 
@@ -359,7 +359,7 @@ def fork_ticks() -> None:
             try:
                 with opened(home) as instance:
                     say(os.getpid())
-                    sensor_tick(instance, "alert_sensor")
+                    sensor_tick(definitions, instance, "alert_sensor")
                 status = 0
             except BaseException:
                 traceback.print_exc()

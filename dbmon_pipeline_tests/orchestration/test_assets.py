@@ -1,319 +1,268 @@
-"""A refresh materializes what it should, and its metadata says what it did."""
+"""A refresh in Dagster: which events it writes, in which order, and what they say."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
 import dagster as dg
 import pytest
 
-from dbmon_pipeline.core.config.settings import Settings
-from dbmon_pipeline.core.query.published import Published
-from dbmon_pipeline.core.schema.rollups import ROLLUPS
-from dbmon_pipeline_tests.helpers import add_rows, execution, make_source
-from dbmon_pipeline_tests.orchestration.site import DAY, HOUR, MINUTE, NOON, TODAY, Site, keys
+from dbmon_pipeline.core.common.errors import ConfigError, RefreshError
+from dbmon_pipeline.core.refresh.refresh import Publication, Refresh
+from dbmon_pipeline.core.schema.catalogue import TABLES
+from dbmon_pipeline.orchestration.instance import RefreshRun
+from dbmon_pipeline.orchestration.run_config import RefreshConfig
+from dbmon_pipeline_tests.helpers import add_rows, change_source, execution, make_source
+from dbmon_pipeline_tests.orchestration.site import DAY, HOUR, MINUTE, NOON, Site
 
-FIRST_DAY = TODAY - 3 * DAY
 LATE = NOON - 2 * DAY - 3 * HOUR
+EMPTY = {"error_summary", "daily_error_summary"}
+"""The tables that have no row here."""
 
-RULES = Settings.load(environ={}).config.rules
+
+@dataclass(frozen=True)
+class Refreshes:
+    """Three refreshes of one home: the first, one of a late row, and one of nothing.
+
+    Attributes:
+        runs: Their ids.
+        told: What they told.
+        events: How many events each wrote.
+    """
+
+    runs: tuple[str, ...]
+    told: tuple[RefreshRun, ...]
+    events: tuple[int, ...]
 
 
 @pytest.fixture(scope="module")
-def first(shared_site: Site) -> dg.DagsterRun:
-    """The first refresh, of four days with 30 executions, and one that lies ahead."""
+def refreshes(shared_site: Site) -> Refreshes:
+    """Of four days with 30 executions and one that lies ahead; half an hour lies between them."""
     rows = [
         execution(
             NOON - 3 * DAY + number * 2.4 * HOUR,
             success=number % 5 != 0,
-            error_type="timeout" if number % 5 == 0 else None,
-            pool_type=("main", "spot")[number % 2],
             complexity_score=number % 7,
             solution_summary="Guard against NULL",
         )
         for number in range(30)
     ]
     make_source(shared_site.source, [*rows, execution(NOON + MINUTE)])
-    return shared_site.refresh(FIRST_DAY, TODAY)
+    runs, told, events = [], [], []
+    for number in range(3):
+        if number == 1:
+            new = [execution(NOON + n * MINUTE, complexity_score=5) for n in (2, 3)]
+            add_rows(shared_site.source, [execution(LATE, complexity_score=5), *new])
+        told.append(shared_site.refresh_run())
+        run = shared_site.last_run()
+        runs.append(run.run_id)
+        events.append(len(shared_site.instance.all_logs(run.run_id)))
+        shared_site.clock.now += timedelta(minutes=30)
+    return Refreshes(tuple(runs), tuple(told), tuple(events))
 
 
-@pytest.fixture(scope="module")
-def before_second(shared_site: Site, first: dg.DagsterRun) -> dict[str, int]:
-    """The storage ids of the latest materializations, before the second refresh."""
-    assert first.is_success
-    return _storage_ids(shared_site)
+def test_the_command_is_told_what_was_done(refreshes: Refreshes, shared_site: Site) -> None:
+    """The generation, the rows, how far the source was read, and no warning but of bad rows."""
+    warning = "errors_match_success of hour_ledger: failures_without_error_type 6"
+    first, second, third = refreshes.told
+    assert first == RefreshRun(1, 30, NOON, (warning,))
+    assert (second.generation, second.data_through) == (2, NOON + 30 * MINUTE)
+    assert (third.generation, third.rows_read, third.data_through) == (3, 0, NOON + HOUR)
+    run = shared_site.instance.get_run_by_id(refreshes.runs[0])
+    assert run
+    assert run.tags[".dagster/repository"] == "__repository__@dbmon_pipeline"
+    assert run.job_name == "refresh"
 
 
-@pytest.fixture(scope="module")
-def second(shared_site: Site, before_second: dict[str, int]) -> dg.DagsterRun:
-    """A refresh half an hour later, of a late row and two new ones."""
-    assert before_second
-    shared_site.clock.now = NOON + 30 * MINUTE
-    add_rows(
-        shared_site.source,
-        [
-            execution(LATE, complexity_score=5),
-            execution(NOON + 2 * MINUTE, complexity_score=5),
-            execution(NOON + 3 * MINUTE),
-        ],
-    )
-    return shared_site.refresh(LATE.date(), TODAY)
+def test_only_tables_that_changed_materialize(refreshes: Refreshes, shared_site: Site) -> None:
+    """And the histories and the publication, which each refresh adds to."""
+    first, second, third = map(shared_site.materialized, refreshes.runs)
+    histories = ["refresh_history", "check_history"]
+    assert {*first} == {*TABLES, "publication"}
+    assert len({*first}) == len(first)
+    assert {*second} == {*TABLES, "publication"} - EMPTY
+    assert third == [*histories, "publication"]
 
 
-def _storage_ids(site: Site) -> dict[str, int]:
-    return dict(
-        site.instance.event_log_storage.get_latest_storage_id_by_partition(
-            dg.AssetKey("executions"), dg.DagsterEventType.ASSET_MATERIALIZATION
-        )
-    )
+def test_an_unchanged_refresh_writes_few_events(refreshes: Refreshes) -> None:
+    """An event costs 7 to 11 ms, and a check three of them."""
+    assert refreshes.events[2] <= 100
 
 
-def test_first_run_materializes_the_stretch_and_nothing_else(
-    shared_site: Site, first: dg.DagsterRun, before_second: dict[str, int]
-) -> None:
-    """Four days, every table, the publication: once each."""
-    assert first.status is dg.DagsterRunStatus.SUCCESS
-    assert set(before_second) == keys(FIRST_DAY, TODAY)
-    assert len(before_second) == 4
-    events = shared_site.instance.all_logs(
-        first.run_id, of_type=dg.DagsterEventType.ASSET_MATERIALIZATION
-    )
-    found = [event.get_dagster_event().asset_key for event in events]
-    made = [key.to_user_string() for key in found if key]
-    summaries = [rollup.name for rollup in ROLLUPS]
-    assert sorted(made) == sorted(["executions"] * 4 + summaries + ["check_history", "publication"])
+def test_no_event_says_more_than_is_published(refreshes: Refreshes, shared_site: Site) -> None:
+    """All checks come first, then the swap, then the materializations."""
+    order = []
+    for entry in shared_site.instance.all_logs(refreshes.runs[0]):
+        if entry.dagster_event is None:
+            if entry.user_message.startswith(("read ", "judged ", "published ")):
+                order.append(entry.user_message.split()[0])
+        elif entry.dagster_event.event_type_value in (
+            "ASSET_CHECK_EVALUATION",
+            "ASSET_MATERIALIZATION",
+            "ASSET_OBSERVATION",
+        ):
+            order.append(entry.dagster_event.event_type_value)
+    shortened = [
+        kind for kind, before in zip(order, [None, *order], strict=False) if kind != before
+    ]
+    assert shortened == [
+        *("read", "ASSET_OBSERVATION", "ASSET_CHECK_EVALUATION", "judged"),
+        *("ASSET_CHECK_EVALUATION", "published", "ASSET_MATERIALIZATION"),
+    ]
 
 
-def test_run_shows_among_the_jobs_runs(first: dg.DagsterRun) -> None:
-    """The tag that a run in process has only if it is given."""
-    assert first.tags[".dagster/repository"] == "__repository__@dbmon_pipeline"
-    assert first.job_name == "refresh"
+def test_phases_are_told_with_their_seconds(refreshes: Refreshes, shared_site: Site) -> None:
+    """As log lines of the run."""
+    lines = [
+        entry.user_message
+        for entry in shared_site.instance.all_logs(refreshes.runs[0])
+        if entry.dagster_event is None
+    ]
+    (read,) = (line for line in lines if line.startswith("read 30 rows of the source: "))
+    for phase in ("compare", "read", "roll up", "write"):
+        assert f"{phase} " in read
 
 
-def test_all_checks_are_evaluated_and_pass(shared_site: Site, first: dg.DagsterRun) -> None:
-    """On good data none fails, and they looked at all of it."""
-    checks = shared_site.checks(first.run_id)
-    assert set(checks) == {
-        ("executions", "schema_contract"),
-        ("executions", "source_shrank"),
-        ("executions", "equals_source"),
-        ("executions", "unique_task_id"),
-        ("executions", "values_in_range"),
-        ("executions", "errors_match_success"),
-        ("executions", "not_in_future"),
-        ("executions", "within_history"),
-        *((rollup.name, "equals_executions") for rollup in ROLLUPS),
-        *(("check_history", name) for name, rule in RULES.items() if rule.enabled),
-    }
-    assert [key for key, check in checks.items() if not check.passed] == []
-    assert checks["executions", "values_in_range"].metadata["executions"].value == 30
-    compared = checks["executions", "equals_source"].metadata["figures_compared"].value
-    (hours,) = shared_site.in_source(
-        "SELECT count(DISTINCT date_trunc('hour', timestamp)) * 4 FROM executions"
-        " WHERE timestamp < $noon",
-        noon=NOON,
-    )
-    assert (compared,) == hours
-
-
-def test_metadata_of_the_first_extraction(shared_site: Site, first: dg.DagsterRun) -> None:
-    """The numbers equal those that the source gives."""
-    (record,) = shared_site.instance.fetch_materializations(
-        dg.AssetRecordsFilter(dg.AssetKey("executions"), asset_partitions=[FIRST_DAY.isoformat()]),
-        limit=1,
+def test_the_source_is_observed(refreshes: Refreshes, shared_site: Site) -> None:
+    """What the source is, how it was read, and what lies outside of the monitored time."""
+    (record,) = shared_site.instance.fetch_observations(
+        dg.AssetKey("executions"), limit=1, ascending=True
     ).records
-    assert record.run_id == first.run_id
-    assert record.asset_materialization
-    metadata: dict[str, Any] = {
-        name: value.value for name, value in record.asset_materialization.metadata.items()
-    }
-    ((rows, hours, days),) = shared_site.in_source(
-        "SELECT count(*), count(DISTINCT date_trunc('hour', timestamp)),"
-        " count(DISTINCT CAST(timestamp AS DATE)) FROM executions WHERE timestamp < $noon",
-        noon=NOON,
-    )
-    assert (rows, days) == (30, 4)
-    assert metadata["rows_extracted"] == rows
-    assert metadata["hours_touched"] == hours
-    assert metadata["days_touched"] == days
-    assert metadata["days"] == "2025-06-08, 2025-06-09, 2025-06-10, 2025-06-11"
-    assert metadata["late_rows_repaired"] == 0
-    assert metadata["hours_left"] == 0
-    assert metadata["unrepairable_hours"] == 0
-    assert metadata["data_through"] == "2025-06-11T12:00:00Z"
-    assert metadata["source_attaches"] >= 3
-    assert 0 < metadata["longest_lock_ms"] <= metadata["total_lock_ms"] < 60_000
+    assert record.run_id == refreshes.runs[0]
+    assert record.asset_observation
+    found = {name: entry.value for name, entry in record.asset_observation.metadata.items()}
+    assert found["path"] == str(shared_site.source)
+    assert found["inode"] == shared_site.source.stat().st_ino
+    assert (found["read_as"], found["readings_thrown_away"]) == ("live", 0)
+    assert found["bytes_read"] > 0
+    assert (found["rows"], found["future_rows"]) == (30, 1)
+    assert found["oldest"] == "2025-06-08T12:00:00Z"
+    assert (found["rows_before_history"], found["rows_without_timestamp"]) == (0, 0)
 
 
-def test_source_is_observed(shared_site: Site, first: dg.DagsterRun) -> None:
-    """What the source is, and what of it lies outside of the monitored time."""
-    records = shared_site.instance.fetch_observations(
-        dg.AssetKey("learning_db"), limit=10, ascending=True
-    ).records
-    observation = records[0].asset_observation
-    assert records[0].run_id == first.run_id
-    assert observation
-    metadata: dict[str, Any] = {name: value.value for name, value in observation.metadata.items()}
-    assert metadata["path"] == str(shared_site.source)
-    assert metadata["inode"] == shared_site.source.stat().st_ino
-    assert metadata["size_bytes"] > 0
-    assert metadata["future_rows"] == 1
-    assert metadata["rows_before_history"] == 0
-    assert metadata["rows_without_timestamp"] == 0
-
-
-def test_second_run_touches_its_stretch_alone(
-    shared_site: Site, before_second: dict[str, int], second: dg.DagsterRun
-) -> None:
-    """Days outside of it keep the materialization that they have."""
-    assert second.is_success
-    after = _storage_ids(shared_site)
-    newer = {day for day, storage_id in after.items() if storage_id > before_second.get(day, 0)}
-    assert newer == {"2025-06-09", "2025-06-10", "2025-06-11"}
-    assert set(after) == set(before_second)
-
-
-def test_metadata_of_the_second_extraction(shared_site: Site, second: dg.DagsterRun) -> None:
-    """Two hours are copied whole; one row of them is late."""
-    metadata = shared_site.metadata("executions")
+def test_the_ledger_says_what_was_read(refreshes: Refreshes, shared_site: Site) -> None:
+    """Of the second refresh: two hours, one of whose rows is late."""
+    assert len(refreshes.runs) == 3
+    found = shared_site.metadata("hour_ledger")
     touched = (LATE.replace(minute=0), NOON)
     ((rows,),) = shared_site.in_source(
         "SELECT count(*) FROM executions WHERE date_trunc('hour', timestamp) IN ($late, $noon)",
         late=touched[0],
         noon=touched[1],
     )
-    assert second.is_success
-    assert rows >= 4
-    assert metadata["rows_extracted"] == rows
-    assert metadata["hours_touched"] == 2
-    assert metadata["days_touched"] == 2
-    assert metadata["days"] == "2025-06-09, 2025-06-11"
-    assert metadata["late_rows_repaired"] == 1
-    assert metadata["data_through"] == "2025-06-11T12:30:00Z"
+    assert found["hours_changed"] == 2
+    assert found["late_rows"] == 1
+    assert (found["rows_gone"], found["unrepairable_hours"]) == (0, 0)
+    assert "2025-06-09" in found["days"]
+    assert rows <= found["rows_read"] <= 34
 
 
-_EXPECTED = {
-    "hourly_summary": "SELECT DISTINCT date_trunc('hour', timestamp), repo, task_type, model_tier,"
-    " pool_type FROM executions",
-    "hourly_totals": "SELECT DISTINCT date_trunc('hour', timestamp), model_tier, pool_type"
-    " FROM executions",
-    "daily_summary": "SELECT DISTINCT CAST(timestamp AS DATE), repo, task_type, model_tier,"
-    " pool_type FROM executions",
-    "tier_performance": "SELECT DISTINCT CAST(timestamp AS DATE), repo, model_tier, task_type"
-    " FROM executions",
-    "pool_performance": "SELECT DISTINCT date_trunc('hour', timestamp), pool_type, repo"
-    " FROM executions",
-    "error_summary": "SELECT DISTINCT date_trunc('hour', timestamp), error_type, repo, task_type,"
-    " model_tier, pool_type FROM executions WHERE error_type IS NOT NULL",
-    "daily_error_summary": "SELECT DISTINCT CAST(timestamp AS DATE), error_type, repo, task_type,"
-    " model_tier, pool_type FROM executions WHERE error_type IS NOT NULL",
-    "hourly_complexity": "SELECT DISTINCT date_trunc('hour', timestamp), repo, model_tier,"
-    " complexity_score FROM executions WHERE complexity_score IS NOT NULL",
-    "daily_complexity": "SELECT DISTINCT CAST(timestamp AS DATE), repo, model_tier,"
-    " complexity_score FROM executions WHERE complexity_score IS NOT NULL",
-    "hourly_distribution": "SELECT DISTINCT date_trunc('hour', timestamp), model_tier, pool_type"
-    " FROM executions WHERE duration_seconds IS NOT NULL",
-    "daily_distribution": "SELECT DISTINCT CAST(timestamp AS DATE), model_tier, pool_type"
-    " FROM executions WHERE duration_seconds IS NOT NULL",
-    "solution_patterns": "SELECT solution_summary, repo FROM executions"
-    " WHERE solution_summary IS NOT NULL GROUP BY ALL HAVING count(*) >= 5",
-    "recent_executions": "SELECT task_id FROM executions"
-    " WHERE timestamp >= TIMESTAMP '2025-06-09 12:30'",
-}
+@pytest.mark.parametrize("table", TABLES)
+def test_row_counts_are_those_of_the_manifest(
+    refreshes: Refreshes, shared_site: Site, table: str
+) -> None:
+    """Of what is published now."""
+    assert len(refreshes.runs) == 3
+    found = shared_site.metadata(table)
+    assert found["dagster/row_count"] == shared_site.published().manifest.rows(table)
+    assert bool(found["dagster/row_count"]) is (table not in EMPTY)
 
 
-@pytest.mark.parametrize("table", [rollup.name for rollup in ROLLUPS])
-def test_row_counts_of_the_tables(shared_site: Site, second: dg.DagsterRun, table: str) -> None:
-    """Each table has as many rows as its grain has values in the source."""
-    metadata = shared_site.metadata(table)
-    ((expected,),) = shared_site.in_source(f"SELECT count(*) FROM ({_EXPECTED[table]})")
-    assert second.is_success
-    assert expected > 0
-    assert metadata["dagster/row_count"] == expected
-    assert Published(shared_site.home).manifest.rows(table) == expected
-    if table in ("solution_patterns", "recent_executions"):
-        assert metadata["rows_written"] == expected
-        assert (metadata["days_rolled_up"], metadata["days"]) == (0, "none")
-    else:
-        assert metadata["days_rolled_up"] == 2
-        assert metadata["days"] == "2025-06-09, 2025-06-11"
-
-
-def test_publication_tells_what_it_did(shared_site: Site, second: dg.DagsterRun) -> None:
-    """Files of days that did not change are carried over."""
-    metadata = shared_site.metadata("publication")
-    manifest = Published(shared_site.home).manifest
-    assert second.is_success
-    assert metadata["generation"] == manifest.generation == 2
-    assert metadata["as_of"] == "2025-06-11T12:30:00Z"
-    assert metadata["data_through"] == "2025-06-11T12:30:00Z"
-    assert metadata["folder"] == str(shared_site.home.current)
-    # All tables by day keep the two days that did not change; those of errors may have fewer.
-    assert metadata["files_carried_over"] >= 2 * (len(ROLLUPS) - 4)
-    assert metadata["files_written"] + metadata["files_carried_over"] == sum(
-        len(files) for files in manifest.tables.values()
-    ) + _empty_days_written(shared_site)
-    assert f"| {manifest.rows('hourly_summary'):,} |" in metadata["tables"]
+def test_publication_has_figures_to_plot(refreshes: Refreshes, shared_site: Site) -> None:
+    """Computed from the source in another way; the table of health comes first."""
+    assert len(refreshes.runs) == 3
+    found = shared_site.metadata("publication")
+    manifest = shared_site.published().manifest
     ((executions, rate, cost),) = shared_site.in_source(
         "SELECT count(*), avg(CAST(success AS INT)), sum(actual_cost) FROM executions"
         " WHERE timestamp >= $end - INTERVAL 24 HOUR AND timestamp < $end",
         end=manifest.as_of,
     )
-    for line in (
-        f"| executions | {executions:,} |",
-        f"| success rate | {rate:.1%} |",
-        f"| total cost | {'no data' if cost is None else f'{cost:,.2f} USD'} |",
-    ):
-        assert line in metadata["health"].splitlines()
-    written = sum(
-        path.stat().st_size
-        for path in shared_site.home.current.resolve().rglob("*.parquet")
-        if path.stat().st_nlink == 1
+    assert next(iter(found)) == "health"
+    assert found["executions_24h"] == executions > 0
+    assert found["success_rate_24h"] == pytest.approx(rate)
+    assert found["cost_24h"] == pytest.approx(cost)
+    assert found["executions"] == 34
+    assert found["data_lag_seconds"] == 0  # the clock stands still
+    assert (found["generation"], found["data_through"]) == (3, "2025-06-11T13:00:00Z")
+    assert found["files_written"] == 2
+    assert found["files_written"] + found["files_linked"] == sum(map(len, manifest.tables.values()))
+    assert found["bytes_written"] == sum(
+        file.bytes
+        for name in ("refresh_history", "check_history")
+        for file in _today(manifest, name)
     )
-    assert written <= metadata["bytes_written"] < written + 20_000
+    assert f"| executions | {executions:,} |" in found["health"].splitlines()
+    assert f"| success rate | {rate:.1%} |" in found["health"].splitlines()
+    kinds = {type(entry) for entry in shared_site.materialization("publication").metadata.values()}
+    assert {dg.IntMetadataValue, dg.FloatMetadataValue} <= kinds
 
 
-def _empty_days_written(site: Site) -> int:
-    """Files that were written and held no row: of errors, at the most the two days that changed."""
-    ((days,),) = site.in_source(
-        "SELECT 2 - count(DISTINCT CAST(timestamp AS DATE)) FROM executions"
-        " WHERE error_type IS NOT NULL"
-        " AND CAST(timestamp AS DATE) IN (DATE '2025-06-09', DATE '2025-06-11')"
-    )
-    return int(days) * len([rollup for rollup in ROLLUPS if "error_type" in rollup.key])
+def _today(manifest: Any, table: str) -> list[Any]:
+    return [file for file in manifest.tables[table] if file.period == NOON.date().isoformat()]
 
 
-def test_published_figures_are_those_of_the_source(
-    shared_site: Site, second: dg.DagsterRun
+def test_a_day_is_read_again_when_a_person_asks(site: Site) -> None:
+    """By ``since`` and ``until`` in the run config of a launch; without config, what changed."""
+    make_source(site.source, [execution(NOON - n * DAY - HOUR) for n in range(6)])
+    assert site.run().success
+    assert site.published().manifest.executions == 6
+    site.clock.now += MINUTE
+    config = {"since": "2025-06-07", "until": "2025-06-09"}
+    result = site.run(dg.RunRequest(run_config={"ops": {"refresh_tables": {"config": config}}}))
+    assert result.success
+    found = site.metadata("hour_ledger")
+    assert found["days"] == "2025-06-07, 2025-06-08, 2025-06-09"
+    assert (found["rows_read"], found["hours_changed"]) == (3, 0)
+    assert site.published().manifest.executions == 6
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        ({"as_of": "soon"}, "'soon' is not an instant: write it in ISO 8601"),
+        ({"as_of": "2025-06-11T12:00:01"}, "lies in the future"),
+        ({"since": "June"}, "since 'June' is not a day: write it as YYYY-MM-DD"),
+        ({"until": "2025-06-01"}, "until is given without since"),
+        ({"since": "2025-06-03", "until": "2025-06-01"}, "since 2025-06-03 lies after until"),
+        ({"since": "2025-06-12"}, "since 2025-06-12 lies after today, 2025-06-11"),
+        ({"compare_days": 0}, "compare_days is 0: give 1 or more"),
+    ],
+)
+def test_values_that_make_no_sense_are_refused(
+    shared_site: Site, config: dict[str, object], message: str
 ) -> None:
-    """Computed from the source in another way."""
-    found = Published(shared_site.home).rows("daily_summary")
-    column = found.columns.index
-    totals: dict[Any, tuple[int, int, float]] = {}
-    for row in found.rows:
-        day = row[column("date")]
-        n, good, seconds = totals.get(day, (0, 0, 0.0))
-        totals[day] = (
-            n + int(str(row[column("executions")])),
-            good + int(str(row[column("successes")])),
-            seconds + float(str(row[column("duration_sum")])),
-        )
-    expected: Any = shared_site.in_source(
-        "SELECT CAST(timestamp AS DATE), count(*), count(*) FILTER (WHERE success),"
-        " sum(duration_seconds) FROM executions GROUP BY 1"
-    )
-    assert second.is_success
-    assert len(expected) == 4
-    assert {day: pytest.approx(figures) for day, *figures in expected} == totals
+    """In words, before anything is read."""
+    now = shared_site.clock.now
+    shared_site.clock.now = NOON
+    try:
+        with pytest.raises(ConfigError) as caught:
+            RefreshConfig(**config).request()  # type: ignore[arg-type]
+    finally:
+        shared_site.clock.now = now
+    assert message in str(caught.value)
 
 
-def test_rows_ahead_wait_for_their_time(site: Site) -> None:
-    """A row after the instant is read when its time has come, and is not late then."""
-    make_source(site.source, [execution(NOON - HOUR), execution(NOON + 2 * MINUTE)])
-    site.refresh()
-    assert site.metadata("recent_executions")["dagster/row_count"] == 1
-    site.clock.now = NOON + timedelta(minutes=2, microseconds=1)
-    site.refresh()
-    assert site.metadata("recent_executions")["dagster/row_count"] == 2
-    assert site.metadata("executions")["late_rows_repaired"] == 0
+def test_a_swap_that_fails_materializes_nothing(site: Site) -> None:
+    """What the core has no words for is told, too; and the next refresh is right."""
+    make_source(site.source, [execution(NOON - HOUR)])
+
+    def broken(_: Refresh) -> Publication:
+        raise ZeroDivisionError("nothing is known of this")
+
+    with site.patch.context() as patch:
+        patch.setattr(Refresh, "publish", broken)
+        with pytest.raises(RefreshError, match="nothing is known of this: see run "):
+            site.refresh()
+    run = site.last_run()
+    assert site.materialized(run.run_id) == []
+    assert not site.home.current.exists()
+    assert site.refresh().is_success
+
+    change_source(site.source, "DELETE FROM executions")
+    site.clock.now -= HOUR
+    with pytest.raises(RefreshError, match=r"as-of 2025-06-11T11:00:00Z lies before 2025-06-11T12"):
+        site.refresh()
+    assert site.generation == 1

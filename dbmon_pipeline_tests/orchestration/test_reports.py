@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import dagster as dg
 import pytest
 
-from dbmon_pipeline.definitions import defs
-from dbmon_pipeline_tests.helpers import HOLD_FILE, clean_environ, execution, running
+from dbmon_pipeline.core.config.settings import Settings
+from dbmon_pipeline.orchestration.definitions_builder import build_definitions
+from dbmon_pipeline_tests.helpers import HOLD_FILE, execution, running
 from dbmon_pipeline_tests.orchestration.site import (
-    DAY,
     HOUR,
     NOON,
-    TODAY,
     Site,
     open_site,
     refreshed_template,
@@ -32,7 +29,7 @@ def template(tmp_path_factory: pytest.TempPathFactory, empty_template: Path) -> 
         for n in range(40)
     ]
     folder = tmp_path_factory.mktemp("reported") / "site"
-    return refreshed_template(folder, empty_template, rows, TODAY - 13 * DAY)
+    return refreshed_template(folder, empty_template, rows)
 
 
 @pytest.fixture
@@ -44,7 +41,7 @@ def refreshed(tmp_path: Path, template: Path) -> Iterator[Site]:
 
 def report(site: Site, name: str) -> dg.ExecuteInProcessResult:
     """Run the job of a report as its schedule asks for it."""
-    return defs.resolve_job_def(name).execute_in_process(
+    return site.definitions.resolve_job_def(name).execute_in_process(
         instance=site.instance, raise_on_error=False
     )
 
@@ -105,22 +102,16 @@ def test_a_tick_asks_for_its_report(site: Site, name: str) -> None:
 
 
 def test_they_come_in_the_morning_of_the_time_zone(tmp_path: Path) -> None:
-    """On Sundays the one of the week; a process of its own reads the rules of another zone."""
+    """On Sundays the one of the week."""
     rules = tmp_path / "rules.yaml"
     rules.write_text("report: {time_zone: Asia/Tokyo}\n")
-    code = (
-        "from dbmon_pipeline.orchestration.schedules import daily_report, weekly_report\n"
-        "for one in (daily_report, weekly_report):\n"
-        "    print(one.cron_schedule, one.execution_timezone, one.default_status.value)\n"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        env=clean_environ(DBMON_CONFIG=rules, DBMON_HOME=tmp_path),
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert done.stdout.splitlines() == [
-        "0 9 * * * Asia/Tokyo RUNNING",
-        "0 10 * * 0 Asia/Tokyo RUNNING",
-    ]
+    definitions = build_definitions(Settings.load(home=tmp_path, environ={}, rules=rules))
+    found = {
+        name: (one.cron_schedule, one.execution_timezone, one.default_status.value)
+        for name in ("daily_report", "weekly_report")
+        for one in (definitions.resolve_schedule_def(name),)
+    }
+    assert found == {
+        "daily_report": ("0 9 * * *", "Asia/Tokyo", "RUNNING"),
+        "weekly_report": ("0 10 * * 0", "Asia/Tokyo", "RUNNING"),
+    }

@@ -1,208 +1,99 @@
-"""The home's lock is held for a whole run, and runs that died are told from those that live."""
+"""The resource: published tables for the assets of a host, and nothing else on the disk."""
 
 from __future__ import annotations
 
-import os
-import signal
-import subprocess
-import sys
-import time
-from datetime import UTC, datetime
 from pathlib import Path
 
 import dagster as dg
+import duckdb
 import pytest
 
-from dbmon_pipeline.core.common.errors import HomeBusyError, RefreshError
-from dbmon_pipeline.core.home.locks import home_lock
-from dbmon_pipeline.core.warehouse.publish import publish
-from dbmon_pipeline.orchestration import assets
-from dbmon_pipeline.orchestration.resources import WarehouseResource, report_dead_runs
-from dbmon_pipeline_tests.helpers import HOLD_FILE, execution, make_source, running
-from dbmon_pipeline_tests.orchestration.site import DAY, HOUR, NOON, Site
-
-REFRESH = [str(Path(sys.executable).with_name("dbmon")), "refresh"]
+from dbmon_pipeline.core.common.errors import NotPublishedError
+from dbmon_pipeline.core.config.settings import Settings
+from dbmon_pipeline.orchestration.definitions_builder import build_definitions
+from dbmon_pipeline.orchestration.resources import PublishedResource
+from dbmon_pipeline_tests.helpers import execution, make_source, refresh_core, settings_for
+from dbmon_pipeline_tests.orchestration.site import DAY, HOUR, NOON
 
 
-def started(site: Site, *, minutes_ago: float) -> dg.DagsterRun:
-    """A run of which nothing was heard since it was started."""
-    run = site.make_run(dg.DagsterRunStatus.STARTED)
-    _age(site, run, minutes_ago)
-    return run
+@pytest.fixture(scope="module")
+def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    """A home with six executions in a folder whose name DuckDB could take for a pattern."""
+    folder = tmp_path_factory.mktemp("it's a [home]")
+    made = settings_for(folder)
+    rows = [execution(NOON - n * HOUR, solution_summary="Retry") for n in range(1, 6)]
+    make_source(made.source, [*rows, execution(NOON - 40 * DAY)])
+    refresh_core(made, NOON)
+    return made
 
 
-def _age(site: Site, run: dg.DagsterRun, minutes_ago: float) -> None:
-    with site.instance.run_storage.connect() as con:  # type: ignore[attr-defined]
-        con.exec_driver_sql(
-            "UPDATE runs SET start_time = ? WHERE run_id = ?",
-            (time.time() - minutes_ago * 60, run.run_id),
-        )
-
-
-def status(site: Site, run: dg.DagsterRun) -> dg.DagsterRunStatus:
-    """What the instance says of a run."""
-    found = site.instance.get_run_by_id(run.run_id)
-    assert found
-    return found.status
-
-
-def test_an_old_run_without_a_sign_is_dead(site: Site) -> None:
-    """A young one may be about to show that it lives."""
-    old, young = started(site, minutes_ago=2), started(site, minutes_ago=0.5)
-    report_dead_runs(site.instance, site.home, "")
-    assert status(site, old) is dg.DagsterRunStatus.FAILURE
-    assert status(site, young) is dg.DagsterRunStatus.STARTED
-
-
-def test_a_run_whose_process_lives_is_not_dead(site: Site) -> None:
-    """However old it is; when the process ends, it is."""
-    run = started(site, minutes_ago=600)
-    sign = site.home.live_runs / run.run_id
-    with running(HOLD_FILE, sign):
-        report_dead_runs(site.instance, site.home, "")
-        assert status(site, run) is dg.DagsterRunStatus.STARTED
-    report_dead_runs(site.instance, site.home, "")
-    assert status(site, run) is dg.DagsterRunStatus.FAILURE
-    assert not sign.exists()
-
-
-def test_a_run_that_left_its_sign_behind_is_dead_at_once(site: Site) -> None:
-    """A sign that nobody holds needs no grace."""
-    run = started(site, minutes_ago=0)
-    sign = site.home.live_runs / run.run_id
-    sign.parent.mkdir(parents=True)
-    sign.touch()
-    report_dead_runs(site.instance, site.home, "")
-    assert status(site, run) is dg.DagsterRunStatus.FAILURE
-    assert not sign.exists()
-
-
-def test_a_run_does_not_report_itself(site: Site) -> None:
-    """It holds the lock that others wait for."""
-    run = started(site, minutes_ago=600)
-    report_dead_runs(site.instance, site.home, run.run_id)
-    assert status(site, run) is dg.DagsterRunStatus.STARTED
-
-
-def test_waiting_and_finished_runs_are_left_alone(site: Site) -> None:
-    """Only what is started can have died."""
-    others = (
-        dg.DagsterRunStatus.QUEUED,
-        dg.DagsterRunStatus.NOT_STARTED,
-        dg.DagsterRunStatus.STARTING,
-        dg.DagsterRunStatus.SUCCESS,
-        dg.DagsterRunStatus.CANCELED,
-    )
-    runs = [(site.make_run(other), other) for other in others]
-    report_dead_runs(site.instance, site.home, "")
-    assert [status(site, run) for run, _ in runs] == [other for _, other in runs]
-
-
-def test_a_run_holds_the_lock_and_shows_that_it_lives(
-    site: Site, monkeypatch: pytest.MonkeyPatch
+def test_a_hosts_asset_asks_for_our_tables(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """For its whole length, and not longer."""
-    make_source(site.source, [execution(NOON - HOUR)])
-    seen: list[tuple[str, list[str]]] = []
-    real = publish
+    """By the key that carries the name, and whatever the environment says."""
+    monkeypatch.setenv("DBMON_HOME", "/nowhere")
 
-    def looking(*arguments: object, **named: object) -> object:
-        with (
-            pytest.raises(HomeBusyError) as caught,
-            home_lock(site.home, "the test", wait_seconds=0),
-        ):
-            pass
-        seen.append((str(caught.value), [path.name for path in site.home.live_runs.iterdir()]))
-        return real(*arguments, **named)  # type: ignore[arg-type]
+    @dg.asset(required_resource_keys={"agents_tables"})
+    def failing_tiers(context: dg.AssetExecutionContext) -> dg.MaterializeResult[None]:
+        with context.resources.agents_tables.get_connection() as con:
+            (count,) = con.execute("SELECT sum(total_executions) FROM tier_performance").fetchone()
+        return dg.MaterializeResult(metadata={"executions": int(count)})
 
-    monkeypatch.setattr(assets, "publish", looking)
-    run = site.refresh()
-    ((message, signs),) = seen
-    assert f"is in use by run {run.run_id[:8]} (process {os.getpid()}" in message
-    assert signs == [run.run_id]
-    assert list(site.home.live_runs.iterdir()) == []
-    with home_lock(site.home, "the test", wait_seconds=0):
-        pass
+    ours = build_definitions(settings, name="agents")
+    merged = dg.Definitions.merge(ours, dg.Definitions(assets=[failing_tiers]))
+    job = merged.get_implicit_global_asset_job_def()
+    result = job.execute_in_process(asset_selection=[failing_tiers.key])
+    (made,) = result.asset_materializations_for_node("failing_tiers")
+    assert made.metadata["executions"].value == 6
 
 
-def test_a_busy_home_fails_the_run_in_words_and_within_the_wait(
-    site: Site, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The run tells who works there."""
-    make_source(site.source, [execution(NOON - HOUR)])
-    rules = site.source.with_name("rules.yaml")
-    rules.write_text("home: {lock_wait_seconds: 0.2}")
-    monkeypatch.setenv("DBMON_CONFIG", str(rules))
+def test_the_views_of_the_founding_schema(settings: Settings) -> None:
+    """With its columns, over its windows: the old day lies before that of 30 days."""
+    with PublishedResource(home=str(settings.home.path)).get_connection() as con:
+        tiers = con.execute("SELECT date, total_executions, avg_duration FROM tier_performance_mv")
+        assert tiers.fetchall() == [(NOON.date(), 5, 12.5)]
+        pools = con.execute("SELECT count(*), sum(total_tasks) FROM pool_performance_mv")
+        assert pools.fetchall() == [(5, 5)]
+        patterns = con.execute("SELECT solution_summary, usage_count FROM solution_patterns_mv")
+        assert patterns.fetchall() == [("Retry", 5)]
+        assert con.execute("SELECT count(*) FROM tier_performance").fetchall() == [(2,)]
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "SELECT * FROM read_text('{outside}')",
+        "COPY (SELECT 1) TO '{outside}.csv'",
+        "ATTACH '{outside}' AS other",
+        "INSTALL httpfs",
+        "SET enable_external_access = true",
+    ],
+)
+def test_a_connection_is_locked_down(settings: Settings, tmp_path: Path, statement: str) -> None:
+    """It reads the generation, and can open no other file."""
+    outside = tmp_path / "secret.txt"
+    outside.write_text("secret")
     with (
-        running(HOLD_FILE, site.home.lock),
-        pytest.raises(RefreshError, match="is in use by"),
+        PublishedResource(home=str(settings.home.path)).get_connection() as con,
+        pytest.raises(duckdb.Error, match=r"disabled|locked|Permission|permission"),
     ):
-        site.refresh()
-    assert site.last_run().status is dg.DagsterRunStatus.FAILURE
-    assert list(site.home.live_runs.iterdir()) == []
-    assert site.refresh().is_success
+        con.execute(statement.format(outside=outside)).fetchall()
+    assert [path.name for path in tmp_path.iterdir()] == ["secret.txt"]
 
 
-def test_connections_of_the_resource_see_the_warehouse(site: Site) -> None:
-    """For users of the resource that it is built on."""
-    make_source(site.source, [execution(NOON - HOUR), execution(NOON - 2 * HOUR)])
-    site.refresh()
-
-    @dg.op
-    def count(warehouse: WarehouseResource) -> int:
-        with warehouse.get_connection() as con:
-            (rows,) = con.execute("SELECT count(*) FROM executions").fetchall()[0]
-        return int(rows)
-
-    @dg.job(resource_defs={"warehouse": WarehouseResource(database="unused")})
-    def counting() -> None:
-        count()
-
-    assert counting.execute_in_process(instance=site.instance).output_for_node("count") == 2
+def test_a_connection_is_closed_whatever_happens(settings: Settings) -> None:
+    """Unlike that of the class it is made from."""
+    resource = PublishedResource(home=str(settings.home.path))
+    with pytest.raises(ZeroDivisionError), resource.get_connection() as con:
+        raise ZeroDivisionError
+    with pytest.raises(duckdb.ConnectionException):
+        con.execute("SELECT 1")
 
 
-@pytest.mark.parametrize("shows_that_it_lives", [True, False])
-def test_a_killed_refresh_is_reported_and_the_next_heals(
-    site: Site, *, shows_that_it_lives: bool
-) -> None:
-    """The machine dies, or somebody loses patience: ``kill -9`` while the run is started.
-
-    In the moment before a run shows that it lives, it cannot be told from one that is about to:
-    then it is reported a minute later.
-    """
-    now = datetime.now(UTC).replace(tzinfo=None)
-    make_source(site.source, [execution(now - number * DAY) for number in range(1, 30)])
-    killed = subprocess.Popen(REFRESH, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        run = _wait_until_started(site, killed, shows_that_it_lives=shows_that_it_lives)
-        killed.send_signal(signal.SIGKILL)
-    finally:
-        killed.kill()
-        killed.wait()
-    assert killed.returncode == -signal.SIGKILL
-    assert status(site, run) is dg.DagsterRunStatus.STARTED
-    assert not site.home.current.exists()
-
-    again = subprocess.run(REFRESH, capture_output=True, text=True, check=False)
-    assert again.returncode == 0, again.stderr
-    if not shows_that_it_lives:
-        _age(site, run, minutes_ago=2)
-        report_dead_runs(site.instance, site.home, "")
-    assert status(site, run) is dg.DagsterRunStatus.FAILURE
-    assert site.last_run().status is dg.DagsterRunStatus.SUCCESS
-    assert site.generation == 1
-    assert site.warehouse("SELECT count(*) FROM executions") == [(29,)]
-    assert site.warehouse("SELECT sum(executions) FROM daily_summary") == [(29,)]
-    assert list(site.home.live_runs.iterdir()) == []
-
-
-def _wait_until_started(
-    site: Site, process: subprocess.Popen[bytes], *, shows_that_it_lives: bool
-) -> dg.DagsterRun:
-    deadline = time.monotonic() + 120
-    while time.monotonic() < deadline and process.poll() is None:
-        for run in site.instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED])):
-            if not shows_that_it_lives or (site.home.live_runs / run.run_id).exists():
-                return run
-        time.sleep(0.01)
-    raise AssertionError(f"no run was started; exit code {process.poll()}")
+def test_a_home_without_anything_published(tmp_path: Path) -> None:
+    """It is told at once."""
+    with (
+        pytest.raises(NotPublishedError, match="nothing is published"),
+        PublishedResource(home=str(tmp_path)).get_connection(),
+    ):
+        pass

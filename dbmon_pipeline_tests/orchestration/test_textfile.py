@@ -10,7 +10,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from dbmon_pipeline_tests.helpers import add_rows, execution, make_source
-from dbmon_pipeline_tests.orchestration.site import HOUR, MINUTE, NOON, Site, sensor_tick
+from dbmon_pipeline_tests.orchestration.site import HOUR, MINUTE, NOON, Site
 
 
 def figures(path: Path) -> dict[str, float]:
@@ -36,7 +36,7 @@ def test_the_file_follows_the_publication(site: Site, tmp_path: Path) -> None:
     found = figures(path)
     assert found["dbmon_executions"] == 49
     assert "dbmon_open_incidents" not in found
-    assert sensor_tick(site.instance, "alert_sensor").skip_message
+    assert site.sensor_tick("alert_sensor").skip_message
     assert figures(path)["dbmon_open_incidents"] >= 1
 
     add_rows(site.source, [execution(NOON + MINUTE)])

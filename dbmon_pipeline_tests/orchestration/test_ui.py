@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import pytest
 from playwright.sync_api import Browser, expect
 
-from dbmon_pipeline.core.schema.rollups import ROLLUPS
+from dbmon_pipeline.core.schema.catalogue import ROLLED_UP
 from dbmon_pipeline.orchestration.groups import GROUPS
 from dbmon_pipeline_tests.browser import Opened, chromium, needs_chromium, opened
 from dbmon_pipeline_tests.served import END, HOUR, Served, served
@@ -55,9 +55,9 @@ def test_the_asset_graph_shows_the_flow(browser: Browser, ui: Served) -> None:
         links = made.page.locator("svg [data-tooltip], svg a, svg div")
         expect(made.page.get_by_text("publication").first).to_be_visible()
         shown = " ".join(links.all_inner_texts())
-        for name in ("learning_db", "executions", "check_history", "daily_report"):
+        for name in ("executions", "hour_ledger", "check_history", "daily_report"):
             assert name in shown
-        assert sum(rollup.name in shown for rollup in ROLLUPS) >= len(ROLLUPS) - 3
+        assert sum(table.name in shown for table in ROLLED_UP) >= len(ROLLED_UP) - 3
 
 
 def test_a_check_says_what_it_watches_and_plots_its_value(browser: Browser, ui: Served) -> None:

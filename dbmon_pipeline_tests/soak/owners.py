@@ -1,8 +1,11 @@
-"""Four kinds of owner of a learning database, each in a process of its own.
+"""Five kinds of owner of a learning database, each in a process of its own.
 
-``python -m dbmon_pipeline_tests.soak.owners KIND PATH RETRY STORAGE`` makes the database, says
-``ready``, writes until its standard input is closed, and then tells its tally as JSON. It uses
-whatever DuckDB it finds, and nothing of the pipeline.
+``python -m dbmon_pipeline_tests.soak.owners KIND PATH SEED`` makes the database, says ``ready``,
+writes until its standard input is closed, and then reports its tally as JSON. It uses whatever
+DuckDB it finds, and nothing of the pipeline.
+
+Every row keeps a promise, and so does every transaction of the owner ``big``; see
+:data:`BROKEN_PROMISES`. So a reading that mixes two states gives itself away.
 """
 
 from __future__ import annotations
@@ -21,56 +24,83 @@ from pathlib import Path
 
 import duckdb
 
-from dbmon_pipeline_tests.soak.ending import until_told
+from dbmon_pipeline_tests.soak.companion import until_stdin_closes
 
-SQL = Path(__file__).resolve().parents[2] / "sql" / "source"
-DAY = timedelta(days=1)
-LATE = timedelta(hours=40)
-"""How old a late row may be: what every refresh compares reaches back 48 hours."""
+BATCH_ROWS = 20_000
+BROKEN_PROMISES = f"""
+SELECT
+    count(*) FILTER (
+        files_sum <> complexity_sum OR quality_sum <> complexity_sum
+        OR duration_sum * 4 <> complexity_sum OR complexity_count <> executions
+    ) AS broken_rows,
+    (SELECT count(*) FROM (
+        SELECT sum(executions) AS n, sum(actual_cost_sum) AS cost FROM hourly_summary
+        WHERE task_type LIKE 'batch %' GROUP BY task_type
+        HAVING n <> {BATCH_ROWS} OR cost * 4 / n <> floor(cost * 4 / n)
+    )) AS broken_batches,
+    sum(executions) AS executions
+FROM hourly_summary
+"""
+"""Cells of ``hourly_summary`` with a broken row, and batches of which not all was seen."""
+
+_SQL = Path(__file__).resolve().parents[2] / "sql" / "source"
+_DAY = timedelta(days=1)
+_LATE = timedelta(hours=40)
+"""How old a late row may be: each refresh looks 48 hours back."""
 _CHECKPOINT_EVERY = 250
-_BATCH_ROWS = 20_000
 _BATCHES = 2
 _PARTS = 4
+_DELAYED_SECONDS = 0.25
 
-INSERT = """
+_INSERT = """
 INSERT INTO executions BY NAME
 SELECT
     uuid() AS task_id,
     CAST($latest AS TIMESTAMP) - to_microseconds(CAST(h % $spread_us AS BIGINT)) AS timestamp,
-    ['bug_fix', 'feature', 'test'][1 + h // 7 % 3] AS task_type,
+    coalesce($batch, ['bug_fix', 'feature', 'test'][1 + h // 7 % 3]) AS task_type,
     'Do it' AS task_description,
     'org/' || h // 11 % 4 AS repo,
-    h // 13 % 9 AS file_count,
+    h // 23 % 101 AS file_count,
     ['small', 'medium', 'large'][1 + h // 17 % 3] AS model_tier,
     ['main', 'spare'][1 + h // 19 % 2] AS pool_type,
-    $batch AS swarm_topology,
     h // 23 % 101 AS complexity_score,
     h // 29 % 10 > 0 AS success,
-    h // 31 % 10000 / 16 AS duration_seconds,
-    h // 37 % 101 AS quality_score,
+    h // 23 % 101 / 4 AS duration_seconds,
+    h // 23 % 101 AS quality_score,
     CASE WHEN h // 41 % 5 > 0 THEN h // 43 % 100 / 1024 END AS cost_estimate,
-    CASE WHEN h // 47 % 5 > 0 THEN h // 53 % 100 / 1024 END AS actual_cost,
+    CASE WHEN $batch IS NOT NULL THEN 0 WHEN h // 47 % 5 > 0 THEN h // 53 % 100 / 1024 END
+        AS actual_cost,
     CASE WHEN h // 29 % 10 = 0 THEN ['Timeout', 'Refused'][1 + h // 59 % 2] END AS error_type,
     CASE WHEN h // 29 % 10 = 0 THEN 'failed at step ' || h // 61 % 50 END AS error_message,
     h // 67 % 4096 AS peak_memory_mb,
     CASE WHEN h // 71 % 3 = 0 THEN 'try again ' || h // 73 % 20 END AS solution_summary,
 FROM (SELECT CAST(hash(i, $seed) >> 2 AS BIGINT) AS h FROM range($rows) AS r (i))
 """
-INSERT_ONE = """
+_INSERT_ONE = """
 INSERT INTO executions (
     task_id, timestamp, task_type, task_description, repo, model_tier, pool_type, complexity_score,
-    success, duration_seconds, quality_score, actual_cost, error_type, solution_summary
+    file_count, quality_score, duration_seconds, success, actual_cost, error_type, solution_summary
 )
-VALUES (?, ?, ?, 'Do it', ?, ?, 'main', ?, ?, ?, ?, ?, ?, ?)
+VALUES (
+    $id, $at, $type, 'Do it', $repo, $tier, 'main', $n, $n, $n, $n / 4, $good, $cost, $error, $text
+)
 """
-UPDATE = """
+_UPDATE = """
 UPDATE executions
-SET success = NOT success, user_rating = 1 + $seed % 5, user_accepted = true, actual_cost = 0.5
+SET
+    success = NOT success, user_rating = 1 + $n % 5, user_accepted = true, actual_cost = 0.5,
+    complexity_score = $n, file_count = $n, quality_score = $n, duration_seconds = $n / 4
 WHERE task_id = CAST($id AS UUID)
 """
-UPDATE_PART = """
-UPDATE executions SET actual_cost = coalesce(actual_cost, 0) + 0.25, user_accepted = true
-WHERE swarm_topology = $batch AND complexity_score % $parts = $part
+_UPDATE_PART = """
+UPDATE executions SET actual_cost = actual_cost + 0.25, user_accepted = true
+WHERE task_type = $batch AND complexity_score % $parts = $part
+"""
+_DELETE = "DELETE FROM executions WHERE task_id = CAST($id AS UUID)"
+_RECREATE = """
+CREATE TABLE fresh AS SELECT * FROM executions;
+DROP TABLE executions;
+ALTER TABLE fresh RENAME TO executions;
 """
 
 Connection = duckdb.DuckDBPyConnection
@@ -78,13 +108,14 @@ Connection = duckdb.DuckDBPyConnection
 
 @dataclass
 class Tally:
-    """What an owner went through.
+    """Figures of an owner.
 
     Attributes:
         duckdb: The version of its DuckDB.
         writes: Transactions that it wanted to commit.
-        failed: Those whose first try failed.
-        lost: Those whose second try failed, too.
+        failed: Those that failed, each of them tried once.
+        delayed: Those that took longer than a quarter of a second.
+        longest_seconds: How long the longest took.
         seconds: For how long it wrote.
         reasons: Why tries failed, each reason once.
     """
@@ -92,46 +123,46 @@ class Tally:
     duckdb: str = duckdb.__version__
     writes: int = 0
     failed: int = 0
-    lost: int = 0
+    delayed: int = 0
+    longest_seconds: float = 0.0
     seconds: float = 0.0
     reasons: list[str] = field(default_factory=list)
 
-    @property
-    def failed_share(self) -> float:
-        """Which part of the first tries failed."""
-        return self.failed / max(self.writes, 1)
-
 
 class Owner:
-    """Makes a learning database and writes it."""
+    """A learning database and whoever writes it."""
 
-    def __init__(self, path: Path, retry_seconds: float, storage: str) -> None:
+    def __init__(self, path: Path, seed: int, stop: threading.Event) -> None:
         """Make the database, with a history of 60 days.
 
         Args:
             path: Where.
-            retry_seconds: How long it waits before its second and last try.
-            storage: The version of its file format; empty for the default of this DuckDB.
+            seed: What chance begins with.
+            stop: Set when it has to end.
         """
         self.path = path
+        self.stop = stop
         self.tally = Tally()
-        self._retry_seconds = retry_seconds
-        self._chance = random.Random(1)  # noqa: S311
+        self._chance = random.Random(seed)  # noqa: S311 - a seed, not a secret
         self._ids: deque[str] = deque(maxlen=300)
-        with duckdb.connect() as con:
-            version = f" (STORAGE_VERSION '{storage}')" if storage else ""
-            con.execute(f"ATTACH '{path}' AS made{version}")
-            con.execute("USE made")
+        self._slept = 0.0
+        with duckdb.connect(str(path)) as con:
             for file in ("executions", "metadata", "indexes"):
-                con.execute((SQL / f"{file}.sql").read_text("utf-8"))
-            self.insert_one(con, _now() - 60 * DAY)
-            self.insert_many(con, 1_000, _now() - 3 * DAY, 27 * DAY)
-            self.insert_many(con, 1_000, _now(), 2 * DAY)
+                con.execute((_SQL / f"{file}.sql").read_text("utf-8"))
+            self.insert_one(con, _now() - 60 * _DAY)
+            self.insert_many(con, 1_000, _now() - 3 * _DAY, 27 * _DAY)
+            self.insert_many(con, 1_000, _now(), 2 * _DAY)
         self._ids.clear()
 
     def open(self) -> Connection:
         """Open it for writing."""
         return duckdb.connect(str(self.path), config={"threads": "1"})
+
+    def pause(self, seconds: float) -> None:
+        """Wait, unless it has to end; within a write this does not count as its time."""
+        began = time.perf_counter()
+        self.stop.wait(max(0.0, seconds))
+        self._slept += time.perf_counter() - began
 
     def insert_many(
         self,
@@ -143,7 +174,7 @@ class Owner:
     ) -> None:
         """Insert rows of some time up to an instant."""
         con.execute(
-            INSERT,
+            _INSERT,
             {
                 "rows": rows,
                 "seed": self._chance.getrandbits(40),
@@ -159,123 +190,143 @@ class Owner:
         task_id = str(uuid.UUID(int=chance.getrandbits(128)))
         is_good = chance.random() < 0.9
         con.execute(
-            INSERT_ONE,
-            [
-                task_id,
-                timestamp,
-                chance.choice(["bug_fix", "feature"]),
-                f"org/{chance.randrange(4)}",
-                chance.choice(["small", "large"]),
-                chance.randrange(101),
-                is_good,
-                chance.randrange(10_000) / 16,
-                chance.randrange(101),
-                chance.choice([None, chance.randrange(100) / 1024]),
-                None if is_good else chance.choice(["Timeout", "Refused"]),
-                chance.choice([None, None, f"try again {chance.randrange(20)}"]),
-            ],
+            _INSERT_ONE,
+            {
+                "id": task_id,
+                "at": timestamp,
+                "type": chance.choice(["bug_fix", "feature"]),
+                "repo": f"org/{chance.randrange(4)}",
+                "tier": chance.choice(["small", "large"]),
+                "n": chance.randrange(101),
+                "good": is_good,
+                "cost": chance.choice([None, chance.randrange(100) / 1024]),
+                "error": None if is_good else chance.choice(["Timeout", "Refused"]),
+                "text": chance.choice([None, None, f"try again {chance.randrange(20)}"]),
+            },
         )
         self._ids.append(task_id)
 
     def write_something(self, con: Connection) -> None:
-        """A transaction of a row: mostly new, now and then late, ahead, changed or deleted."""
+        """Write a transaction of a row: mostly new, now and then late, ahead, changed, deleted."""
         dice = self._chance.random()
         if dice < 0.80 or not self._ids:
             self.insert_one(con, _now())
         elif dice < 0.87:
-            self.insert_one(con, _now() - self._chance.random() * LATE)
+            self.insert_one(con, _now() - self._chance.random() * _LATE)
         elif dice < 0.88:
             self.insert_one(con, _now() + timedelta(seconds=20))
         else:
             task_id = self._chance.choice(self._ids)
             if dice < 0.96:
-                con.execute(UPDATE, {"id": task_id, "seed": self._chance.randrange(5)})
+                con.execute(_UPDATE, {"id": task_id, "n": self._chance.randrange(101)})
             else:
                 self._ids.remove(task_id)
-                con.execute(
-                    "DELETE FROM executions WHERE task_id = CAST($id AS UUID)", {"id": task_id}
-                )
+                con.execute(_DELETE, {"id": task_id})
 
-    def trying(self, write: Callable[[], None]) -> None:
-        """Write, once again after a moment if it fails, and count."""
-        self.tally.writes += 1
-        for count in ("failed", "lost"):
-            try:
-                write()
-            except duckdb.Error as error:
-                setattr(self.tally, count, getattr(self.tally, count) + 1)
-                reason = str(error).splitlines()[0][:200]
-                if reason.split(":")[0] not in [r.split(":")[0] for r in self.tally.reasons]:
-                    self.tally.reasons.append(reason)
-                time.sleep(self._retry_seconds)
-            else:
-                return
+    def attempt(self, write: Callable[[], None]) -> None:
+        """Write once, and count whether that failed and how long it took."""
+        tally, self._slept = self.tally, 0.0
+        tally.writes += 1
+        began = time.perf_counter()
+        try:
+            write()
+        except duckdb.Error as error:
+            tally.failed += 1
+            reason = str(error).splitlines()[0][:200]
+            if reason.split(":")[0] not in [known.split(":")[0] for known in tally.reasons]:
+                tally.reasons.append(reason)
+        seconds = time.perf_counter() - began - self._slept
+        tally.delayed += seconds > _DELAYED_SECONDS
+        tally.longest_seconds = max(tally.longest_seconds, round(seconds, 3))
 
 
-def hold_open(owner: Owner, stop: threading.Event) -> None:
-    """Holds it open and commits 200 times a second, with a checkpoint now and then."""
+def hold_open(owner: Owner) -> None:
+    """Hold it open and commit 200 times a second, with a checkpoint now and then."""
     with owner.open() as con:
-        while not stop.is_set():
+        while not owner.stop.is_set():
             began = time.perf_counter()
-            owner.trying(lambda: owner.write_something(con))
+            owner.attempt(lambda: owner.write_something(con))
             if owner.tally.writes % _CHECKPOINT_EVERY == 0:
-                owner.trying(lambda: _checkpoint(con))
-            stop.wait(max(0.0, 1 / 200 - (time.perf_counter() - began)))
+                owner.attempt(lambda: _checkpoint(con))
+            owner.pause(1 / 200 - (time.perf_counter() - began))
 
 
-def open_per_write(owner: Owner, stop: threading.Event) -> None:
-    """Opens it for each write, 25 times a second."""
+def open_per_write(owner: Owner) -> None:
+    """Open it for each write, 25 times a second."""
 
     def write() -> None:
         with owner.open() as con:
             owner.write_something(con)
 
-    while not stop.is_set():
+    while not owner.stop.is_set():
         began = time.perf_counter()
-        owner.trying(write)
-        stop.wait(max(0.0, 1 / 25 - (time.perf_counter() - began)))
+        owner.attempt(write)
+        owner.pause(1 / 25 - (time.perf_counter() - began))
 
 
-def big(owner: Owner, stop: threading.Event) -> None:
-    """Holds it open and writes long transactions of tens of thousands of rows.
-
-    The first ones insert them, later ones change them; some are rolled back.
-    """
-    number = 0
+def big(owner: Owner) -> None:
+    """Write transactions of thousands of rows: inserted first, changed later, some rolled back."""
+    number = inserted = 0
 
     def write() -> None:
         batch = f"batch {number % _BATCHES}"
         con.execute("BEGIN")
         try:
             for part in range(_PARTS):
-                if number < _BATCHES:
-                    owner.insert_many(con, _BATCH_ROWS // _PARTS, _now(), LATE, batch)
+                if inserted < _BATCHES:
+                    latest = _now() - timedelta(minutes=10)
+                    owner.insert_many(con, BATCH_ROWS // _PARTS, latest, _LATE, f"batch {inserted}")
                 else:
-                    con.execute(UPDATE_PART, {"batch": batch, "parts": _PARTS, "part": part})
-                stop.wait(1 / _PARTS)
+                    con.execute(_UPDATE_PART, {"batch": batch, "parts": _PARTS, "part": part})
+                owner.pause(1 / _PARTS)
         except duckdb.Error:
             con.execute("ROLLBACK")
             raise
         con.execute("ROLLBACK" if number % 5 == 4 else "COMMIT")
 
     with owner.open() as con:
-        while not stop.is_set():
-            owner.trying(write)
+        while not owner.stop.is_set():
+            owner.attempt(write)
+            inserted += inserted < _BATCHES
             number += 1
-            stop.wait(0.2)
+            owner.pause(0.2)
 
 
-def idle(owner: Owner, stop: threading.Event) -> None:
-    """Holds it open for seconds without a word, or has it closed."""
-    while not stop.is_set():
-        owner.trying(lambda: _write_and_hold(owner, stop))
-        stop.wait(3)
+def idle(owner: Owner) -> None:
+    """Hold it open for seconds without a write, or have it closed."""
+
+    def write() -> None:
+        with owner.open() as con:
+            owner.write_something(con)
+            owner.pause(3)
+
+    while not owner.stop.is_set():
+        owner.attempt(write)
+        owner.pause(3)
 
 
-def _write_and_hold(owner: Owner, stop: threading.Event) -> None:
+def recreate(owner: Owner) -> None:
+    """Drop the table and create it anew, with some writes between."""
+
+    def write() -> None:
+        con.execute("BEGIN")
+        try:
+            con.execute(_RECREATE)
+            owner.write_something(con)
+        except duckdb.Error:
+            con.execute("ROLLBACK")
+            raise
+        con.execute("COMMIT")
+
     with owner.open() as con:
-        owner.write_something(con)
-        stop.wait(3)
+        con.execute("SET checkpoint_threshold = '100KB'")
+        for (index,) in con.execute("SELECT index_name FROM duckdb_indexes()").fetchall():
+            con.execute(f"DROP INDEX {index}")
+        while not owner.stop.is_set():
+            owner.attempt(write)
+            for _ in range(5):
+                owner.attempt(lambda: owner.write_something(con))
+                owner.pause(0.05)
 
 
 def _checkpoint(con: Connection) -> None:
@@ -286,23 +337,25 @@ def _now() -> datetime:
     return datetime.now(UTC).replace(tzinfo=None)
 
 
-OWNERS: dict[str, Callable[[Owner, threading.Event], None]] = {
+OWNERS: dict[str, Callable[[Owner], None]] = {
     "hold_open": hold_open,
     "open_per_write": open_per_write,
     "big": big,
     "idle": idle,
+    "recreate": recreate,
 }
 
 
-def _main(kind: str, path: Path, retry_seconds: float, storage: str) -> None:
-    owner = Owner(path, retry_seconds, storage)
+def _main(kind: str, path: Path, seed: int) -> None:
+    stop = until_stdin_closes()
+    owner = Owner(path, seed, stop)
     sys.stdout.write("ready\n")
     sys.stdout.flush()
-    stop, started = until_told(), time.monotonic()
-    OWNERS[kind](owner, stop)
+    started = time.monotonic()
+    OWNERS[kind](owner)
     owner.tally.seconds = round(time.monotonic() - started, 3)
     sys.stdout.write(json.dumps(asdict(owner.tally)))
 
 
 if __name__ == "__main__":
-    _main(sys.argv[1], Path(sys.argv[2]), float(sys.argv[3]), sys.argv[4])
+    _main(sys.argv[1], Path(sys.argv[2]), int(sys.argv[3]))

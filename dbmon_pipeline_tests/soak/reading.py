@@ -1,7 +1,7 @@
 """A reader of the published tables that asks all along and never sees a broken generation.
 
 ``python -m dbmon_pipeline_tests.soak.reading HOME KEEP PAUSE`` reads, pausing so many seconds,
-until its standard input is closed, and then tells what it saw as JSON.
+until its standard input is closed, and then reports as JSON.
 """
 
 from __future__ import annotations
@@ -18,11 +18,18 @@ from dbmon_pipeline.core.home.home import Home
 from dbmon_pipeline.core.query.open_reader import reading
 from dbmon_pipeline.core.query.published import Published
 from dbmon_pipeline.core.query.ranges import TimeRange
-from dbmon_pipeline.core.schema.catalogue import PUBLISHED
-from dbmon_pipeline_tests.soak.ending import until_told
+from dbmon_pipeline.core.schema.catalogue import TABLES
+from dbmon_pipeline_tests.soak.companion import until_stdin_closes
 
 _QUESTIONS = ("key_figures", "success_rate_by_model_tier", "top_error_types")
 _COUNTS = {
+    "hour_ledger": {
+        "executions": "sum(executions)",
+        "successes": "sum(successes)",
+        "errors": "sum(errors)",
+        "measured": "sum(duration_count + memory_count)",
+        "scored": "sum(complexity_count)",
+    },
     "hourly_summary": {
         "executions": "sum(executions)",
         "successes": "sum(successes)",
@@ -48,19 +55,19 @@ _COUNTS = {
     "hourly_complexity": {"scored": "sum(executions)"},
     "daily_complexity": {"scored": "sum(executions)"},
 }
-"""What several tables count, each in its own way."""
+"""Counts that several tables have, each in its own way."""
 
 
 @dataclass
 class Seen:
-    """What a reader saw.
+    """Figures of a reader.
 
     Attributes:
         readings: How often it read a whole generation.
         generations: How many different ones.
         outlived: How often the generation that it was reading was removed, because by then as many
             newer ones as are kept had been published.
-        broken: What was wrong with a generation; nothing may be.
+        broken: Faults of generations; there may be none.
     """
 
     readings: int = 0
@@ -69,15 +76,15 @@ class Seen:
     broken: list[str] = field(default_factory=list)
 
 
-def faults(published: Published) -> tuple[list[str], dict[str, int]]:
-    """What is wrong with a generation, and figures of all that it holds.
+def generation_faults(published: Published) -> tuple[list[str], dict[str, int]]:
+    """Find what is wrong with a generation, and figures of all that it holds.
 
     Raises:
         DbmonError: A file of it is missing or damaged.
     """
     manifest, wrong = published.manifest, []
     figures = {"executions": manifest.executions}
-    if set(manifest.tables) != set(PUBLISHED):
+    if set(manifest.tables) != set(TABLES):
         wrong.append(f"its tables are {sorted(manifest.tables)}")
     for table in manifest.tables:
         files = published.files(table)
@@ -101,13 +108,13 @@ def faults(published: Published) -> tuple[list[str], dict[str, int]]:
 
 
 class Reader:
-    """Reads one generation after another, and remembers what must not go back."""
+    """A reader of one generation after another, which remembers what must not go back."""
 
     def __init__(self, home: Home, keep: int) -> None:
-        """Nothing was read yet.
+        """Read nothing yet.
 
         Args:
-            home: What is read.
+            home: The home that is read.
             keep: How many generations stay.
         """
         self.seen = Seen()
@@ -136,8 +143,8 @@ class Reader:
 
     def _look_at(self, published: Published) -> None:
         manifest = published.manifest
-        wrong, figures = faults(published)
-        through = manifest.data_through or datetime.min
+        wrong, figures = generation_faults(published)
+        through = manifest.data_through
         with reading(published, manifest.as_of) as reader:
             question = _QUESTIONS[self.seen.readings % len(_QUESTIONS)]
             reader.ask(question, TimeRange.DAY if self.seen.readings % 2 else TimeRange.MONTH)
@@ -155,7 +162,7 @@ class Reader:
 
 def _main(home: Path, keep: int, pause_seconds: float) -> None:
     reader = Reader(Home(home), keep)
-    stop = until_told()
+    stop = until_stdin_closes()
     while not stop.is_set():
         reader.read()
         time.sleep(pause_seconds)

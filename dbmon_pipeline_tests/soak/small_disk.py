@@ -1,4 +1,4 @@
-"""A disk that is full: a small one of memory, or where none may be mounted a limit on files."""
+"""Full disks: a small one of memory, or where none may be mounted a limit on files."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _FILLER = "filler"
 
 @contextmanager
 def small_disk(folder: Path) -> Iterator[bool]:
-    """Have a folder be a small disk for the block.
+    """Make a folder a small disk for the length of a block.
 
     Yields:
         Whether it is; only root may mount one.

@@ -7,41 +7,44 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from dbmon_pipeline.core.common.duck import connect
 from dbmon_pipeline.core.common.errors import NotPublishedError
 from dbmon_pipeline.core.home.home import Home
 from dbmon_pipeline.core.query.published import Published
 from dbmon_pipeline_tests.soak import reading
-from dbmon_pipeline_tests.soak.crash import Site
-from dbmon_pipeline_tests.soak.owners import OWNERS, Tally
+from dbmon_pipeline_tests.soak.owners import BATCH_ROWS, BROKEN_PROMISES, Tally
 from dbmon_pipeline_tests.soak.reading import Reader, Seen
-from dbmon_pipeline_tests.soak.refreshing import Record
-from dbmon_pipeline_tests.soak.soak import Trial, lines, problems_of, soak
+from dbmon_pipeline_tests.soak.site import Site
+from dbmon_pipeline_tests.soak.soak import Trial, problems_of, soak
+from dbmon_pipeline_tests.soak.visiting import Visits
 from dbmon_pipeline_tests.truth import assert_published, rows_of
 
-_SECONDS = 20.0
+VISITS = Visits(refreshes=3, looks=3, answers=3)
+_SECONDS = 10.0
 
 
 def test_owners_are_not_disturbed(tmp_path: Path) -> None:
-    """Four owners at the same time, each with a source and a home; two on the older DuckDB.
-
-    How many first tries fail is judged by the long soak: in so few writes one too many is chance.
-    And a second try waits longer here, because the machine has other tests to run.
-    """
+    """Five owners at the same time, each with a source and a home; some have the older DuckDB."""
     trials = [
         Trial("hold_open", is_older=False),
-        Trial("open_per_write", is_older=lines()[0], commands_every=1, retry_seconds=1.0),
-        Trial("big", is_older=lines()[0]),
-        Trial("idle", is_older=False, retry_seconds=1.0),
+        Trial("open_per_write", is_older=True),
+        Trial("big", is_older=True),
+        Trial("idle", is_older=False),
+        Trial("recreate", is_older=False),
     ]
-    outcomes = soak(tmp_path, trials, _SECONDS, most_failed=1.0)
+    outcomes = soak(tmp_path, trials, _SECONDS)
     assert [problem for outcome in outcomes for problem in outcome.problems] == []
+    versions = {outcome.trial.is_older: outcome.tally.duckdb[:2] for outcome in outcomes}
+    assert versions == {True: "1.", False: "2."}
     for outcome in outcomes:
         assert outcome.compared > outcome.rows // 10
-        assert outcome.record.from_snapshot or outcome.trial.owner in ("open_per_write", "idle")
+        holds_it = outcome.trial.owner not in ("open_per_write", "idle")
+        assert outcome.visits.writers_seen or not holds_it
 
 
 @pytest.fixture(scope="module")
@@ -51,6 +54,7 @@ def published(tmp_path_factory: pytest.TempPathFactory) -> Site:
     made.refresh()
     made.go_on()
     made.refresh()
+    made.close()
     return made
 
 
@@ -116,7 +120,7 @@ def test_a_generation_that_is_removed_too_early_is_seen(
         home.current.symlink_to(f"generations/{2 + newer:06d}")
         raise NotPublishedError("a file is gone", remedy="none")
 
-    monkeypatch.setattr(reading, "faults", published_meanwhile)
+    monkeypatch.setattr(reading, "generation_faults", published_meanwhile)
     reader = Reader(home, keep=3)
     reader.read()
     assert reader.seen.outlived == outlived
@@ -133,20 +137,40 @@ def test_a_wrong_row_is_seen(published: Site) -> None:
 
 
 @pytest.mark.parametrize(
-    ("owner", "tally", "words"),
+    ("tally", "visits", "words"),
     [
-        ("hold_open", Tally(writes=1000, failed=1), "1 writes failed"),
-        ("big", Tally(writes=1000, failed=1), "1 writes failed"),
-        ("open_per_write", Tally(writes=1000, failed=9, lost=1), "1 again"),
-        ("open_per_write", Tally(writes=1000, failed=11), "1.10% of 1000 first tries"),
-        ("open_per_write", Tally(writes=1000, failed=10), ""),
-        ("idle", Tally(writes=10, failed=1), ""),
-        ("idle", Tally(), "not one write"),
+        (Tally(writes=1000, failed=1, reasons=["busy"]), VISITS, "1 of 1000 writes failed: ['bu"),
+        (Tally(writes=10), replace(VISITS, faults=["an answer is wrong"]), "an answer is wrong"),
+        (Tally(writes=10), replace(VISITS, answers=0), "there was not one answer"),
+        (Tally(), VISITS, "not one write"),
+        (Tally(writes=10, delayed=3), VISITS, None),
     ],
 )
-def test_what_is_judged(owner: str, tally: Tally, words: str) -> None:
-    """Owners that hold it open may lose nothing, the others a first try now and then."""
-    assert owner in OWNERS
-    record, seen = Record(refreshes=5), Seen(readings=9)
-    found = problems_of(Trial(owner, is_older=False), tally, record, seen, 0.01)
-    assert [words in problem for problem in found] == ([True] if words else [])
+def test_problems(tally: Tally, visits: Visits, words: str | None) -> None:
+    """A write that fails is one, as is a wrong answer, and work that was not done."""
+    problems = problems_of(tally, visits, Seen(readings=9))
+    assert [words in problem for problem in problems if words] == ([True] if words else [])
+    assert bool(problems) == bool(words)
+
+
+@pytest.mark.parametrize(
+    ("change", "broken"),
+    [
+        ("UPDATE hourly_summary SET files_sum = files_sum + 1 WHERE task_type = 'feature'", (1, 0)),
+        ("UPDATE hourly_summary SET executions = executions - 1 WHERE task_type <> 'test'", (2, 1)),
+        ("UPDATE hourly_summary SET actual_cost_sum = 1250 WHERE task_type = 'batch 0'", (0, 1)),
+        ("UPDATE hourly_summary SET actual_cost_sum = 5000 WHERE task_type = 'batch 0'", (0, 0)),
+    ],
+)
+def test_broken_promises_are_seen(change: str, broken: tuple[int, int]) -> None:
+    """A column that is of another state than the others, a row that is missing, half a batch."""
+    with connect() as con:
+        con.execute(
+            "CREATE TABLE hourly_summary AS SELECT *, n AS files_sum, n AS quality_sum,"
+            " n / 4 AS duration_sum, executions AS complexity_count, 0e0 AS actual_cost_sum"
+            f" FROM (VALUES ('feature', 10, 300), ('test', 5, 90), ('batch 0', {BATCH_ROWS}, 8000))"
+            " AS cells (task_type, executions, n)"
+        )
+        con.execute("ALTER TABLE hourly_summary RENAME n TO complexity_sum")
+        con.execute(change)
+        assert con.execute(BROKEN_PROMISES).fetchall()[0][:2] == broken

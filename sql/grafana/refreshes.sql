@@ -1,16 +1,19 @@
--- One row: one instant that refreshes spoke for, how long after the one before, for how long they
--- held the source, and the rows that they read.
+-- One row: one instant that refreshes spoke for, how long after the one before, how the source was
+-- read, and what of it.
 -- Category: Monitor
 -- Chart: time series
 SELECT
     as_of AS time,
     epoch(as_of - lag(as_of) OVER (ORDER BY as_of)) AS since_last_seconds,
-    longest_lock_ms,
-    total_lock_ms,
-    source_attaches,
-    rows_extracted,
-    late_rows_repaired,
-    rows_gone
-FROM published('refresh_history')
+    read_as,
+    readings,
+    readings_thrown_away,
+    bytes_read,
+    rows_read,
+    hours_changed,
+    late_rows,
+    rows_gone,
+    unrepairable_hours
+FROM refresh_history
 WHERE as_of >= $since AND as_of <= $until
 ORDER BY time

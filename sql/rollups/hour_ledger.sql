@@ -1,7 +1,7 @@
 -- One row: one hour of the source.
--- What the source said of it last (source_executions, fingerprint: the sum of the rows' hashes, as a
--- text) beside what is counted here, so that a refresh finds what changed, and the tables reconcile.
--- The last columns count rows that are not what the schema contract promises.
+-- What the source said of it last (source_executions, and fingerprint: the sum of its rows' hashes)
+-- beside what is counted here, so that a refresh finds what changed and the tables reconcile. The
+-- last columns count rows that are not what the schema contract promises.
 -- Key: hour
 -- From: executions
 SELECT

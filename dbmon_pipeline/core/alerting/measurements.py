@@ -147,11 +147,11 @@ class Measurements:
     def scores(self, end: datetime) -> list[Score]:
         """How unlike the hours alike the one that ends at an instant is."""
         [now] = self._reader.measure("last_hour", HOUR, end).rows
-        troubled = self._reader.hours_beyond_limit(end - _HISTORY, end)
+        beyond_limit = self._reader.hours_beyond_limit(end - _HISTORY, end)
         alike = [
             _hour(figures)
             for hour, *figures in self._reader.measure("hours_alike", _HISTORY, end).rows
-            if hour not in troubled
+            if hour not in beyond_limit
         ]
         return scores(_hour(now), alike, self._rule.min_samples)
 

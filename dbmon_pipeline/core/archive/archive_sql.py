@@ -29,13 +29,9 @@ class AllColumns:
 
     @classmethod
     def of_source(cls, con: duckdb.DuckDBPyConnection) -> Self:
-        """Those of the source that is attached as ``source``."""
-        rows = con.execute(
-            "SELECT column_name, data_type FROM duckdb_columns()"
-            " WHERE database_name = 'source' AND schema_name = 'main'"
-            " AND table_name = 'executions' ORDER BY column_index"
-        ).fetchall()
-        return cls({str(name): str(kind) for name, kind in rows})
+        """Describe the source that is attached as ``source``."""
+        rows = con.execute("DESCRIBE source.main.executions").fetchall()
+        return cls({str(name): str(kind) for name, kind, *_ in rows})
 
     @property
     def as_written(self) -> str:
@@ -60,7 +56,7 @@ class AllColumns:
 
 
 def delete_statements(schema: SourceSchema, start: datetime, end: datetime, rows: int) -> str:
-    """SQL with which the owner may delete the rows of ``[start, end)``, if there are still so many.
+    """Write SQL with which the owner may delete ``[start, end)``, if it has as many rows still.
 
     Args:
         schema: The columns of the source.

@@ -91,6 +91,7 @@ def find_changes(
             as_of=request.as_of,
             data_through=before.data_through if before else None,
             oldest_before=before.source.oldest if before else None,
+            pruned_before=before.source.pruned_before if before else None,
             recent_from=before.recent_from if before else None,
             recent_missing=damaged.pop(_RECENT, ()),
             again=_known_days(con, damaged) | _days_asked_for(request),

@@ -33,6 +33,8 @@ class Plan:
         kept: Hours that keep their figures, because the source holds only a part of them.
         unrepairable: Those of them that have changed in the source.
         gone: How many rows went, net, since the source no longer holds them.
+        gone_gross: As ``gone``, without setting off rows that came in other hours.
+        pruned_before: Up to when the owner has pruned rows; None if nothing was pruned.
     """
 
     changed: dict[datetime, tuple[int, int]]
@@ -41,6 +43,8 @@ class Plan:
     kept: frozenset[datetime]
     unrepairable: frozenset[datetime]
     gone: int
+    gone_gross: int
+    pruned_before: datetime | None
 
 
 @dataclass(frozen=True)
@@ -51,6 +55,7 @@ class PlanRequest:
         as_of: Rows at or after it are not read.
         data_through: Up to when the source had been read; None before it was.
         oldest_before: The source's oldest row when it was read before.
+        pruned_before: Up to when the owner had pruned rows before.
         recent_from: From when on ``recent_executions`` has every row; None if it has none.
         recent_missing: Stretches of it whose files are damaged.
         again: Days that are read whether or not they differ.
@@ -60,6 +65,7 @@ class PlanRequest:
     as_of: datetime
     data_through: datetime | None
     oldest_before: datetime | None
+    pruned_before: datetime | None
     recent_from: datetime | None
     recent_missing: tuple[tuple[datetime, datetime], ...] = ()
     again: frozenset[date] = frozenset()
@@ -90,8 +96,12 @@ def plan(
     days = {hour.date() for hour in changed} | set(request.again)
     if request.all_days:
         days |= {hour.date() for hour, rows in in_source.items() if rows}
-    if has_aged and oldest and horizon in in_source:
-        _mark_cut(con, horizon, in_source[horizon])
+    pruned_before = request.pruned_before
+    if has_aged:
+        limit = oldest or request.data_through or horizon
+        pruned_before = max(pruned_before or limit, limit)
+        if horizon in changed:
+            _mark_cut(con, horizon)
     incomplete = _incomplete(con)
     merged = {hour for hour in incomplete if _is_recent(hour, request)}
     if request.all_days:
@@ -102,19 +112,22 @@ def plan(
         for hour, counted in incomplete.items()
         if hour.date() in days and hour not in merged and in_source.get(hour, 0) < counted
     }
+    gone = [
+        before - now
+        for hour, (now, before) in changed.items()
+        if hour not in kept
+        and hour not in merged
+        and (request.data_through is None or hour < request.data_through)
+    ]
     return Plan(
         changed=changed,
         days=_by_day(in_source, days),
         merged=frozenset(merged),
         kept=frozenset(kept),
         unrepairable=frozenset(kept & changed.keys()),
-        gone=sum(
-            before - now
-            for hour, (now, before) in changed.items()
-            if hour not in kept
-            and hour not in merged
-            and (request.data_through is None or hour < request.data_through)
-        ),
+        gone=sum(gone),
+        gone_gross=sum(rows for rows in gone if rows > 0),
+        pruned_before=pruned_before,
     )
 
 
@@ -122,6 +135,9 @@ def refuse_much_gone(
     con: duckdb.DuckDBPyConnection, made: Plan, path: object, most_gone: float, *, is_replaced: bool
 ) -> None:
     """Ask before much is deleted here because the source no longer holds it.
+
+    Rows that came are set off, since rows may move; but not those of another file, which may be
+    that of another database.
 
     Args:
         con: The instance with the ledger.
@@ -133,7 +149,8 @@ def refuse_much_gone(
     Raises:
         SourceShrankError: It is much.
     """
-    if made.gone < _FEWEST:
+    gone = made.gone_gross if is_replaced else made.gone
+    if gone < _FEWEST:
         return
     since = min(made.changed)
     (known,) = con.execute(
@@ -141,10 +158,10 @@ def refuse_much_gone(
         " WHERE hour >= $since",
         {"since": since},
     ).fetchall()[0]
-    if made.gone > most_gone * known:
+    if gone > most_gone * known:
         other = "another file than before" if is_replaced else "the same file"
         raise SourceShrankError(
-            f"{path} ({other}) no longer holds {made.gone:,} of the {known:,} executions that were"
+            f"{path} ({other}) no longer holds {gone:,} of the {known:,} executions that were"
             f" read from it since {iso(since)}",
             remedy="restore it, or run 'dbmon refresh --accept-shrink' to have them deleted here,"
             " too; or name another home for another database",
@@ -155,18 +172,22 @@ def _mark_pruned(con: duckdb.DuckDBPyConnection, horizon: datetime) -> None:
     """Note that the owner has pruned the hours before the source's oldest row."""
     con.execute(
         f"UPDATE {KNOWN} SET state = '{HourState.PRUNED}', source_executions = 0,"
-        f" fingerprint = NULL WHERE hour < $horizon AND state <> '{HourState.PRUNED}'"
+        " fingerprint = NULL WHERE hour < $horizon"
+        f" AND (state <> '{HourState.PRUNED}' OR source_executions > 0)"
         f" AND hour NOT IN (SELECT hour FROM {SEEN})",
         {"horizon": horizon},
     )
 
 
-def _mark_cut(con: duckdb.DuckDBPyConnection, horizon: datetime, rows: int) -> None:
-    """Note that pruning may have taken a part of the hour of the source's oldest row."""
+def _mark_cut(con: duckdb.DuckDBPyConnection, horizon: datetime) -> None:
+    """Note that pruning may have taken a part of the hour of the source's oldest row.
+
+    Whatever its number of rows: late ones may have come meanwhile.
+    """
     con.execute(
         f"UPDATE {KNOWN} SET state = '{HourState.CUT}'"
-        f" WHERE hour = $horizon AND state = '{HourState.WHOLE}' AND executions > $rows",
-        {"horizon": horizon, "rows": rows},
+        f" WHERE hour = $horizon AND state = '{HourState.WHOLE}'",
+        {"horizon": horizon},
     )
 
 

@@ -57,3 +57,20 @@ def _target(path: Path) -> Path:
         if not stat.S_ISREG(kind):
             raise OSError(errno.EINVAL, "it is no regular file", str(path))
     return path.resolve() if path.is_symlink() else path
+
+
+def sync(path: Path) -> None:
+    """Have a file, or the names in a folder, on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def sync_tree(folder: Path) -> None:
+    """Have the new files and all folders below a folder on the disk; links are there already."""
+    for path in folder.rglob("*"):
+        if path.is_dir() or path.stat().st_nlink == 1:
+            sync(path)
+    sync(folder)

@@ -57,6 +57,10 @@ class ArchiveError(DbmonError):
     """Old rows cannot be archived: they changed meanwhile, or another file is in the way."""
 
 
+class BackupError(DbmonError):
+    """A backup cannot be made there, or is none that can be restored."""
+
+
 class HomeError(DbmonError):
     """The working folder cannot be used."""
 

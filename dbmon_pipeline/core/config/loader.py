@@ -18,6 +18,26 @@ from dbmon_pipeline.core.config.notifications import TargetConfig
 from dbmon_pipeline.core.config.rule import Rule, check_rule
 
 _DEEPEST = 10
+_REPLACED = {
+    ("source", "snapshot"): (
+        "gone, since the source is read live, without a lock and without a copy",
+        "remove that key",
+    ),
+    ("source", "longest_hold_ms"): (
+        "gone, since reading the source holds no lock",
+        "remove that key",
+    ),
+    ("source", "lock_wait_seconds"): (
+        "replaced by source.attach_wait_seconds, which counts on network file systems alone",
+        "rename that key",
+    ),
+    ("keep", "executions_days"): (
+        "gone, since no executions are kept but those in recent_executions: today and two days"
+        " before",
+        "remove that key; dbmon archive keeps older ones",
+    ),
+}
+"""Keys of earlier versions: what became of each, and what to do about it."""
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 """The safe loader in C, five times as fast, where it is installed."""
 
@@ -39,12 +59,13 @@ def load_config(*files: Path) -> MonitoringConfig:
         parsed = _parse(path, text)
         try:
             _check(parsed)
+            _refuse_replaced(parsed)
             merged = _over(merged, parsed)
             config = _convert(merged)
         except _WrongValueError as wrong:
             raise ConfigError(
                 f"{path}, line {_line_of(text, wrong.key)}, {'.'.join(wrong.key)}: {wrong}",
-                remedy="correct that value",
+                remedy=wrong.remedy,
             ) from None
     return config
 
@@ -52,8 +73,11 @@ def load_config(*files: Path) -> MonitoringConfig:
 class _WrongValueError(Exception):
     """A value that cannot be, and where it stands."""
 
-    def __init__(self, key: tuple[str, ...], message: str) -> None:
+    def __init__(
+        self, key: tuple[str, ...], message: str, remedy: str = "correct that value"
+    ) -> None:
         self.key = key
+        self.remedy = remedy
         super().__init__(message)
 
 
@@ -68,6 +92,14 @@ def _check(value: object, key: tuple[str, ...] = ()) -> None:
             _check(inner, (*key, name))
     elif isinstance(value, float) and not math.isfinite(value):
         raise _WrongValueError(key, "not a finite number")
+
+
+def _refuse_replaced(parsed: Mapping[str, object]) -> None:
+    """Refuse a key of an earlier version, which would otherwise be merely unknown."""
+    for key, (became, remedy) in _REPLACED.items():
+        section = parsed.get(key[0])
+        if isinstance(section, Mapping) and key[1] in section:
+            raise _WrongValueError(key, became, remedy)
 
 
 def _convert(merged: Mapping[str, object]) -> MonitoringConfig:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import date
 
 import msgspec
-import yaml
 
 from dbmon_pipeline.core.config.notifications import Notifications
 from dbmon_pipeline.core.config.outputs import PrometheusOutput, ReportOutput
@@ -18,10 +17,6 @@ from dbmon_pipeline.core.config.section import (
     Section,
     Share,
 )
-
-_DEEPEST = 10
-_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-"""The safe loader in C, five times as fast, where it is installed."""
 
 
 class Keep(Section, frozen=True):
@@ -68,7 +63,7 @@ class HomeLimits(Section, frozen=True):
 
 
 class Redaction(Section, frozen=True):
-    """What free text loses on its way into the warehouse.
+    """What free text loses while it is read from the source.
 
     Attributes:
         enabled: Whether anything is removed at all.
@@ -103,7 +98,7 @@ class MonitoringConfig(Section, frozen=True):
         keep: How long things are kept.
         source: How the source may be touched.
         home: How the home may be waited for.
-        redaction: What free text loses on its way into the warehouse.
+        redaction: What free text loses while it is read from the source.
         mcp: What the MCP server may do.
         prometheus: What Prometheus is given.
         rules: The alert rules, by name.

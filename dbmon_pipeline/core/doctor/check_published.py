@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 from pathlib import Path
+from typing import NamedTuple
 
 import duckdb
 
@@ -13,51 +14,74 @@ from dbmon_pipeline.core.common.errors import NotPublishedError
 from dbmon_pipeline.core.common.instants import iso
 from dbmon_pipeline.core.config.settings import Settings
 from dbmon_pipeline.core.doctor.finding import Outcome, ok, problem, warning
-from dbmon_pipeline.core.home.home import Home
+from dbmon_pipeline.core.generation.generation import Generation
 from dbmon_pipeline.core.home.locks import glance
-from dbmon_pipeline.core.schema.manifest import Manifest, read_manifest
+from dbmon_pipeline.core.schema.manifest import PublishedFile, read_manifest
 
 _COUNT = "SELECT file_name, num_rows FROM parquet_file_metadata($files)"
+_MOST_NAMED = 3
+"""How many faults are named; the path of each is long."""
+
+
+class Fault(NamedTuple):
+    """What is wrong with a file of a generation.
+
+    Attributes:
+        path: The file.
+        seen: What is wrong.
+        is_seen_by_refresh: Whether a refresh sees it, too, and makes the file's days again.
+    """
+
+    path: Path
+    seen: str
+    is_seen_by_refresh: bool
 
 
 def current(settings: Settings) -> Outcome:
-    """The generation that readers see."""
+    """Look at the generation that readers see: each file is there, whole, and has its rows."""
     home = settings.home
     if not os.path.lexists(home.current):
         return warning(f"nothing is published in {home.published}", "run dbmon refresh")
     folder = home.generation
     if not folder.is_dir():
-        return problem(f"{home.current} points to {folder}, which is not there", _healed(home))
+        return problem(
+            f"{home.current} points to {folder}, which is not there",
+            "run dbmon refresh, which publishes anew",
+        )
     manifest = read_manifest(folder)
-    if faults := _faults({folder: manifest}):
-        return problem(_told(faults), f"remove {folder}, then run dbmon refresh, which makes it")
+    if faults := _faults([Generation(folder, manifest)]):
+        unseen = [fault.path for fault in faults if not fault.is_seen_by_refresh]
+        first = f"remove {', '.join(map(str, unseen))}, then " if unseen else ""
+        return problem(
+            _told(faults),
+            f"{first}run dbmon refresh, which makes their days again from the source and names what"
+            " it no longer holds",
+        )
     files = sum(map(len, manifest.tables.values()))
-    through = iso(manifest.data_through) if manifest.data_through else "a part of it"
     return ok(
         f"generation {manifest.generation} has {len(manifest.tables)} tables in {files} files,"
-        f" each with its rows, and {manifest.executions:,} executions; the source was read"
-        f" through {through}"
+        f" each whole and with its rows, and {manifest.executions:,} executions; the source was"
+        f" read through {iso(manifest.data_through)}"
     )
 
 
 def others(settings: Settings) -> Outcome | None:
-    """Older generations, which readers in mid-flight may still use, and what was left behind."""
+    """Look at older generations, which readers may still use, and at what was left behind."""
     home = settings.home
-    if not _folder(home).is_dir():
+    if not home.generations.is_dir():
         return None
     shown = home.generation
     with glance(home.lock) as is_held:
-        drafts = sorted([*_folder(home).glob(".draft-*"), *home.published.glob(".current.*")])
-    faults, manifests = [], {}
-    for folder in sorted(_folder(home).iterdir()):
+        drafts = sorted([*home.generations.glob(".draft-*"), *home.published.glob(".current.*")])
+    unreadable, generations = [], []
+    for folder in sorted(home.generations.iterdir()):
         if folder.name.isdigit() and folder != shown:
             try:
-                manifests[folder] = read_manifest(folder)
+                generations.append(Generation(folder, read_manifest(folder)))
             except NotPublishedError as error:
                 if folder.exists():
-                    faults.append(error.message)
-    faults += _faults(manifests)
-    if faults:
+                    unreadable.append(Fault(folder, error.message, is_seen_by_refresh=False))
+    if faults := [*unreadable, *_faults(generations)]:
         return warning(_told(faults), "remove that generation; the published one is another")
     if drafts and not is_held:
         return warning(
@@ -65,48 +89,44 @@ def others(settings: Settings) -> Outcome | None:
             "run dbmon refresh, which removes it",
         )
     under_way = "; the next is being written" if drafts else ""
-    return ok(f"older generations, all whole: {len(manifests)}{under_way}")
+    return ok(f"older generations, all whole: {len(generations)}{under_way}")
 
 
-def _folder(home: Home) -> Path:
-    return home.published / "generations"
+def _faults(generations: Iterable[Generation]) -> list[Fault]:
+    """List what is wrong with the files of generations; one that goes meanwhile is not wrong.
 
-
-def _healed(home: Home) -> str:
-    return f"remove {home.current}, then run dbmon refresh, which publishes anew"
-
-
-def _faults(manifests: dict[Path, Manifest]) -> list[str]:
-    """What is wrong with the files of generations; one that goes meanwhile is not wrong.
-
-    A file that several of them share is looked at once.
+    The footer of a file that several of them share is read once.
     """
-    promised, seen, faults = {}, set(), []
-    for folder, manifest in manifests.items():
-        for table, files in manifest.tables.items():
+    promised: dict[Path, PublishedFile] = {}
+    seen, faults = set(), []
+    for generation in generations:
+        for table, files in generation.manifest.tables.items():
             for file in files:
-                path = folder / table / file.name
-                try:
-                    stat = path.stat()
-                except FileNotFoundError:
-                    faults.append((folder, f"{path} is not there"))
+                path = generation.path(table, file)
+                if not generation.is_whole(table, file):
+                    said = "is damaged" if path.exists() else "is not there"
+                    faults.append(Fault(path, f"{path} {said}", is_seen_by_refresh=True))
                     continue
+                stat = path.stat()
                 identity = (stat.st_dev, stat.st_ino, file.rows)
                 if identity not in seen:
                     seen.add(identity)
-                    promised[path] = (folder, file.rows)
+                    promised[path] = file
     for path, rows in _rows(promised).items():
-        folder, expected = promised[path]
+        expected = promised[path].rows
         if isinstance(rows, str):
-            faults.append((folder, f"{path} cannot be read ({rows})"))
+            faults.append(Fault(path, f"{path} cannot be read ({rows})", is_seen_by_refresh=False))
         elif rows != expected:
-            faults.append((folder, f"{path} has {rows} rows, not {expected}"))
-    return [fault for folder, fault in faults if folder.exists()]
+            told = f"{path} has {rows:,} rows, not {expected:,}"
+            faults.append(Fault(path, told, is_seen_by_refresh=False))
+    return [fault for fault in faults if fault.path.parent.parent.exists()]
 
 
 def _rows(paths: Iterable[Path]) -> dict[Path, int | str]:
-    """How many rows Parquet files have, by their own account, or why they cannot be read."""
+    """Read how many rows Parquet files have by their footers, or why they cannot be read."""
     files = [str(path) for path in paths]
+    if not files:
+        return {}
     with connect() as con:
         try:
             return {Path(name): n for name, n in con.execute(_COUNT, {"files": files}).fetchall()}
@@ -121,6 +141,8 @@ def _rows_of(con: duckdb.DuckDBPyConnection, file: str) -> int | str:
         return str(error).splitlines()[0]
 
 
-def _told(faults: list[str]) -> str:
-    more = len(faults) - 1
-    return f"{faults[0]}, and {more} more faults" if more else faults[0]
+def _told(faults: list[Fault]) -> str:
+    """Name the faults; no more files than fit on a line."""
+    shown = "; ".join(fault.seen for fault in faults[:_MOST_NAMED])
+    more = len(faults) - _MOST_NAMED
+    return f"{shown}; and {more} more faults" if more > 0 else shown

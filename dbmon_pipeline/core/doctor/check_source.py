@@ -1,108 +1,118 @@
-"""Checks of the source: is it there, who holds it, and is it a table of executions."""
+"""Checks of the source: is it there, how is it read, and is it a table of executions."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-import msgspec
-
-from dbmon_pipeline.core.common.duck import connect
-from dbmon_pipeline.core.common.errors import NotPublishedError, SourceLockedError
+from dbmon_pipeline.core.common.errors import (
+    NotPublishedError,
+    SourceChangingError,
+    SourceLockedError,
+)
+from dbmon_pipeline.core.common.instants import utc_now
 from dbmon_pipeline.core.config.address import is_remote
 from dbmon_pipeline.core.config.settings import Settings
 from dbmon_pipeline.core.doctor.finding import Outcome, megabytes, ok, warning
-from dbmon_pipeline.core.home.locks import glance
-from dbmon_pipeline.core.schema.manifest import read_manifest
-from dbmon_pipeline.core.source.health import look_at
+from dbmon_pipeline.core.query.database import RemoteDatabase
+from dbmon_pipeline.core.query.published import Published
+from dbmon_pipeline.core.schema.catalogue import REFRESH_HISTORY
+from dbmon_pipeline.core.schema.manifest import SourceProfile
+from dbmon_pipeline.core.source.health import source_health
+from dbmon_pipeline.core.source.live_file import is_local
 from dbmon_pipeline.core.source.parquet_folder import folder_bytes, parquet_files
-from dbmon_pipeline.core.source.source import Source
+from dbmon_pipeline.core.source.reader_client import shared_reader
 
-_WAIT_SECONDS = 0.3
-"""How long to try while its owner opens and closes it."""
+_WAYS = {
+    "live": "read live, without a lock",
+    "attached": "attached for each reading, since it lies on a network file system",
+    "files": "read file by file",
+    "address": "attached by its address",
+}
+"""How a source is read, in words."""
 
 
 def source_file(settings: Settings) -> Outcome:
-    """The file, looked at from outside: no lock is taken."""
+    """Look at the source from outside: its kind, its size, its log, and who writes it."""
     path = settings.source
-    health = look_at(path)
-    if health.problem:
-        raise health.problem
+    health = source_health(path)
+    if health.error:
+        raise health.error
     if is_remote(path):
-        return ok(f"{path} is attached by its address")
+        return ok(f"{path} is {_WAYS['address']}")
     if path.is_dir():
         return ok(
             f"{path} has {len(parquet_files(path))} Parquet files with"
-            f" {megabytes(folder_bytes(path))}; nobody's lock is needed"
+            f" {megabytes(folder_bytes(path))}; it is {_WAYS['files']}"
         )
+    seen = f"{path} has {megabytes(path.stat().st_size)}"
     log = path.with_name(f"{path.name}.wal")
-    size = path.stat().st_size + (log.stat().st_size if log.exists() else 0)
-    seen = f"{path} has {megabytes(size)}; "
-    if health.writer is None:
-        return ok(f"{seen}nobody holds it open for writing, so a refresh reads it directly")
-    seen += f"{health.writer} holds it open for writing, "
-    if settings.config.source.snapshot:
-        return ok(f"{seen}so a refresh reads a guarded copy")
-    return warning(
-        f"{seen}and source.snapshot is off, so it cannot be read",
-        "set source.snapshot to true, or have that process close it between its writes",
-    )
+    log_bytes = log.stat().st_size if log.exists() else 0
+    if health.writer:
+        writer = f"{health.writer} holds it open for writing, which is normal"
+    else:
+        writer = "nobody holds it open for writing"
+    if log_bytes:
+        seen += f" and a log of {megabytes(log_bytes)}"
+        writer += "" if health.writer else "; its last writer left the log, which is read, too"
+    if is_local(path):
+        return ok(f"{seen}; {writer}; it is {_WAYS['live']}")
+    return ok(f"{seen}; {writer}; it is {_WAYS['attached']}: its owner may have to wait")
 
 
 def source_schema(settings: Settings) -> Outcome | None:
-    """The schema contract: looked at in the source for a moment, or in the copy of it."""
+    """Hold the source against the schema contract, and count the rows that are not monitored."""
     path = settings.source
-    if not (is_remote(path) or path.exists()):
+    if not (is_remote(path) or path.exists()) or source_health(path).problem:
         return None
-    health = look_at(path)
-    if health.problem:
-        return None
-    if health.writer is None:
-        try:
-            return _schema(settings, path)
-        except SourceLockedError as error:
-            holder = error.message
+    try:
+        profile = _profile(settings, path)
+    except (SourceLockedError, SourceChangingError) as error:
+        return warning(f"not looked at, because {error.message}", error.remedy)
+    seen = f"executions has {len(profile.columns)} of the columns that are read"
+    if profile.missing_columns:
+        seen += f"; the optional {', '.join(profile.missing_columns)} are not there"
     else:
-        holder = f"{health.writer} holds the source open"
-    with glance(settings.home.lock) as is_busy:
-        if is_busy:
-            return ok(f"not looked at, because {holder}; the refresh under way does it")
-        copy = settings.home.snapshots / path.name
-        if copy.is_file():
-            return _schema(settings, copy)
-    return warning(
-        f"not looked at, because {holder}, and there is no copy of it",
-        "run dbmon refresh, which takes one"
-        if settings.config.source.snapshot
-        else "repeat when that process has closed it",
-    )
+        seen += ", which is all"
+    seen += f"; {profile.rows:,} rows are monitored"
+    if profile.too_old_rows:
+        seen += f"; {profile.too_old_rows:,} lie before history_start and are not"
+    faults = {
+        "have no timestamp": profile.rows_without_timestamp,
+        "lie in the future": profile.far_future_rows,
+    }
+    told = [f"{rows:,} {fault}" for fault, rows in faults.items() if rows]
+    if told:
+        return warning(f"{seen}; not monitored: {', '.join(told)}", "correct their timestamps")
+    return ok(seen)
 
 
 def source_of_the_home(settings: Settings) -> Outcome | None:
-    """Whether what is published was read from this source, and how."""
+    """Tell whether what is published was read from this source, and how."""
     try:
-        told = read_manifest(settings.home.generation).source
+        with Published(settings.home) as published:
+            profile = published.manifest.source
+            figures = published.rows(REFRESH_HISTORY.name, limit=1).records
     except NotPublishedError:
         return None
-    path = told.get("path")
-    if path != str(settings.source):
+    if profile.path != str(settings.source):
         return warning(
-            f"{settings.home.path} was filled from {path}, not from {settings.source}",
+            f"{settings.home.path} was filled from {profile.path}, not from {settings.source}",
             "give each source a home of its own, or name the former one with --source",
         )
-    way = "a guarded copy" if told.get("read_from") == "snapshot" else "the file itself"
-    return ok(f"the last refresh read {way}")
+    seen = f"for the last refresh it was {_WAYS.get(profile.read_as, profile.read_as)}"
+    for last in figures:
+        readings, thrown_away = int(str(last["readings"])), int(str(last["readings_thrown_away"]))
+        size = megabytes(float(str(last["bytes_read"])))
+        seen += f": {readings:,} readings, {thrown_away:,} of them thrown away, {size} read"
+    return ok(seen)
 
 
-def _schema(settings: Settings, path: Path) -> Outcome:
-    limits = msgspec.structs.replace(
-        settings.config.source, lock_wait_seconds=_WAIT_SECONDS, snapshot=False
-    )
-    with connect() as con:
-        source = Source(path, limits, con)
-        with source.attached():
-            schema = source.schema
-    where = "the source" if path == settings.source else "the copy of the source"
-    seen = f"{where} has executions with {len(schema.types)} of the columns that are read"
-    if schema.missing:
-        return ok(f"{seen}; the optional {', '.join(schema.missing)} are not there")
-    return ok(f"{seen}, which is all")
+def _profile(settings: Settings, path: Path) -> SourceProfile:
+    """Have the reader process look over the source.
+
+    Raises:
+        SourceError: It cannot be read.
+    """
+    database = RemoteDatabase(shared_reader(), path, settings.config, utc_now())
+    database.close()
+    return database.profile

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import msgspec
 
-from dbmon_pipeline.core.common.atomic_files import write_whole
+from dbmon_pipeline.core.common.atomic_files import sync, sync_tree, write_whole
 from dbmon_pipeline.core.generation.generation import Generation
 from dbmon_pipeline.core.home.home import Home
 from dbmon_pipeline.core.schema.manifest import FILE_NAME, Manifest, read_manifest
@@ -85,13 +85,14 @@ def swap_in(home: Home, draft: Draft) -> None:
     """Have readers see a draft from now on."""
     shutil.rmtree(draft.folder / ".spill", ignore_errors=True)
     final = home.generations / f"{draft.number:06d}"
-    _sync_tree(draft.folder)
+    sync_tree(draft.folder)
     draft.folder.rename(final)
+    sync(home.generations)
     link = home.published / f".current.{os.getpid()}"
     link.unlink(missing_ok=True)
     link.symlink_to(final.relative_to(home.published))
     link.replace(home.current)
-    _sync(home.published)
+    sync(home.published)
 
 
 def remove_old_generations(home: Home, *, keep: int) -> int:
@@ -113,19 +114,3 @@ def _numbered(home: Home) -> dict[int, Path]:
         }
     except FileNotFoundError:
         return {}
-
-
-def _sync_tree(folder: Path) -> None:
-    """Have the new files and all folders on disk before the swap; links are there already."""
-    for path in folder.rglob("*"):
-        if path.is_dir() or path.stat().st_nlink == 1:
-            _sync(path)
-    _sync(folder)
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -1,7 +1,8 @@
 """Writing the tables of a draft: the periods that changed are written, the others are linked.
 
 Rows that were rolled up wait in a table of the instance under the published table's name. They are
-written once all days of their period have been, so that memory holds one open period.
+written once all days of their period have been, so that memory holds one open period. Statements
+have cursors of their own: a thread may write while another one rolls up the next rows.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from pathlib import Path
 import duckdb
 
 from dbmon_pipeline.core.common.duck import quoted
-from dbmon_pipeline.core.common.instants import day_start
+from dbmon_pipeline.core.common.instants import DAY, day_start
 from dbmon_pipeline.core.generation.generation import Generation, read_parquet
 from dbmon_pipeline.core.schema.manifest import PublishedFile
 from dbmon_pipeline.core.schema.period import EMPTY, WINDOW, bounds, period_of
@@ -62,6 +63,7 @@ class DraftWriter:
         self._as_of = as_of
         self._transforms: dict[str, Callable[[str], str]] = {}
         self._whole: dict[str, list[PublishedFile]] = {}
+        self._emptied: dict[str, set[str]] = {}
 
     def before(self, table: str) -> list[PublishedFile]:
         """List the files of a table before, without those that are damaged or empty."""
@@ -112,7 +114,7 @@ class DraftWriter:
             if end > limit or period in {file.period for file in self.files.get(table.name, ())}:
                 continue
             self._write_period(table, period, days)
-            self._con.execute(
+            self._con.cursor().execute(
                 f"DELETE FROM {table.name}"
                 f" WHERE {table.time_column} >= $start AND {table.time_column} < $end",
                 {"start": start, "end": end},
@@ -128,18 +130,18 @@ class DraftWriter:
         """
         self.write_periods(table, touched)
         there = {file.period for file in self.files.get(table.name, ())}
+        there |= self._emptied.get(table.name, set())
         moved: dict[str, None] = {}
         for file in self.before(table.name):
-            period = self.period(bounds(file.period)[0].date())
-            if period in there:
-                continue
-            if period == file.period and not anew:
-                self.link(table.name, file)
+            periods = self._periods(file)
+            if periods == [file.period] and not anew:
+                if file.period not in there:
+                    self.link(table.name, file)
             else:
-                moved[period] = None
+                moved |= dict.fromkeys(period for period in periods if period not in there)
         for period in moved:
             self._write_period(table, period, ())
-        self.complete(table)
+        self.complete(table, anew=anew)
 
     def replace_day(self, table: Table, day: date) -> None:
         """Write the file of a day of the open month once more, from the rows in memory."""
@@ -147,19 +149,35 @@ class DraftWriter:
         replaced = {day.isoformat(), EMPTY}
         for file in files:
             if file.period in replaced:
-                (self._draft / table.name / file.name).unlink()
+                self._take_back(table.name, file)
         self.files[table.name] = [file for file in files if file.period not in replaced]
         self._write_period(table, day.isoformat(), (day,))
         self.complete(table)
 
-    def complete(self, table: Table) -> None:
-        """Give a table without rows one file with its columns."""
-        if not self.files.get(table.name):
-            self.write(table, EMPTY, f"SELECT * FROM {table.name} WHERE false")
+    def complete(self, table: Table, *, anew: bool = True) -> None:
+        """Give a table without rows one file with its columns.
+
+        Args:
+            table: The table.
+            anew: Whether to write it even if the generation before has one.
+        """
+        if self.files.get(table.name):
+            return
+        for file in self._before.files(table.name) if self._before and not anew else ():
+            if file.period == EMPTY and self._before.is_whole(table.name, file):
+                self.link(table.name, file)
+                return
+        self.write(table, EMPTY, f"SELECT * FROM {table.name} WHERE false")
 
     def period(self, day: date) -> str:
         """Name the period of a day."""
         return period_of(day, self._as_of, self.small_years)
+
+    def _periods(self, file: PublishedFile) -> list[str]:
+        """List the periods that the days of a file before belong to now."""
+        start, end = bounds(file.period)
+        days = (start + number * DAY for number in range((end - start) // DAY or 1))
+        return list(dict.fromkeys(self.period(day.date()) for day in days))
 
     def write_window(self, table: Table) -> None:
         """Write the rows of a table of the last so much time."""
@@ -170,14 +188,19 @@ class DraftWriter:
         folder = self._draft / table.name
         folder.mkdir(exist_ok=True)
         path = folder / f"{period}.parquet"
-        (rows,) = self._con.execute(
-            f"COPY ({select} ORDER BY {table.file_order}) TO {quoted(path)}"
-            " (FORMAT parquet, COMPRESSION zstd, COMPRESSION_LEVEL 1,"
-            f" ROW_GROUP_SIZE {_ROW_GROUP_ROWS})",
-            values,
-        ).fetchall()[0]
+        (rows,) = (
+            self._con.cursor()
+            .execute(
+                f"COPY ({select} ORDER BY {table.file_order}) TO {quoted(path)}"
+                " (FORMAT parquet, COMPRESSION zstd, COMPRESSION_LEVEL 1,"
+                f" ROW_GROUP_SIZE {_ROW_GROUP_ROWS})",
+                values,
+            )
+            .fetchall()[0]
+        )
         if not rows and period not in (EMPTY, WINDOW):
             path.unlink()
+            self._emptied.setdefault(table.name, set()).add(period)
             return 0
         path.chmod(0o444)
         size = path.stat().st_size
@@ -218,7 +241,7 @@ class DraftWriter:
     def _in_columns_of_today(self, table: str, relation: str) -> str:
         """Select the columns that a table has now; those that its files lack are NULL."""
         now, then = (
-            [row[0] for row in self._con.execute(f"DESCRIBE FROM {name}").fetchall()]
+            [row[0] for row in self._con.cursor().execute(f"DESCRIBE FROM {name}").fetchall()]
             for name in (table, relation)
         )
         if now == then:
@@ -241,6 +264,16 @@ class DraftWriter:
                 within += f" AND NOT list_contains($touched, CAST({time} AS DATE))"
             select += f" UNION ALL SELECT * FROM ({before}) WHERE {within}"
         self.write(table, period, f"SELECT * FROM ({select})", **values)
+
+    def _take_back(self, table: str, file: PublishedFile) -> None:
+        """Remove a file of the draft, as if it had never been linked or written."""
+        path = self._draft / table / file.name
+        if path.stat().st_nlink > 1:
+            self.linked -= 1
+        else:
+            self.written[table] -= 1
+            self.bytes_written -= file.bytes
+        path.unlink()
 
     def _note(self, table: str, file: PublishedFile) -> None:
         self.files.setdefault(table, []).append(file)

@@ -52,6 +52,7 @@ class HomeLock:
 
         Raises:
             HomeBusyError: Another process still works there; it is named.
+            HomeError: The home cannot be written.
         """
         path = self._home.lock
         deadline = time.monotonic() + wait_seconds
@@ -67,12 +68,19 @@ class HomeLock:
                 )
             time.sleep(_POLL_SECONDS)
         try:
-            note = json.dumps({"who": who, "process": os.getpid(), "since": iso(utc_now())})
-            os.ftruncate(self.descriptor, 0)
-            os.pwrite(self.descriptor, note.encode(), 0)
+            self._sign(who)
             yield
         finally:
             fcntl.flock(self.descriptor, fcntl.LOCK_UN)
+
+    def _sign(self, who: str) -> None:
+        """Write into the file who holds the lock, for whoever waits."""
+        note = json.dumps({"who": who, "process": os.getpid(), "since": iso(utc_now())})
+        try:
+            os.ftruncate(self.descriptor, 0)
+            os.pwrite(self.descriptor, note.encode(), 0)
+        except OSError as error:
+            raise _not_writable(self._home.path, error) from None
 
 
 @contextmanager
@@ -161,11 +169,15 @@ def _open_file(path: Path) -> int:
         path.parent.mkdir(parents=True, exist_ok=True)
         return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     except OSError as error:
-        raise HomeError(
-            f"{path.parent} cannot be written ({error.strerror})",
-            remedy="name a folder that you may write with --home or DBMON_HOME, and check that its"
-            " disk has space",
-        ) from None
+        raise _not_writable(path.parent, error) from None
+
+
+def _not_writable(folder: Path, error: OSError) -> HomeError:
+    return HomeError(
+        f"{folder} cannot be written ({error.strerror})",
+        remedy="name a folder that you may write with --home or DBMON_HOME, and check that its"
+        " disk has space",
+    )
 
 
 @contextmanager

@@ -54,11 +54,9 @@ class Published:
         Raises:
             NotPublishedError: Nothing is published.
         """
-        self._generation = (
-            at
-            if isinstance(at, Generation)
-            else Generation(folder := at.generation, read_manifest(folder))
-        )
+        if isinstance(at, Home):
+            at = Generation(folder := at.generation, read_manifest(folder))
+        self._generation = at
         self.folder = self._generation.folder
         self.manifest: Manifest = self._generation.manifest
         self.con = connect()

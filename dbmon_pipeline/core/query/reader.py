@@ -50,15 +50,20 @@ class Prepared(Protocol):
 class Data(Protocol):
     """What a reader reads: a published generation, or a database."""
 
-    def window(self, length: timedelta, end: datetime, *, to_the_second: bool) -> Window: ...
+    def window(self, length: timedelta, end: datetime, *, to_the_second: bool) -> Window:
+        """Tell the window of a length that ends at an instant, as well as the data can have it."""
 
-    def rows_window(self, length: timedelta, end: datetime) -> Window: ...
+    def rows_window(self, length: timedelta, end: datetime) -> Window:
+        """Tell as much of the window of a length as the data has executions of."""
 
-    def workspace(self, window: Window) -> AbstractContextManager[Prepared]: ...
+    def workspace(self, window: Window) -> AbstractContextManager[Prepared]:
+        """Prepare the tables of a window."""
 
-    def translate_errors(self) -> AbstractContextManager[None]: ...
+    def translate_errors(self) -> AbstractContextManager[None]:
+        """Tell an error of DuckDB as one of the data."""
 
-    def hours_beyond_limit(self, start: datetime, end: datetime) -> frozenset[datetime]: ...
+    def hours_beyond_limit(self, start: datetime, end: datetime) -> frozenset[datetime]:
+        """List the hours of a stretch in which a rule was beyond a limit."""
 
 
 class Reader:

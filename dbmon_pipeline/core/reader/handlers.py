@@ -99,6 +99,23 @@ def _close_database(params: dict[str, Any], _progress: Progress) -> None:
     close_database(params["number"])
 
 
+@_needs_engine
+def _archive_rows(params: dict[str, Any], _progress: Progress) -> object:
+    """Write old rows of a source to files."""
+    import msgspec
+
+    from dbmon_pipeline.core.config.monitoring import SourceLimits
+    from dbmon_pipeline.core.reader.archive import archive_rows
+
+    return archive_rows(
+        Path(params["source"]),
+        msgspec.convert(params["limits"], SourceLimits),
+        datetime.fromisoformat(params["end"]),
+        Path(params["out"]),
+        Path(params["workshop"]),
+    )
+
+
 HANDLERS: dict[str, Handler] = {
     "ping": _ping,
     "inspect_source": _inspect_source,
@@ -106,4 +123,5 @@ HANDLERS: dict[str, Handler] = {
     "open_database": _open_database,
     "ask_database": _ask_database,
     "close_database": _close_database,
+    "archive_rows": _archive_rows,
 }

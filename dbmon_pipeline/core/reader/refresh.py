@@ -2,33 +2,37 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from pathlib import Path
 
 import duckdb
+import msgspec
 
 from dbmon_pipeline.core.changes.find import Found, find_changes
-from dbmon_pipeline.core.changes.ledger import BEFORE, KNOWN, load_ledger
+from dbmon_pipeline.core.changes.ledger import KNOWN, load_ledger
 from dbmon_pipeline.core.changes.request import RefreshRequest
-from dbmon_pipeline.core.common.duck import connect, quoted
-from dbmon_pipeline.core.common.instants import DAY, HOUR, day_start
+from dbmon_pipeline.core.common.duck import connect, quoted, storage_errors
+from dbmon_pipeline.core.common.instants import DAY, HOUR
 from dbmon_pipeline.core.config.monitoring import MonitoringConfig
 from dbmon_pipeline.core.generation.generation import Generation
 from dbmon_pipeline.core.generation.writer import DraftWriter
 from dbmon_pipeline.core.rollup.chunks import Chunk, ChunkSize, cut_into_chunks
-from dbmon_pipeline.core.rollup.duplicates import count_across_days, count_within_days
+from dbmon_pipeline.core.rollup.duplicates import count_within_days
 from dbmon_pipeline.core.rollup.hours import Hours, late_rows
 from dbmon_pipeline.core.rollup.patterns import Patterns
+from dbmon_pipeline.core.rollup.quality import count_quality
 from dbmon_pipeline.core.rollup.read_rows import ROWS, read_chunk
-from dbmon_pipeline.core.rollup.recent import RecentExecutions, recent_from
+from dbmon_pipeline.core.rollup.recent import RECENT, RecentExecutions, recent_from
 from dbmon_pipeline.core.rollup.reconcile import differences_from_ledger, differences_from_source
 from dbmon_pipeline.core.rollup.redact_published import redact_published
 from dbmon_pipeline.core.rollup.result import ChangeFigures, ReadingFigures, RolledUp
 from dbmon_pipeline.core.rollup.roll_up import DAY_ROWS, RollUp
-from dbmon_pipeline.core.schema.catalogue import HOUR_LEDGER, ROLLED_UP, TABLES
+from dbmon_pipeline.core.rollup.write_tables import TableWriter
+from dbmon_pipeline.core.schema.catalogue import HOUR_LEDGER, TABLES
 from dbmon_pipeline.core.schema.columns import create_empty_tables
 from dbmon_pipeline.core.schema.manifest import BadValue, Difference
 from dbmon_pipeline.core.source.kinds import Source, open_source
@@ -41,14 +45,6 @@ _SMALL_YEAR = 10_000
 """A closed year with fewer executions is one file a table."""
 _MOST_EXAMPLES = 20
 _PROGRESS_SECONDS = 1.0
-_QUALITY_AT_LEAST = timedelta(hours=48)
-_QUALITY = (
-    *("quality_out_of_range", "rating_out_of_range", "negative_durations", "negative_costs"),
-    *("successes_with_error_type", "failures_without_error_type", "unknown_success"),
-    *("missing_task_ids", "duplicate_task_ids", "not_finite_values", "unreadable_values"),
-)
-"""Columns of the ledger that count rows which are not what the contract promises."""
-_WINDOWED = frozenset(table.name for table in ROLLED_UP if table.window is not None)
 
 
 def roll_up_source(
@@ -72,18 +68,26 @@ def roll_up_source(
     Raises:
         SourceShrankError: Much of what is known is gone from the source.
         SourceError: The source cannot be read.
-        duckdb.Error: The draft cannot be written.
+        StorageError: The draft cannot be written.
     """
     con = connect()
     try:
-        con.execute(f"SET memory_limit = '{_MEMORY_LIMIT}'")
-        con.execute(f"SET temp_directory = {quoted(draft / '.spill')}")
-        con.execute("SET preserve_insertion_order = false")
-        folders = [draft, *([before.folder] if before else [])]
-        opened = open_source(con, source, config.source, folders)
-        return _RefreshWork(con, opened, config, request, draft, before, progress).run()
+        with storage_errors(draft):
+            _clear(draft)
+            con.execute(f"SET memory_limit = '{_MEMORY_LIMIT}'")
+            con.execute(f"SET temp_directory = {quoted(draft / '.spill')}")
+            con.execute("SET preserve_insertion_order = false")
+            folders = [draft, *([before.folder] if before else [])]
+            opened = open_source(con, source, config.source, folders)
+            return _RefreshWork(con, opened, config, request, draft, before, progress).run()
     finally:
         con.close()
+
+
+def _clear(draft: Path) -> None:
+    """Remove the files of an attempt whose process died."""
+    for leftover in draft.iterdir():
+        shutil.rmtree(leftover)
 
 
 class _RefreshWork:
@@ -110,6 +114,9 @@ class _RefreshWork:
         self._redactor = Redactor(config.redaction)
         self._writer = DraftWriter(con, draft, before, self._as_of.date())
         self._size = ChunkSize()
+        self._tables = TableWriter(con, self._writer, self._as_of)
+        self._patterns = Patterns(con, self._writer, self._as_of)
+        self._recent = RecentExecutions(con, self._writer, self._as_of)
         self._touched: set[date] = set()
         self._rows = 0
         self._seconds: dict[str, float] = {}
@@ -135,9 +142,10 @@ class _RefreshWork:
             redact_published(self._con, self._writer, self._redactor)
         self._writer.small_years = self._small_years(found)
         self._touched |= found.plan.days.keys()
-        hours = self._roll_up(found)
-        with self._phase("write"):
-            self._write(found)
+        with self._tables:
+            hours = self._roll_up(found)
+            with self._phase("write"):
+                self._write(found)
         return self._result(found, hours)
 
     def _roll_up(self, found: Found) -> Hours:
@@ -150,9 +158,8 @@ class _RefreshWork:
             data_through=self._manifest.data_through if self._manifest else None,
         )
         rolling = RollUp(con, self._writer, self._as_of, made.kept)
-        self._patterns = Patterns(con, self._writer, self._as_of)
-        self._recent = RecentExecutions(con, self._writer, self._as_of)
-        pruned = self._pruned_hours()
+        today = made.days.get(self._as_of.date(), {})
+        self._recent.expect(sum(today.values()), anew=RECENT in found.anew)
         expected = sum(sum(rows.values()) for rows in made.days.values())
         started = told = time.monotonic()
         for chunk in cut_into_chunks(made.days, self._size, over_gaps=self._before is None):
@@ -164,10 +171,10 @@ class _RefreshWork:
             self._note_chunk(read.rows, read.text_bytes, read.bad_values)
             with self._phase("roll up"):
                 merged = [hour for hour in made.merged if chunk.covers(hour)]
-                self._recent.add_pruned_rows(merged, found.look.profile.oldest, pruned)
+                self._recent.add_pruned_rows(merged, made.pruned_before)
                 hours.roll_up(chunk)
                 self._recent.gather(chunk.start, chunk.end)
-                self._patterns.gather(self._touched)
+                self._patterns.gather(self._touched - {hour.date() for hour in made.kept})
                 self._roll_up_chunk(chunk, rolling, hours, made.kept)
             now = time.monotonic()
             if now - told >= _PROGRESS_SECONDS:
@@ -181,9 +188,9 @@ class _RefreshWork:
     def _roll_up_chunk(
         self, chunk: Chunk, rolling: RollUp, hours: Hours, kept: frozenset[datetime]
     ) -> None:
+        rolling.roll_up(chunk)
         if not chunk.is_part_of_day:
             self._duplicate = count_within_days(self._con) or self._duplicate
-        rolling.roll_up(chunk)
         if not chunk.is_last_of_day:
             return
         if chunk.is_part_of_day:
@@ -195,10 +202,7 @@ class _RefreshWork:
             self._con, sorted(days), {hour.date() for hour in kept}
         )
         hours.settle(chunk)
-        until = chunk.days[-1] + DAY
-        for table in ROLLED_UP:
-            if table.name not in _WINDOWED:
-                self._writer.write_periods(table, self._touched, until)
+        self._tables.write_complete(frozenset(self._touched), chunk.days[-1] + DAY)
 
     def _days_of_rows(self) -> set[date]:
         """List the days of the chunk's rows: some may be of days that had none before."""
@@ -212,59 +216,10 @@ class _RefreshWork:
 
     def _write(self, found: Found) -> None:
         """Write what was rolled up, and link what did not change."""
-        for table in ROLLED_UP:
-            if table.name not in _WINDOWED:
-                self._writer.finish(
-                    table, self._kept_periods(table.name), anew=table.name in found.anew
-                )
-        self._write_patterns(found)
-        today = self._con.execute(
-            f"SELECT coalesce(sum(executions), 0) FROM {KNOWN} WHERE hour >= $midnight",
-            {"midnight": day_start(self._as_of.date())},
-        ).fetchall()[0][0]
-        self._recent.write(self._touched, self._changed_hours(), int(today))
-        self._write_ledger(found)
-
-    def _write_patterns(self, found: Found) -> None:
-        table, days = TABLES["solution_patterns"], TABLES["daily_patterns"]
-        start, _ = table.window_at(self._as_of)
-        whole = self._writer.before(table.name)
-        window_before = None
-        if self._manifest and whole and not {table.name, days.name} & found.anew:
-            window_before, _ = table.window_at(self._manifest.as_of)
-            if window_before == start and not self._touched:
-                self._writer.link(table.name, whole[0])
-                return
-        self._patterns.publish(self._touched, window_before)
-        self._writer.write_window(table)
-
-    def _write_ledger(self, found: Found) -> None:
-        ledger = HOUR_LEDGER.name
-        rows = self._con.execute(
-            f"SELECT DISTINCT CAST(hour AS DATE) FROM ("
-            f" (FROM {KNOWN} EXCEPT FROM {BEFORE}) UNION ALL (FROM {BEFORE} EXCEPT FROM {KNOWN}))"
-        ).fetchall()
-        self._con.execute(f"DELETE FROM {ledger}")
-        self._con.execute(f"INSERT INTO {ledger} BY NAME FROM {KNOWN}")
-        self._writer.finish(HOUR_LEDGER, {day for (day,) in rows}, anew=ledger in found.anew)
-
-    def _changed_hours(self) -> set[datetime]:
-        rows = self._con.execute(
-            f"SELECT hour FROM ((FROM {KNOWN} EXCEPT FROM {BEFORE})"
-            f" UNION ALL (FROM {BEFORE} EXCEPT FROM {KNOWN}))"
-        ).fetchall()
-        return {hour for (hour,) in rows}
-
-    def _kept_periods(self, name: str) -> set[date]:
-        """Tell the days of a table that were rolled up; patterns are kept for 91 days only."""
-        if name != "daily_patterns":
-            return self._touched
-        first = TABLES["solution_patterns"].window_at(self._as_of)[0].date()
-        return {day for day in self._touched if day >= first - DAY}
-
-    def _pruned_hours(self) -> set[datetime]:
-        rows = self._con.execute(f"SELECT hour FROM {KNOWN} WHERE state = 'pruned'").fetchall()
-        return {hour for (hour,) in rows}
+        self._tables.finish(self._touched, found.anew)
+        self._tables.write_patterns(self._patterns, self._touched, found.anew, self._manifest)
+        self._recent.write(self._touched)
+        self._tables.write_ledger(found.anew)
 
     def _small_years(self, found: Found) -> set[int]:
         """List the years that have few executions."""
@@ -285,7 +240,8 @@ class _RefreshWork:
 
     def _result(self, found: Found, hours: Hours) -> RolledUp:
         writer, made, stats = self._writer, found.plan, self._source.stats
-        quality, quality_from = self._quality()
+        recent = writer.draft_relation(TABLES["recent_executions"].name)
+        quality = count_quality(self._con, self._as_of, self._touched, recent)
         through = self._manifest.data_through if self._manifest else None
         (executions,) = self._con.execute(
             f"SELECT coalesce(CAST(sum(executions) AS BIGINT), 0) FROM {KNOWN}"
@@ -298,14 +254,16 @@ class _RefreshWork:
             changed=writer.written,
             bytes_written=writer.bytes_written,
             linked=writer.linked,
-            profile=found.look.profile,
+            profile=msgspec.structs.replace(
+                found.look.profile, pruned_before=made.pruned_before
+            ),
             made_with=found.made_with,
             recent_from=recent_from(self._as_of),
             executions=executions,
             bad_values=tuple(self._bad_values[:_MOST_EXAMPLES]),
-            quality=quality,
-            quality_from=quality_from,
-            duplicate_task_id=self._duplicate,
+            quality=quality.counts,
+            quality_from=quality.start,
+            duplicate_task_id=self._duplicate or quality.duplicate,
             reading=ReadingFigures(
                 read_as=self._source.read_as,
                 readings=stats.readings,
@@ -327,25 +285,6 @@ class _RefreshWork:
             ledger_differences=tuple(self._ledger_differences),
             seconds=self._seconds,
         )
-
-    def _quality(self) -> tuple[dict[str, int], datetime]:
-        """Count the rows that are not what the contract promises, since the first day read."""
-        start = self._as_of - _QUALITY_AT_LEAST
-        if self._touched:
-            start = min(start, day_start(min(self._touched)))
-        sums = ", ".join(f"coalesce(CAST(sum({name}) AS BIGINT), 0)" for name in _QUALITY)
-        row = self._con.execute(
-            f"SELECT {sums}, coalesce(CAST(sum(executions) AS BIGINT), 0) FROM {KNOWN}"
-            " WHERE hour >= $start",
-            {"start": start},
-        ).fetchall()[0]
-        counts = dict(zip((*_QUALITY, "executions"), row, strict=True))
-        recent = TABLES["recent_executions"].name
-        days = sorted(day for day in self._touched if day >= recent_from(self._as_of).date())
-        across, first = count_across_days(self._con, self._writer.draft_relation(recent), days)
-        counts["duplicate_task_ids"] += across
-        self._duplicate = self._duplicate or first
-        return counts, start
 
     def _lost(self, kept: frozenset[datetime]) -> tuple[str, ...]:
         """Name the damaged files that had rows which can be made from nothing else."""

@@ -22,7 +22,6 @@ from dbmon_pipeline.core.query.answers import ReaderInfo
 from dbmon_pipeline.core.query.published import Published
 from dbmon_pipeline.core.query.ranges import TimeRange, Window
 from dbmon_pipeline.core.replay.past_cells import OF_AN_HOUR, Cells, Part, read_hours, read_minutes
-from dbmon_pipeline.core.schema.rollups import BY_NAME
 
 _COLUMNS = ("scope", "value", "samples")
 
@@ -52,13 +51,13 @@ class Past:
             NotPublishedError: A published file is damaged or gone, or there are no executions.
         """
         manifest = published.manifest
-        self.rows_from = manifest.as_of - (BY_NAME["recent_executions"].window or timedelta())
+        self.rows_from = manifest.recent_from
         self._published = published
         self._since = hour_floor(since)
         self._hours = cache(self._read_hours)
         self._minutes = cache(partial(read_minutes, published))
         self._measured: dict[tuple[object, ...], Rows] = {}
-        self._troubled: dict[datetime, None] = {}
+        self._hours_beyond_limit: dict[datetime, None] = {}
         if not self._hours(None):
             raise NotPublishedError(
                 "there are no executions in what is published",
@@ -67,12 +66,12 @@ class Past:
         self._all = self._hours(None)["all"]
         self.first = self._all.starts[0]
         self.about = ReaderInfo(
-            path=Path(str(manifest.source.get("path", ""))),
+            path=Path(manifest.source.path),
             as_of=manifest.as_of,
             data_through=manifest.data_through,
             published_at=manifest.published_at,
             executions=manifest.executions,
-            schema_version=manifest.schema_version,
+            schema_version=manifest.source.schema_version,
             source_bytes=0,
         )
 
@@ -113,16 +112,20 @@ class Past:
 
     def hours_beyond_limit(self, start: datetime, end: datetime) -> frozenset[datetime]:
         """The hours of a stretch in which a rule was beyond a limit, as far as it is remembered."""
-        return frozenset(hour for hour in self._troubled if hour_floor(start) <= hour < end)
+        return frozenset(
+            hour for hour in self._hours_beyond_limit if hour_floor(start) <= hour < end
+        )
 
     def remember(self, alerts: Iterable[Alert]) -> None:
         """Remember whether a rule is beyond a limit, as the history of the checks does."""
         if any(alert.verdict.badness > 0 and alert.measured.window_start for alert in alerts):
-            self._troubled[hour_floor(self.about.as_of - HOUR / 2)] = None
+            self._hours_beyond_limit[hour_floor(self.about.as_of - HOUR / 2)] = None
 
     def begin(self, at: datetime) -> None:
         """Remember only what is published of the time before an instant."""
-        self._troubled = dict.fromkeys(self._published.hours_beyond_limit(datetime.min, at))
+        self._hours_beyond_limit = dict.fromkeys(
+            self._published.hours_beyond_limit(datetime.min, at)
+        )
 
     def _window(self, length: timedelta, end: datetime, to_the_second: bool) -> Window:
         return self._published.window(length, end, to_the_second=to_the_second)

@@ -35,7 +35,7 @@ def proposed(
     """
     found: dict[str, dict[str, dict[str, float]]] = {}
     for one in replayed:
-        if one.hours_beyond_limit > _MOST_OF_THE_TIME and one.usual is not None:
+        if one.share_beyond_limit > _MOST_OF_THE_TIME and one.usual is not None:
             limits = _limits(one.rule, rules[one.rule], one.usual)
             if limits:
                 found[one.rule] = {rules[one.rule].direction: limits}

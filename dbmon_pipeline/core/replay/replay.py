@@ -69,7 +69,7 @@ class RuleReplay:
         rule: The rule.
         episodes: The incidents that it would have opened, in their order.
         flaps: How many of them opened within six hours of the end of the one before.
-        troubled: Which part of the time that it could judge a value was beyond a limit.
+        share_beyond_limit: Which part of the time that it could judge a value was beyond a limit.
         unknown: Which part of all the time there was too little to judge.
         usual: The median of the plain values that had enough samples.
     """
@@ -77,7 +77,7 @@ class RuleReplay:
     rule: str
     episodes: tuple[Episode, ...]
     flaps: int
-    troubled: float
+    share_beyond_limit: float
     unknown: float
     usual: float | None
 
@@ -126,7 +126,7 @@ def replay(
     config = msgspec.structs.replace(config, rules=rules)
     longest = _longest_window(rules.values())
     past = Past(published, max(since, datetime.min + longest) - longest)
-    end = min(until, published.manifest.data_through or until)
+    end = min(until, published.manifest.data_through)
     instants = list(_instants(max(since, past.first), past.rows_from, end))
     if not instants:
         raise NotPublishedError(
@@ -141,13 +141,13 @@ def replay(
         past.speak_for(at)
         alerts = evaluate(past, config)
         past.remember(alerts)
-        for name, record in records.items():
-            record.take([alert for alert in alerts if alert.rule == name], at, step)
+        for name, tally in records.items():
+            tally.take([alert for alert in alerts if alert.rule == name], at, step)
     return Replay(
         start=instants[0][0],
         fine_from=next((at for at, step in instants if step == _STEP), end),
         end=instants[-1][0],
-        rules=tuple(record.result(name) for name, record in records.items()),
+        rules=tuple(tally.result(name) for name, tally in records.items()),
         left_out=tuple(enabled.keys() - rules.keys()),
     )
 
@@ -205,7 +205,7 @@ class _Record:
             if at - one.judged_at >= UNSEEN:
                 self._close(scope, ended(one.incident, at))
         badness = max((alert.verdict.badness for alert in alerts), default=-1)
-        self._lengths["unknown" if badness < 0 else "troubled" if badness else "calm"] += step
+        self._lengths["unknown" if badness < 0 else "beyond" if badness else "calm"] += step
 
     def _move(self, alert: Alert, rule: Rule, at: datetime) -> None:
         if alert.verdict is Verdict.INSUFFICIENT_DATA:
@@ -245,12 +245,12 @@ class _Record:
         for scope in list(self._open):
             self._close(scope, None)
         episodes = sorted(self._episodes, key=lambda one: (one.fired_at, one.scope))
-        known = self._lengths["troubled"] + self._lengths["calm"]
+        known = self._lengths["beyond"] + self._lengths["calm"]
         return RuleReplay(
             rule=name,
             episodes=tuple(episodes),
             flaps=_flaps(episodes),
-            troubled=self._lengths["troubled"] / known if known else 0.0,
+            share_beyond_limit=self._lengths["beyond"] / known if known else 0.0,
             unknown=self._lengths["unknown"] / (known + self._lengths["unknown"]),
             usual=median(self._values) if self._values else None,
         )

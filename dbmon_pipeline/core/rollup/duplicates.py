@@ -63,13 +63,15 @@ def count_across_days(
     """
     if not days:
         return 0, None
-    count, first = con.execute(
+    rows = con.execute(
         f"""
-        SELECT count(*), min(task_id) FROM (
-            SELECT min(task_id) AS task_id FROM {recent} WHERE task_id IS NOT NULL
-            GROUP BY hash(task_id)
-            HAVING min(CAST(timestamp AS DATE)) < max(CAST(timestamp AS DATE))
-        )
+        SELECT hash(task_id) AS id FROM {recent} WHERE task_id IS NOT NULL
+        GROUP BY 1 HAVING min(CAST(timestamp AS DATE)) < max(CAST(timestamp AS DATE))
         """
-    ).fetchall()[0]
-    return int(count), first
+    ).fetchall()
+    if not rows:
+        return 0, None
+    first = con.execute(
+        f"SELECT min(task_id) FROM {recent} WHERE hash(task_id) = $id", {"id": rows[0][0]}
+    ).fetchone()
+    return len(rows), first[0] if first else None

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 import duckdb
 
 from dbmon_pipeline.core.changes.ledger import KNOWN, HourState
-from dbmon_pipeline.core.common.instants import hour_floor
+from dbmon_pipeline.core.common.instants import day_start, hour_floor
 from dbmon_pipeline.core.rollup.chunks import Chunk
 from dbmon_pipeline.core.rollup.read_rows import ROWS
 from dbmon_pipeline.core.schema.catalogue import HOUR_LEDGER
@@ -73,18 +73,18 @@ class Hours:
         )
 
     def settle(self, chunk: Chunk) -> None:
-        """Let the hours of a chunk take the place of those that were known."""
+        """Let the hours of the days that a chunk completes take the place of those known."""
         con = self._con
-        for start, end in chunk.stretches:
+        stretches = chunk.stretches
+        if chunk.is_part_of_day:
+            stretches = ((day_start(chunk.days[0]), chunk.end),)
+        for start, end in stretches:
+            window = {"start": start, "end": end}
+            within = "hour >= $start AND hour < $end"
+            con.execute(f"DELETE FROM {KNOWN} WHERE {within}", window)
             con.execute(
-                f"DELETE FROM {KNOWN} WHERE hour >= $start AND hour < $end",
-                {"start": start, "end": end},
+                f"INSERT INTO {KNOWN} BY NAME FROM {HOUR_LEDGER.name} WHERE {within}", window
             )
-        con.execute(
-            f"INSERT INTO {KNOWN} BY NAME FROM {HOUR_LEDGER.name}"
-            " WHERE hour >= $start AND hour < $end",
-            {"start": chunk.start, "end": chunk.end},
-        )
 
     def _keep_figures(self, kept: list[datetime]) -> None:
         con, ledger = self._con, HOUR_LEDGER.name

@@ -54,12 +54,12 @@ class Patterns:
         con.execute(
             f"""
             CREATE OR REPLACE TEMP TABLE chunk_patterns AS
-            SELECT
-                repo, {KEY.format("solution_summary")} AS pattern_key,
-                min(solution_summary) AS text, count(*) AS usage_count
-            FROM {ROWS}
-            WHERE solution_summary IS NOT NULL AND timestamp >= $start
-            GROUP BY ALL
+            SELECT repo, {KEY.format("text")} AS pattern_key, text, usage_count FROM (
+                SELECT repo, solution_summary AS text, count(*) AS usage_count
+                FROM {ROWS}
+                WHERE solution_summary IS NOT NULL AND timestamp >= $start
+                GROUP BY ALL
+            )
             """,
             {"start": self._start},
         )
@@ -87,10 +87,7 @@ class Patterns:
                     WHERE id IN (SELECT hash(repo, pattern_key) FROM chunk_patterns)
                     GROUP BY id HAVING sum(usage_count) >= {_FEWEST_USES}
                 )
-                AND NOT EXISTS (
-                    FROM {_TEXTS} AS t
-                    WHERE t.repo = chunk_patterns.repo AND t.pattern_key = chunk_patterns.pattern_key
-                )
+                AND (repo, pattern_key) NOT IN (SELECT (repo, pattern_key) FROM {_TEXTS})
             """
         )
         con.execute("DROP TABLE chunk_patterns")

@@ -128,7 +128,7 @@ def _copy(
 
 
 def _within(schema: SourceSchema, chunk: Chunk, as_of: datetime) -> tuple[str, dict[str, object]]:
-    """Write the condition that a row lies in a chunk; its outer bounds let row groups be skipped."""
+    """Write the condition that a row lies in a chunk; the outer bounds skip row groups."""
     values: dict[str, object] = {"since": chunk.start, "until": min(chunk.end, as_of)}
     condition = schema.between("since", "until")
     if len(chunk.stretches) > 1:

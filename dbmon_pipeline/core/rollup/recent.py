@@ -11,14 +11,16 @@ from datetime import date, datetime, timedelta
 
 import duckdb
 
+from dbmon_pipeline.core.changes.ledger import KNOWN
 from dbmon_pipeline.core.common.instants import DAY, HOUR, day_start
 from dbmon_pipeline.core.generation.writer import DraftWriter
 from dbmon_pipeline.core.rollup.read_rows import ROWS
-from dbmon_pipeline.core.schema.catalogue import TABLES
+from dbmon_pipeline.core.schema.catalogue import HOUR_LEDGER, TABLES
 from dbmon_pipeline.core.schema.executions import COLUMNS
 from dbmon_pipeline.core.schema.manifest import PublishedFile
 from dbmon_pipeline.core.schema.period import bounds, hour_period
 
+RECENT = "recent_executions"
 DAYS_BEFORE = timedelta(days=2)
 """How many whole days before today are kept."""
 _ONE_FILE_ROWS = 20_000
@@ -42,17 +44,21 @@ class RecentExecutions:
         self._today = as_of.date()
         self._start = recent_from(as_of)
         self._end = as_of
-        self._table = TABLES["recent_executions"]
+        self._table = TABLES[RECENT]
+        self._hours_today: set[datetime] | None = None
+        self._linkable: set[datetime] = set()
 
     def add_pruned_rows(
-        self, merged: Collection[datetime], oldest: datetime | None, pruned: Collection[datetime]
+        self, merged: Collection[datetime], pruned_before: datetime | None
     ) -> None:
         """Add the rows to a chunk that its source no longer holds.
 
+        A row that is there again, by its id or, without one, by its time, is not added. The id may
+        stand in another hour as well: what is counted never depends on where chunks are cut.
+
         Args:
             merged: Hours of the chunk of which rows were pruned.
-            oldest: The source's oldest row; what is older was pruned.
-            pruned: Those of the hours that were pruned whole; what is missing there was pruned.
+            pruned_before: Up to when rows were pruned; later ones were deleted.
         """
         hours = sorted(merged)
         if not hours:
@@ -66,39 +72,87 @@ class RecentExecutions:
             FROM ({before}) AS known
             WHERE
                 list_contains($hours, date_trunc('hour', timestamp))
-                AND (
-                    timestamp < $oldest
-                    OR list_contains($pruned, date_trunc('hour', timestamp))
+                AND timestamp < $pruned_before
+                AND NOT EXISTS (
+                    FROM {ROWS} AS r
+                    WHERE
+                        date_trunc('hour', r.timestamp) = date_trunc('hour', known.timestamp)
+                        AND coalesce(r.task_id, CAST(r.timestamp AS VARCHAR))
+                        = coalesce(known.task_id, CAST(known.timestamp AS VARCHAR))
                 )
-                AND NOT EXISTS (FROM {ROWS} AS r WHERE r.task_id = known.task_id)
             """,
-            {"hours": hours, "oldest": oldest or datetime.max, "pruned": sorted(pruned)},
+            {"hours": hours, "pruned_before": pruned_before or datetime.max},
         )
 
-    def gather(self, start: datetime, end: datetime) -> None:
-        """Take the rows of the chunk that are kept."""
-        start, end = max(start, self._start), min(end, self._end)
-        if start < end:
-            self._con.execute(
-                f"INSERT INTO {self._table.name} BY NAME {self._table.select}",
-                {"window_start": start, "window_end": end},
-            )
-
-    def write(self, touched: Collection[date], changed: Collection[datetime], today: int) -> None:
-        """Write the days that were read, and link or unite the files of the others.
+    def expect(self, today: int, *, anew: bool) -> None:
+        """Choose whether today is a file an hour, so that hours that did not change are linked.
 
         Args:
-            touched: The days that were read; all of their rows were gathered.
-            changed: The hours that differ from what was known.
-            today: How many rows today has.
+            today: How many rows the source has of today, if today is read.
+            anew: Whether no file may be linked.
         """
+        if today < _ONE_FILE_ROWS:
+            return
+        self._hours_today = set()
+        if not anew:
+            self._linkable = {
+                start
+                for file in self._files_before(self._today)
+                for start, end in [bounds(file.period)]
+                if end - start == HOUR
+            }
+
+    def gather(self, start: datetime, end: datetime) -> None:
+        """Take the rows of the chunk that are to be written; its hours are in ``hour_ledger``."""
+        start, end = max(start, self._start), min(end, self._end)
+        if start >= end:
+            return
+        windows = [(start, end)]
+        if self._hours_today is not None:
+            midnight = day_start(self._today)
+            hours = self._hours_to_write(max(start, midnight), end)
+            self._hours_today |= hours
+            windows = [
+                (start, min(end, midnight)),
+                *((hour, min(hour + HOUR, end)) for hour in sorted(hours)),
+            ]
+        for first, last in windows:
+            if first < last:
+                self._con.execute(
+                    f"INSERT INTO {self._table.name} BY NAME {self._table.select}",
+                    {"window_start": first, "window_end": last},
+                )
+
+    def _hours_to_write(self, start: datetime, end: datetime) -> set[datetime]:
+        """List the hours whose rows, as they were read, are not those of a file before.
+
+        What the look over the source said is not asked: rows may have come since.
+        """
+        rows = self._con.execute(
+            f"""
+            SELECT l.hour FROM {HOUR_LEDGER.name} AS l
+            LEFT JOIN {KNOWN} AS k ON l.hour = k.hour
+            WHERE
+                l.hour >= $start AND l.hour < $end
+                AND (
+                    NOT list_contains($linkable, l.hour)
+                    OR l.fingerprint IS DISTINCT FROM k.fingerprint
+                    OR l.executions IS DISTINCT FROM k.executions
+                )
+            """,
+            {"start": start, "end": end, "linkable": sorted(self._linkable)},
+        ).fetchall()
+        return {hour for (hour,) in rows}
+
+    def write(self, touched: Collection[date]) -> None:
+        """Write the days that were read, and link or unite the files of the others."""
         for number in range(DAYS_BEFORE.days + 1):
             day = (self._start + number * DAY).date()
             files = self._files_before(day)
             if day not in touched:
                 self._keep(day, files)
-            elif day == self._today and today >= _ONE_FILE_ROWS:
-                self._write_hours(day, files, changed)
+            elif day == self._today and self._hours_today is not None:
+                self._write_hours(files, self._hours_today)
             else:
                 self._write(day.isoformat(), *bounds(day.isoformat()))
         self._writer.complete(self._table)
@@ -118,17 +172,24 @@ class RecentExecutions:
             rows = self._writer.rows_before(self._table, start, start + DAY)
             self._writer.write(self._table, day.isoformat(), f"SELECT * FROM ({rows})")
 
-    def _write_hours(
-        self, day: date, files: list[PublishedFile], changed: Collection[datetime]
-    ) -> None:
-        known = {file.period: file for file in files}
-        for number in range(24):
-            hour = day_start(day) + number * HOUR
-            period = hour_period(hour)
-            if period in known and hour not in changed:
-                self._writer.link(self._table.name, known[period])
-            else:
-                self._write(period, hour, hour + HOUR)
+    def _write_hours(self, files: list[PublishedFile], hours: set[datetime]) -> None:
+        """Write the hours of today that were gathered; link the others that still have rows."""
+        periods = {hour_period(hour): hour for hour in hours}
+        for file in files:
+            if file.period not in periods and self._has_rows(file):
+                self._writer.link(self._table.name, file)
+        for period, hour in sorted(periods.items()):
+            self._write(period, hour, hour + HOUR)
+
+    def _has_rows(self, file: PublishedFile) -> bool:
+        """Tell whether the hour of a file still has rows, and is one of today's."""
+        start, end = bounds(file.period)
+        if end - start != HOUR:
+            return False
+        (rows,) = self._con.execute(
+            f"SELECT coalesce(sum(executions), 0) FROM {KNOWN} WHERE hour = $hour", {"hour": start}
+        ).fetchall()[0]
+        return bool(rows)
 
     def _write(self, period: str, start: datetime, end: datetime) -> None:
         self._writer.write(

@@ -49,7 +49,7 @@ def differences_from_source(con: duckdb.DuckDBPyConnection) -> list[Difference]:
         differences += [
             Difference(f"{name} of {hour:%Y-%m-%d %H}:00", want or 0, have or 0)
             for name, want, have, magnitude in compared
-            if not _agree(want or 0, have or 0, magnitude or 0)
+            if not agree(want or 0, have or 0, magnitude or 0)
         ]
     return differences
 
@@ -75,7 +75,7 @@ def differences_from_ledger(
             con, table.name, table.time_column, [*table.totals.values()], compared, of_table=True
         )
         for column, want, have in zip(columns, expected, actual, strict=True):
-            if not _agree(want or 0, have or 0, abs(want or 0)):
+            if not agree(want or 0, have or 0, abs(want or 0)):
                 differences.append(Difference(f"{column} of {table.name}", want or 0, have or 0))
     return differences
 
@@ -100,7 +100,7 @@ def _totals(
     ).fetchall()[0]
 
 
-def _agree(expected: float, actual: float, magnitude: float) -> bool:
+def agree(expected: float, actual: float, magnitude: float) -> bool:
     """Tell whether two figures are the same, sums of floats to 1e-9 of what was added up.
 
     Sums that overflow cannot be compared.

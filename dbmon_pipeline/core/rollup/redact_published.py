@@ -6,6 +6,8 @@ two texts become one, the patterns of days that are counted by their keys merge.
 
 from __future__ import annotations
 
+from functools import partial
+
 import duckdb
 
 from dbmon_pipeline.core.generation.writer import DraftWriter
@@ -30,9 +32,7 @@ def redact_published(
     _rename_patterns(con, writer, redactor)
     for name, columns in _TEXTS.items():
         replaced = ", ".join(f"{redactor.expression(column)} AS {column}" for column in columns)
-        writer.transform(
-            name, lambda rows, replaced=replaced: f"SELECT * REPLACE ({replaced}) FROM ({rows})"
-        )
+        writer.transform(name, partial("SELECT * REPLACE ({}) FROM ({})".format, replaced))
     writer.transform("daily_patterns", _with_new_keys)
 
 

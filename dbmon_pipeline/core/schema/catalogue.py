@@ -1,7 +1,7 @@
 """Every table that is published, in the order of the flow.
 
-A new summary table is one SQL file in ``sql/rollups/`` and one entry here; its name is the published
-folder and the Dagster asset.
+A new summary table is one SQL file in ``sql/rollups/`` and one entry here; its name is that of the
+published folder and of the Dagster asset.
 """
 
 from __future__ import annotations

@@ -72,6 +72,7 @@ class SourceProfile(msgspec.Struct, frozen=True, kw_only=True):
         too_old_rows: Rows before the start of the history: never read.
         rows_without_timestamp: Rows that belong to no hour: never read.
         missing_columns: Optional columns that it does not have.
+        pruned_before: Up to when its owner has pruned rows; they are still counted here.
     """
 
     path: str
@@ -87,6 +88,7 @@ class SourceProfile(msgspec.Struct, frozen=True, kw_only=True):
     too_old_rows: Count
     rows_without_timestamp: Count
     missing_columns: tuple[str, ...]
+    pruned_before: Instant | None = None
 
 
 class BadValue(msgspec.Struct, frozen=True, kw_only=True):

@@ -20,6 +20,10 @@ _KINDS = {
 }
 
 
+_LARGEST_LOG = 1 << 30
+"""Bytes of a write-ahead log, which is held in memory while a file is read."""
+
+
 def printable(path: Path) -> str:
     """A path as text, whatever bytes it has."""
     return os.fsencode(path).decode(errors="replace")
@@ -41,15 +45,21 @@ def refuse_other_than_files(path: Path) -> None:
         ) from None
     for file in (path, path.with_name(f"{path.name}.wal")):
         try:
-            kind = stat.S_IFMT(file.stat().st_mode)
+            found = file.stat()
         except OSError:
             continue
+        kind = stat.S_IFMT(found.st_mode)
         if kind != stat.S_IFREG:
             raise SourceError(
                 f"{file} is {_KINDS.get(kind, 'no file')}",
                 remedy="name a DuckDB learning.db"
                 if file == path
                 else f"remove it; what lies beside {path.name} under this name is its log",
+            )
+        if file != path and found.st_size > _LARGEST_LOG:
+            raise SourceError(
+                f"{file}, the log of {path.name}, has {found.st_size / 1e9:,.1f} GB",
+                remedy=f"have the owner of {path.name} write it back with CHECKPOINT",
             )
 
 

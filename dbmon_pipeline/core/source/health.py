@@ -31,6 +31,13 @@ class SourceHealth(msgspec.Struct, frozen=True):
     remedy: str | None = None
     writer: str | None = None
 
+    @property
+    def error(self) -> SourceError | None:
+        """The problem as an error."""
+        if self.problem is None:
+            return None
+        return SourceError(self.problem, remedy=self.remedy or "")
+
 
 def inspect_source(path: Path) -> SourceHealth:
     """Look at a source from outside, in a process that does not own it.

@@ -10,6 +10,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from glob import escape
 from pathlib import Path
 from typing import TypeVar
 
@@ -108,6 +109,7 @@ class LiveDatabase(Source):
         return self._file.read(query, seconds=seconds)
 
     def explain(self, error: Exception) -> SourceError:
+        """Tell an error as one of the source."""
         return _explain_file(self.path, error)
 
 
@@ -147,6 +149,7 @@ class AttachedDatabase(Source):
         return _counted(self.stats, cursor, query)
 
     def explain(self, error: Exception) -> SourceError:
+        """Tell an error as one of the source."""
         return _explain_file(self.path, error)
 
 
@@ -182,9 +185,11 @@ class ParquetFolder(Source):
         )
 
     def explain(self, error: Exception) -> SourceError:
+        """Tell an error as one of the source."""
         return explain_folder(self.path, error)
 
     def size_and_inode(self) -> tuple[int, int]:
+        """Tell the size of its files in bytes, and the inode of the folder."""
         return folder_bytes(self.path), super().size_and_inode()[1]
 
 
@@ -206,11 +211,13 @@ class Address(Source):
         return _counted(self.stats, cursor, query)
 
     def explain(self, error: Exception) -> SourceError:
+        """Tell an error as one of the source, without its password."""
         if "Could not set lock" in str(error):
             return _explain_file(self.path, error)
         return explain_remote(self._address, error)
 
     def size_and_inode(self) -> tuple[int, int]:
+        """Tell that it has none."""
         return 0, 0
 
 
@@ -253,7 +260,8 @@ def _counted(stats: ReadingStats, cursor: duckdb.DuckDBPyConnection, query: Quer
 
 def _lock_down(con: duckdb.DuckDBPyConnection, folders: Sequence[Path]) -> None:
     """Bar an instance from everything but some folders."""
-    names = ", ".join(quoted(f"{folder}/") for folder in folders)
+    texts = [f"{folder}/" for folder in folders]
+    names = ", ".join(map(quoted, dict.fromkeys([*texts, *map(escape, texts)])))
     con.execute(f"SET allowed_directories = [{names}]")
     con.execute("SET enable_external_access = false")
     con.execute("SET lock_configuration = true")

@@ -180,7 +180,7 @@ class LiveView:
     def _open(self, path: Path) -> int:
         # A named pipe opened without O_NONBLOCK waits for a process that writes to it.
         with _registry_lock:
-            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+            descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
             _descriptors_of_views.add(descriptor)
         self._descriptors.append(descriptor)
         return descriptor

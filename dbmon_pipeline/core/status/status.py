@@ -21,7 +21,7 @@ from dbmon_pipeline.core.config.monitoring import MonitoringConfig
 from dbmon_pipeline.core.query.ranges import TimeRange
 from dbmon_pipeline.core.query.reader import Reader
 from dbmon_pipeline.core.source.file_check import printable
-from dbmon_pipeline.core.source.health import SourceHealth, look_at
+from dbmon_pipeline.core.source.health import SourceHealth, source_health
 
 
 class Level(StrEnum):
@@ -42,14 +42,15 @@ class Database:
         size_mb: Its size in MB; None if it is not there.
         schema_version: What it says of itself.
         writer: The process that holds it open for writing, which is normal.
-        read_from: ``source``, or ``snapshot`` if a guarded copy was read in its stead.
+        read_as: How the figures were read: ``live``, ``attached``, ``files`` or ``address``; None
+            if they were not.
     """
 
     path: str
     size_mb: float | None
     schema_version: int | None
     writer: str | None
-    read_from: Literal["source", "snapshot"] = "source"
+    read_as: str | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,8 +134,8 @@ def database_status(
     figures = day.records[0]
     alerts = evaluate(reader, config)
     is_published = about.published_at is not None
-    health = look_at(about.path) if is_published else SourceHealth(None, None)
-    errors = [str(health.problem)] if health.problem else []
+    health = source_health(about.path) if is_published else SourceHealth()
+    errors = [str(health.error)] if health.error else []
     warnings = []
     if not about.executions:
         warnings.append("No execution records found")
@@ -152,7 +153,7 @@ def database_status(
             size_mb=round(about.source_bytes / 1e6, 2),
             schema_version=about.schema_version,
             writer=health.writer,
-            read_from="snapshot" if about.from_snapshot else "source",
+            read_as=about.read_as,
         ),
         executions=ExecutionCounts(
             total=about.executions,
@@ -176,11 +177,13 @@ def database_status(
 
 
 def unreadable_status(path: Path, as_of: datetime, error: SourceError) -> DatabaseStatus:
-    """The status of a database that cannot be read."""
+    """Make the status of a database that cannot be read."""
     return DatabaseStatus(
         status=Level.ERROR,
         timestamp=iso(as_of),
-        database=Database(path=printable(path), size_mb=None, schema_version=None, writer=None),
+        database=Database(
+            path=printable(path), size_mb=None, schema_version=None, writer=None, read_as=None
+        ),
         executions=None,
         performance=None,
         warnings=[],

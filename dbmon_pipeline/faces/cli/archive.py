@@ -15,7 +15,7 @@ from dbmon_pipeline.core.common.errors import ConfigError
 from dbmon_pipeline.core.common.paths import expanded
 from dbmon_pipeline.core.config.settings import Settings
 from dbmon_pipeline.faces.cli.options import HomeOption, SourceOption
-from dbmon_pipeline.faces.cli.output import progress, put, say
+from dbmon_pipeline.faces.cli.output import put, say
 
 
 def archive(
@@ -39,17 +39,16 @@ def archive(
     settings = Settings.load(source, home)
     day = _day(before)
     folder = (expanded(out) if out else settings.home.path / "archive").absolute()
-    with progress():
-        done = write_archive(settings, day, folder)
+    done = write_archive(settings, day, folder)
     warnings = _warnings(done)
     for warning in warnings:
         say(f"warning: {warning}")
     if as_json:
         put(json.dumps(_record(done, settings, day, warnings), indent=1, ensure_ascii=False))
-    elif done.delete_sql:
+    elif done.archived.delete_sql:
         comments = [f"-- Warning: {' '.join(warning.split())}." for warning in warnings]
-        put("\n".join([*comments, done.delete_sql]))
-    say(_summary(done, settings, day, folder))
+        put("\n".join([*comments, done.archived.delete_sql]))
+    say(_summary(done, settings, day))
 
 
 def _day(text: str) -> date:
@@ -62,51 +61,52 @@ def _day(text: str) -> date:
 
 
 def _warnings(done: Archive) -> list[str]:
-    warnings = []
+    warnings, archived = [], done.archived
     if done.not_published:
         warnings.append(
             f"the summaries do not hold all of these rows ({done.not_published}):"
             " run dbmon refresh --full before you delete them"
         )
-    if done.rows_without_timestamp:
-        warnings.append(f"{done.rows_without_timestamp:,} rows without a timestamp stay")
-    if done.rows_before_1970:
-        warnings.append(f"{done.rows_before_1970:,} rows from before 1970 stay")
+    if archived.rows_without_timestamp:
+        warnings.append(f"{archived.rows_without_timestamp:,} rows without a timestamp stay")
+    if archived.rows_before_1970:
+        warnings.append(f"{archived.rows_before_1970:,} rows from before 1970 stay")
     return warnings
 
 
 def _record(
     done: Archive, settings: Settings, before: date, warnings: list[str]
 ) -> dict[str, object]:
+    archived = done.archived
     return {
         "source": str(settings.source),
-        "read_from": done.read_from,
+        "read_as": archived.read_as,
         "before": before.isoformat(),
-        "rows": done.rows,
+        "rows": archived.rows,
         "files": [
             {
-                "path": str(file.path),
+                "path": str(done.folder / file.name),
                 "rows": file.rows,
                 "size_bytes": file.size_bytes,
                 "is_new": file.is_new,
             }
-            for file in done.files
+            for file in archived.files
         ],
-        "rows_without_timestamp": done.rows_without_timestamp,
-        "rows_before_1970": done.rows_before_1970,
-        "longest_hold_ms": done.longest_hold_ms,
+        "rows_without_timestamp": archived.rows_without_timestamp,
+        "rows_before_1970": archived.rows_before_1970,
         "warnings": warnings,
-        "delete_sql": done.delete_sql,
+        "delete_sql": archived.delete_sql,
     }
 
 
-def _summary(done: Archive, settings: Settings, before: date, folder: Path) -> str:
-    if not done.files:
+def _summary(done: Archive, settings: Settings, before: date) -> str:
+    files = done.archived.files
+    if not files:
         return f"{settings.source} has no rows before {before} to archive"
-    kept = sum(not file.is_new for file in done.files)
-    size = sum(file.size_bytes for file in done.files) / 1e6
+    found = sum(not file.is_new for file in files)
+    size = sum(file.size_bytes for file in files) / 1e6
     return (
-        f"{done.rows:,} rows before {before} are in {len(done.files)}"
-        f" file{'' if len(done.files) == 1 else 's'} of {size:,.1f} MB in {folder}"
-        + (f"; {kept} of them had been written before" if kept else "")
+        f"{done.archived.rows:,} rows before {before} are in {len(files)}"
+        f" file{'' if len(files) == 1 else 's'} of {size:,.1f} MB in {done.folder}"
+        + (f"; {found} of them had been written before" if found else "")
     )

@@ -10,6 +10,7 @@ from io import TextIOWrapper
 import typer
 
 from dbmon_pipeline.core.common.errors import ConfigError, DbmonError, TimeoutExceededError
+from dbmon_pipeline.core.source.reader_client import shared_reader
 from dbmon_pipeline.faces.cli.output import ExitCode, is_interrupt, leave, say
 
 _COMMANDS = {
@@ -30,6 +31,7 @@ _COMMANDS = {
     "sample": "make",
     "load": "make",
     "archive": "archive",
+    "backup": "backup",
     "prometheus": "prometheus",
     "prometheus-rules": "prometheus",
     "serve-metrics": "prometheus",
@@ -37,6 +39,8 @@ _COMMANDS = {
     "report": "report",
 }
 """The module of each command, which has a function of its name, or a group of commands."""
+_READ_THE_SOURCE = frozenset({"status", "doctor"})
+"""Commands that need the reader process, which starts while they load."""
 
 
 def _assembled(wanted: str | None) -> typer.Typer:
@@ -94,7 +98,10 @@ def _run() -> ExitCode | int:
     """
     try:
         _check_given()
-        result = _assembled(next(iter(sys.argv[1:]), None))(standalone_mode=False)
+        wanted = next(iter(sys.argv[1:]), None)
+        if wanted in _READ_THE_SOURCE or "--db" in sys.argv:
+            shared_reader().start()
+        result = _assembled(wanted)(standalone_mode=False)
     except typer.TyperException as error:
         text = " ".join(error.format_message().split()).rstrip(".")
         if text:  # else the help is shown

@@ -6,7 +6,7 @@ from dbmon_pipeline.faces.cli.output import put
 
 
 def prepare(home: HomeOption = None) -> None:
-    """Give the home its Dagster instance, and print the folder, for DAGSTER_HOME.
+    """Create the Dagster instance of the home, and print its folder, for DAGSTER_HOME.
 
     Two services that started at the same time in an empty folder would both make its tables.
     """

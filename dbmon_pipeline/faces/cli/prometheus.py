@@ -38,7 +38,7 @@ def prometheus_rules(
         Path, typer.Argument(metavar="DIR", parser=named_folder, help="Where to write them.")
     ],
 ) -> None:
-    """Write recording and alert rules made of the rules file, their tests, and an example."""
+    """Write recording and alert rules made of the rules file, and an example."""
     rules = Settings.load().config.rules
     from dbmon_pipeline.outputs.prometheus.export import write_rule_files
 
@@ -53,9 +53,11 @@ def serve_metrics(
 ) -> None:
     """Serve what is published as metrics, at /metrics; Ctrl-C ends it."""
     settings = Settings.load(home=home)
-    from dbmon_pipeline.outputs.prometheus.server import MetricsServer
+    from dbmon_pipeline.core.common.listen import listening_socket
+    from dbmon_pipeline.outputs.prometheus import server
 
-    with progress(), MetricsServer(settings, host, port) as server:
+    with progress(), listening_socket(host, port) as listening:
+        listening.listen()
         shown = f"[{host}]" if ":" in host else host
         say(f"http://{shown}:{port}/metrics of home {settings.home.path}; Ctrl-C ends it")
-        server.serve_forever()
+        server.serve_metrics(settings, listening)

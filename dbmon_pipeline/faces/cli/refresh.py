@@ -5,18 +5,21 @@ import os
 import signal
 import socket
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from dbmon_pipeline.core.changes.request import parse_request
 from dbmon_pipeline.core.common.errors import ConfigError
-from dbmon_pipeline.core.common.instants import iso, parse_as_of
+from dbmon_pipeline.core.common.instants import iso
+from dbmon_pipeline.core.common.paths import expanded
 from dbmon_pipeline.core.common.shipped import shipped
 from dbmon_pipeline.core.config.settings import Settings
-from dbmon_pipeline.core.query.published import Published
-from dbmon_pipeline.core.warehouse.plan import Scope
-from dbmon_pipeline.faces.cli.options import HomeOption, SourceOption
+from dbmon_pipeline.core.home.locks import home_lock
+from dbmon_pipeline.core.refresh.worker import prepare_worker
+from dbmon_pipeline.faces.cli.options import HomeOption, SourceOption, named_folder
 from dbmon_pipeline.faces.cli.output import progress, say
 
 
@@ -35,6 +38,13 @@ def refresh(
         str | None,
         typer.Option(help="Refresh as if it were this time: ISO 8601, in the past. [now]"),
     ] = None,
+    since: Annotated[
+        str | None,
+        typer.Option(help="Read this day (YYYY-MM-DD) and later ones again, changed or not."),
+    ] = None,
+    until: Annotated[
+        str | None, typer.Option(help="The last day to read again with --since. [today]")
+    ] = None,
     full: Annotated[
         bool,
         typer.Option(
@@ -48,41 +58,54 @@ def refresh(
             help="Delete here what the source no longer holds, however much that is.",
         ),
     ] = False,
+    from_backup: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER",
+            parser=named_folder,
+            help="Go on from what dbmon backup made; nothing may be published in the home yet.",
+        ),
+    ] = None,
 ) -> None:
-    """Extract what changed, roll it up, check it and publish it.
+    """Find what changed in the source, roll it up, check it and publish it.
 
     Exits with 0 when it published and with 3 when it did not.
     """
     settings = _settings(source, home)
-    instant = parse_as_of(as_of)
+    parse_request(as_of=as_of, since=since, until=until)
+    if from_backup is not None:
+        _restore(settings, expanded(from_backup).absolute())
+    prepare_worker(settings.home)
     from dbmon_pipeline.definitions import defs
     from dbmon_pipeline.orchestration.instance import opened, run_refresh
-    from dbmon_pipeline.orchestration.planning import planned
 
     logging.getLogger("dagster").setLevel(logging.ERROR)
     with progress(), opened(settings.home) as instance:
-        plan = planned(
-            settings,
+        done = run_refresh(
+            defs.resolve_job_def("refresh"),
             instance,
-            Scope.FULL if full else Scope.RECENT,
-            instant,
-            who="dbmon refresh",
-            wait_seconds=settings.config.home.lock_wait_seconds,
+            as_of=as_of,
+            since=since,
+            until=until,
+            full=full,
+            accept_shrink=accept_shrink,
         )
-        job = defs.resolve_job_def("refresh")
-        rows = 0
-        for first, last in plan.runs:
-            say(f"refreshing {first}" if first == last else f"refreshing {first} to {last}")
-            done = run_refresh(job, instance, (first, last), instant, accept_shrink=accept_shrink)
-            rows += done.rows_extracted
-            for warning in done.warnings:
-                say(f"warning: {warning}")
-    manifest = Published(settings.home).manifest
-    through = iso(manifest.data_through) if manifest.data_through else "a part of it"
+    for warning in done.warnings:
+        say(f"warning: {warning}")
     say(
-        f"published generation {manifest.generation}: {rows:,} new or changed rows;"
-        f" the source was read through {through}"
+        f"published generation {done.generation}: {done.rows_read:,} new or changed rows;"
+        f" the source was read through {iso(done.data_through)}"
     )
+
+
+def _restore(settings: Settings, folder: Path) -> None:
+    """Publish a backup, which the refresh goes on from."""
+    from dbmon_pipeline.core.generation.backup import restore_backup
+
+    wait = settings.config.home.lock_wait_seconds
+    with home_lock(settings.home, "dbmon refresh --from-backup", wait_seconds=wait):
+        manifest = restore_backup(settings.home, folder)
+    say(f"took up generation {manifest.generation} of {folder}, as of {iso(manifest.as_of)}")
 
 
 def dev(
@@ -93,6 +116,7 @@ def dev(
     """Open the Dagster UI, with the daemon that runs the schedules and the sensor."""
     settings = _settings(source, home)
     _refuse_busy_port(port)
+    _warn_of_source(settings)
     from dbmon_pipeline.orchestration.instance import prepare
 
     os.environ["DAGSTER_HOME"] = str(prepare(settings.home))
@@ -103,6 +127,24 @@ def dev(
     dagster = [sys.executable, "-W", quiet, "-m", "dagster", "dev"]
     where = ["-w", str(shipped("workspace.yaml")), "-p", str(port)]
     os.execv(sys.executable, [*dagster, *where])  # noqa: S606
+
+
+def _warn_of_source(settings: Settings) -> None:
+    """Print what is wrong with the source; it may be mended while the UI is open."""
+    from dbmon_pipeline.core.doctor import check_source
+    from dbmon_pipeline.core.doctor.finding import Level, found
+    from dbmon_pipeline.core.source.reader_client import shared_reader
+
+    checks = {
+        "source": check_source.source_file,
+        "source schema": check_source.source_schema,
+        "source of home": check_source.source_of_the_home,
+    }
+    for name, check in checks.items():
+        for finding in found(name, partial(check, settings)):
+            if finding.level is not Level.OK:
+                say(f"{finding.level}: {finding.seen}: {finding.remedy}")
+    shared_reader().close()
 
 
 def _refuse_busy_port(port: int) -> None:

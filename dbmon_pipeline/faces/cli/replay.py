@@ -124,7 +124,7 @@ def _summary(replays: Mapping[str, Replay]) -> Rows:
                             one.flaps,
                             round(median(hours), 2) if hours else None,
                             round(max(hours), 2) if hours else None,
-                            _percent(one.hours_beyond_limit),
+                            _percent(one.share_beyond_limit),
                             _percent(one.unknown),
                             one.usual,
                         )

@@ -28,7 +28,7 @@ from dbmon_pipeline.core.config.settings import Settings
 from dbmon_pipeline.core.query.open_reader import opened_reader
 from dbmon_pipeline.core.query.ranges import TimeRange
 from dbmon_pipeline.core.query.reader import Reader
-from dbmon_pipeline.core.source.health import look_at
+from dbmon_pipeline.core.source.health import source_health
 from dbmon_pipeline.core.status.execution_reports import execution_statistics, performance_metrics
 from dbmon_pipeline.core.status.status import (
     DatabaseStatus,
@@ -172,7 +172,7 @@ def _status(settings: Settings, at: datetime, db: Path | None) -> DatabaseStatus
     except SourceError as error:
         return unreadable_status(db.absolute() if db else settings.source, at, error)
     except NotPublishedError:
-        if problem := look_at(settings.source).problem:
+        if problem := source_health(settings.source).error:
             return unreadable_status(settings.source, at, problem)
         raise
 

@@ -18,6 +18,13 @@ _COLOURS = {Level.OK: "32", Level.WARNING: "33", Level.ERROR: "31", Level.CRITIC
 _UNKNOWN = "-"
 _UNITS = {"source_freshness": "s", "database_size": "MB"}
 """Units of performance data, where they are not counts or rates."""
+_WAYS = {
+    "live": "live, without a lock",
+    "attached": "attached, since it lies on a network file system",
+    "files": "files, one by one",
+    "address": "attached by its address",
+}
+"""How a source was read, in words."""
 
 
 def has_colour(stream: TextIO) -> bool:
@@ -46,8 +53,8 @@ def text(status: DatabaseStatus, *, alert: bool, colour: bool) -> str:
         lines.append(f"Data Through: {status.data_through}")
     if database.writer:
         lines.append(f"Writer: {database.writer}, which is normal; figures as of Data Through")
-    if database.read_from == "snapshot":
-        lines.append("Read From: a guarded copy, since its owner keeps it open")
+    if database.read_as:
+        lines.append(f"Read As: {_WAYS.get(database.read_as, database.read_as)}")
     if counts and performance:
         lines += [
             "",

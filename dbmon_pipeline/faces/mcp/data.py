@@ -26,8 +26,7 @@ class Data:
 
     Attributes:
         settings: Whose published data it is, and what a caller may name.
-        touching: Held while a database file is open. A process that closes a file loses every
-            lock that it has on it, so two calls must not look at the same one at once.
+        touching: Held while a database is looked into: the rows of one at a time are in memory.
     """
 
     def __init__(self, settings: Settings) -> None:

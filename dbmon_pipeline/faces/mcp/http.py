@@ -13,6 +13,7 @@ from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from dbmon_pipeline.core.common.errors import ConfigError
+from dbmon_pipeline.core.common.listen import listening_socket
 from dbmon_pipeline.core.config.settings import Settings
 
 _LARGEST_REQUEST = 1024 * 1024
@@ -29,18 +30,7 @@ def check_address(host: str, port: int, token: str) -> None:
             f"{host} can be reached from other machines",
             remedy="set DBMON_MCP_TOKEN, which callers then bear, or listen at 127.0.0.1",
         )
-    try:
-        family, kind, protocol, _, address = socket.getaddrinfo(
-            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )[0]
-        with socket.socket(family, kind, protocol) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind(address)
-    except (OSError, UnicodeError) as error:
-        raise ConfigError(
-            f"{host} port {port} cannot be used ({getattr(error, 'strerror', 'no host name')})",
-            remedy="name another with --host and --port",
-        ) from None
+    listening_socket(host, port).close()
 
 
 def serve_http(server: MCPServer, settings: Settings, host: str, port: int, token: str) -> None:
@@ -52,7 +42,6 @@ def serve_http(server: MCPServer, settings: Settings, host: str, port: int, toke
         host: The address to listen at.
         port: The port.
         token: What callers must bear; may be empty on this machine alone.
-
     """
     names = ["127.0.0.1", "localhost", "[::1]", *settings.config.mcp.allowed_hosts]
     if not _is_loopback(host):

@@ -30,12 +30,12 @@ from dbmon_pipeline.core.common.rows import Records, Scalar
 from dbmon_pipeline.core.config.settings import Settings
 from dbmon_pipeline.core.query.questions import Question, questions
 from dbmon_pipeline.core.query.ranges import TimeRange
-from dbmon_pipeline.core.schema.catalogue import PUBLISHED
+from dbmon_pipeline.core.schema.catalogue import TABLES
+from dbmon_pipeline.core.schema.columns import table_columns
 from dbmon_pipeline.core.status import execution_reports as reports
 from dbmon_pipeline.core.status import status
 from dbmon_pipeline.core.status.execution_reports import ExecutionStatistics, PerformanceMetrics
 from dbmon_pipeline.core.status.status import DatabaseStatus
-from dbmon_pipeline.core.warehouse.layout import table_columns
 from dbmon_pipeline.faces.mcp.alerts import (
     ExplainedAlert,
     OpenIncidents,
@@ -147,7 +147,7 @@ def make_server(settings: Settings) -> MCPServer:
     @tool
     def database_status(db_path: DatabasePath = None) -> DatabaseStatus:
         """The health of the database: level, size, counts, rates of the last day, alerts."""
-        with _tool_errors(), data.touching:
+        with _tool_errors():
             try:
                 return data.answer(db_path, lambda reader: status.database_status(reader, config))
             except SourceLockedError:
@@ -245,7 +245,7 @@ def make_server(settings: Settings) -> MCPServer:
                     "key": table.key,
                     "columns": dict(columns[name]),
                 }
-                for name, table in PUBLISHED.items()
+                for name, table in TABLES.items()
             },
             indent=1,
         )

@@ -172,14 +172,34 @@ def monitor(config: MonitoringConfig) -> Board:
                 width=18,
             ),
             Shown(
-                title="How long the source was held",
+                title="Readings of the source",
                 question="refreshes",
-                columns=("time", "longest_lock_ms", "total_lock_ms"),
+                columns=("time", "readings", "readings_thrown_away"),
+                width=8,
+            ),
+            Shown(
+                title="Bytes read from the source",
+                question="refreshes",
+                columns=("time", "bytes_read"),
+                unit="decbytes",
+                width=8,
             ),
             Shown(
                 title="Rows read from the source",
                 question="refreshes",
-                columns=("time", "rows_extracted", "late_rows_repaired", "rows_gone"),
+                columns=("time", "rows_read", "late_rows", "rows_gone", "unrepairable_hours"),
+                width=8,
+            ),
+            Shown(
+                title="How the source was read",
+                question="refreshes",
+                columns=(
+                    *("time AS as_of", "read_as", "readings", "readings_thrown_away"),
+                    *("bytes_read", "rows_read", "hours_changed", "unrepairable_hours"),
+                ),
+                chart="table",
+                width=24,
+                height=6,
             ),
             Shown(title="What the rules say", question="latest_verdicts", width=24),
             Shown(

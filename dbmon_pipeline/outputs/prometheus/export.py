@@ -9,7 +9,6 @@ import yaml
 
 from dbmon_pipeline.core.common.errors import OutputError
 from dbmon_pipeline.core.config.rule import Rule
-from dbmon_pipeline.outputs.prometheus.fixtures import rule_tests
 from dbmon_pipeline.outputs.prometheus.rules import (
     JOB,
     alert_rules,
@@ -19,7 +18,7 @@ from dbmon_pipeline.outputs.prometheus.rules import (
 )
 from dbmon_pipeline.outputs.prometheus.textfile import write_for_all
 
-RULES, TESTS, EXAMPLE = "dbmon-rules.yml", "dbmon-rules.test.yml", "prometheus.example.yml"
+RULES, EXAMPLE = "dbmon-rules.yml", "prometheus.example.yml"
 
 _MADE = "# Made by dbmon prometheus-rules of the rules file: change that, and make it again.\n"
 _EXAMPLE_TEXT = f"""\
@@ -56,14 +55,8 @@ def rule_files(rules: Mapping[str, Rule]) -> dict[str, str]:
     """
     alerts = [*alert_rules(rules), metrics_gone(), never_read()]
     groups = [{"name": "dbmon", "rules": [*recording_rules(), *alerts]}]
-    tests = {
-        "rule_files": [RULES],
-        "evaluation_interval": "1m",
-        "tests": rule_tests(rules),
-    }
     return {
         RULES: _MADE + _yaml({"groups": groups}),
-        TESTS: _MADE + _yaml(tests),
         EXAMPLE: _EXAMPLE_TEXT,
     }
 

@@ -47,13 +47,22 @@ _COSTS = {"model_tier": "cost_by_model_tier", "pool_type": "pool_utilization"}
 """The question with the total cost of each value of a dimension."""
 
 _REFRESH = (
-    ("longest_lock_seconds", "The longest time that the source was held.", "longest_lock_ms", 1e-3),
-    ("lock_seconds", "For how long the source was held in all.", "total_lock_ms", 1e-3),
-    ("attaches", "How many times the source was attached.", "source_attaches", 1),
-    ("rows_extracted", "How many rows were read.", "rows_extracted", 1),
-    ("late_rows", "How many of them came late.", "late_rows_repaired", 1),
+    ("readings", "How many readings of the source were begun.", "readings"),
+    (
+        "readings_thrown_away",
+        "How many of them did not count, since the source changed meanwhile.",
+        "readings_thrown_away",
+    ),
+    ("read_bytes", "How much was read from the source live.", "bytes_read"),
+    ("rows_read", "How many rows were read.", "rows_read"),
+    ("late_rows", "How many of them came late.", "late_rows"),
+    (
+        "unrepairable_hours",
+        "How many hours changed of which the source has lost a part.",
+        "unrepairable_hours",
+    ),
 )
-"""Metrics of the latest refresh: name, what it is, column, and its factor to base units."""
+"""Metrics of the latest refresh: name, what it is, and column of its history."""
 
 
 class Said(Protocol):
@@ -89,7 +98,7 @@ class Said(Protocol):
 
 
 def published_metrics(settings: Settings) -> str:
-    """What is published now, in the text format.
+    """Read what is published now, in the text format.
 
     The figures speak for the instant of the generation: looks at the same one are alike.
 
@@ -104,7 +113,7 @@ def published_metrics(settings: Settings) -> str:
         gauges.add("build_info", about, 1, **manifest.versions)
         gauges.add("generation", "The number of the published generation.", manifest.generation)
         _add_instants(gauges, manifest.as_of, manifest.data_through, manifest.published_at)
-        _add_totals(gauges, manifest.source.get("size_bytes"), manifest.executions)
+        _add_totals(gauges, manifest.source.size_bytes, manifest.executions)
         _add_refresh(gauges, published)
         with reading(published, manifest.as_of) as reader:
             for time_range in (TimeRange.HOUR, TimeRange.DAY, TimeRange.WEEK):
@@ -185,13 +194,12 @@ def _add_totals(gauges: Gauges, size_bytes: object, executions: int | None) -> N
 
 
 def _add_refresh(gauges: Gauges, published: Published) -> None:
-    """What the latest refresh did to the source; nothing if an older version published."""
-    if REFRESH_HISTORY.name not in published.manifest.tables:
-        return
+    """Add what the latest refresh read, and how."""
     for record in published.rows(REFRESH_HISTORY.name, limit=1).records:
-        for name, about, column, factor in _REFRESH:
-            value = number(record[column])
-            gauges.add(f"refresh_{name}", about, None if value is None else value * factor)
+        how = "1 for how the source was read: live, attached, files or address."
+        gauges.add("refresh_read_as", how, 1, read_as=str(record["read_as"]))
+        for name, about, column in _REFRESH:
+            gauges.add(f"refresh_{name}", about, number(record[column]))
 
 
 def _add_dimension(

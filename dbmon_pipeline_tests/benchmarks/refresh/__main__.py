@@ -19,7 +19,7 @@ import duckdb
 
 from dbmon_pipeline_tests.benchmarks.refresh.measure import PARTS, Options, measure
 from dbmon_pipeline_tests.benchmarks.refresh.processes import BenchError
-from dbmon_pipeline_tests.benchmarks.refresh.table import GOALS, lines, short
+from dbmon_pipeline_tests.benchmarks.refresh.table import DEV_SECONDS, GOALS, lines, short
 
 
 def main() -> None:
@@ -31,6 +31,7 @@ def main() -> None:
         per_day=arguments.per_day,
         hours=arguments.hours,
         parts=arguments.parts,
+        dev_seconds=arguments.dev,
     )
     started = time.perf_counter()
     try:
@@ -40,7 +41,7 @@ def main() -> None:
         sys.exit(str(error))
     seconds = time.perf_counter() - started
     goals = [(goal, *goal.judged(rows)) for goal in GOALS]
-    said = {True: "met", False: "missed", None: "not judged"}
+    words = {True: "met", False: "missed", None: "not judged"}
     for line in (
         f"{short(options.rows)} executions, {options.per_day:,} a day, DuckDB {duckdb.__version__},"
         f" {os.cpu_count()} cores; measured in {seconds:.0f} seconds.",
@@ -49,7 +50,7 @@ def main() -> None:
         "",
         "Goals:",
         "",
-        *(f"- {said[is_met]}: {goal.text}: {figure}" for goal, is_met, figure in goals),
+        *(f"- {words[is_met]}: {goal.text}: {figure}" for goal, is_met, figure in goals),
     ):
         sys.stdout.write(f"{line}\n")
     if arguments.json:
@@ -94,6 +95,14 @@ def _arguments() -> argparse.Namespace:
         choices=PARTS,
         default=PARTS,
         help="what is measured besides the work inside refreshes; by default all",
+    )
+    parser.add_argument(
+        *("--dev",),
+        type=float,
+        nargs="?",
+        const=DEV_SECONDS,
+        default=0.0,
+        help="run dbmon dev for so many seconds (600) idle and for as many with executions",
     )
     parser.add_argument("--json", type=Path, help="write the figures there, too")
     return parser.parse_args()

@@ -32,12 +32,12 @@ class Contest:
     def __init__(
         self, rivals: Sequence[Rival], history: History, tell: Callable[[str], None]
     ) -> None:
-        """Have them take part; nothing is installed as yet.
+        """Let them take part; nothing is installed yet.
 
         Args:
             rivals: Which ones.
             history: What they and we work on.
-            tell: Is told what comes next.
+            tell: Called with what comes next.
         """
         self._entries = [_Entry(rival) for rival in rivals]
         self._history = history
@@ -48,8 +48,8 @@ class Contest:
         for entry in self._entries:
             self._try(entry, "made ready", partial(self._begin, entry, as_of))
 
-    def go_on(self, as_of: datetime) -> None:
-        """Let them take in the next hour."""
+    def add_hour(self, as_of: datetime) -> None:
+        """Let them load the next hour."""
         for entry in self._entries:
             if entry.rival.is_incremental:
                 self._try(entry, "next hour", partial(self._run, entry, as_of))
@@ -62,7 +62,7 @@ class Contest:
             self._try(entry, "compared with ours", partial(self._compare, entry))
 
     def rows(self, whole_seconds: float) -> Iterator[Row]:
-        """What they cost beside us.
+        """Yield what we cost beside them.
 
         Args:
             whole_seconds: What ``dbmon refresh`` of the next hour takes, 0 if that is not known.
@@ -71,25 +71,25 @@ class Contest:
             if entry.failure:
                 yield Row(entry.rival.name, None, "s", "", None, note=entry.failure)
             else:
-                yield from self._of(entry, whole_seconds)
+                yield from self._rows_of(entry, whole_seconds)
 
-    def _of(self, entry: _Entry, whole_seconds: float) -> Iterator[Row]:
+    def _rows_of(self, entry: _Entry, whole_seconds: float) -> Iterator[Row]:
         ours, size, name = self._history, short(self._history.rows), entry.rival.name
-        runs, what, goal = entry.runs, f"{name}: full rebuild after {size}", f"rebuild in {name}"
+        runs, against = entry.runs, f"{name}, everything anew"
+        what, hour = f"first refresh beside {name}, {size}", f"next hour beside {name}, {size}"
         if entry.rival.is_incremental:
-            first, *runs = runs
-            note, base = _note(first), ours.first["seconds"]
-            text = f"{name}: from nothing, {size}"
-            yield Row(text, first[0], "s", "refresh from nothing", base, note)
-            what, goal = f"{name}: next hour after {size}", ""
+            load, *runs = runs
+            seconds, note = ours.first["seconds"], _note(load)
+            yield Row(what, seconds, "s", name, load[0], note, f"first beside {name}", ours.rows)
+            against = f"{name}, incremental"
         inside, whole = (
             statistics.median(figures) for figures in zip(*map(_seconds, runs), strict=True)
         )
-        base = ours.middle("seconds")
-        yield Row(what, inside, "s", "next hour", base, _note(*runs), goal, ours.rows)
+        seconds, note, goal = ours.median("seconds"), _note(*runs), f"hour beside {name}"
+        yield Row(hour, seconds, "s", against, inside, note, goal, ours.rows)
         if whole_seconds:
-            text = f"{what}, whole process"
-            yield Row(text, whole, "s", "dbmon refresh of the next hour", whole_seconds)
+            what = f"dbmon refresh of the next hour beside {name}, {size}"
+            yield Row(what, whole_seconds, "s", f"{against}, whole process", whole)
         same, total = (sum(column) for column in zip(*entry.equal.values(), strict=True))
         wrong = ", ".join(table for table, (rows, of) in entry.equal.items() if rows != of)
         note = f"not in {wrong}" if wrong else f"in {len(TABLES)} tables"

@@ -15,7 +15,7 @@ import duckdb
 from dbmon_pipeline.core.common.duck import connect, quoted
 from dbmon_pipeline.core.config.settings import Settings
 from dbmon_pipeline.core.home.home import Home
-from dbmon_pipeline.core.schema.rollups import BY_NAME
+from dbmon_pipeline.core.schema.catalogue import TABLES as PUBLISHED
 from dbmon_pipeline.core.source.redaction import Redactor
 from dbmon_pipeline_tests.benchmarks.refresh.rivals import TABLES
 
@@ -36,7 +36,7 @@ def equal_rows(home: Home, tables: Path) -> dict[str, tuple[int, int]]:
 def _compared(con: duckdb.DuckDBPyConnection, name: str, published: Path) -> tuple[int, int]:
     ours = f"read_parquet({quoted(published / name / '*.parquet')})"
     types = {column: kind for column, kind, *_ in con.execute(f"DESCRIBE FROM {ours}").fetchall()}
-    key = BY_NAME[name].key
+    key = PUBLISHED[name].key
     same = " AND ".join(f"ours.{column} = theirs.{column}" for column in key)
     equal = " AND ".join(
         _CLOSE.format(column)

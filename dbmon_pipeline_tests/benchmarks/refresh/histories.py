@@ -9,11 +9,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
-from dbmon_pipeline_tests.benchmarks.refresh import work
-from dbmon_pipeline_tests.benchmarks.refresh.processes import DBMON, call, run
-
-END = datetime(2026, 11, 20, 12)
-"""Noon of a working day: half of the day that the next hour belongs to is there already."""
+from dbmon_pipeline_tests.benchmarks.refresh import sources, work
+from dbmon_pipeline_tests.benchmarks.refresh.processes import DBMON, call, call_measured, run
+from dbmon_pipeline_tests.benchmarks.refresh.sources import END
 
 Figures = dict[str, float]
 
@@ -25,15 +23,17 @@ class History:
     Attributes:
         rows: How many executions it began with.
         folder: Where both lie.
+        texts: What is special about its texts, if anything is.
+        grouped: What the bare GROUP BY took, in seconds: before the first refresh, and each hour.
         first: What the first refresh cost.
-        grouped: What the bare GROUP BY did.
         hours: What each later hour cost.
     """
 
     rows: int
     folder: Path
+    texts: str = ""
+    grouped: list[float] = field(default_factory=list)
     first: Figures = field(default_factory=dict)
-    grouped: Figures = field(default_factory=dict)
     hours: list[Figures] = field(default_factory=list)
 
     @property
@@ -46,18 +46,34 @@ class History:
         """The home that the work inside a refresh is measured in."""
         return self.folder / "home"
 
-    def refresh(self, as_of: datetime) -> Figures:
-        """Refresh the home in a process of its own."""
-        figures: Figures = call(work.__name__, "refresh", self.source, self.home, as_of)
-        return figures
+    def group(self) -> None:
+        """Time the bare GROUP BY."""
+        self.grouped.append(call(work.__name__, "group-by", self.source))
 
-    def grow(self, until: datetime) -> None:
-        """Let the owner add an hour after this instant."""
-        call(work.__name__, "next-hour", self.source, until)
+    def begin(self, as_of: datetime) -> None:
+        """Refresh the home for the first time."""
+        self.group()
+        self.first = self._refresh(as_of)
 
-    def middle(self, figure: str) -> float:
-        """The median of a figure over the later hours."""
+    def add_hour(self, as_of: datetime, until: datetime) -> None:
+        """Let the owner add an hour after ``until``, and refresh."""
+        call(sources.__name__, "add-hour", self.source, until)
+        self.group()
+        self.hours.append(self._refresh(as_of))
+
+    def median(self, figure: str) -> float:
+        """Compute the median of a figure over the later hours."""
         return statistics.median(hour[figure] for hour in self.hours)
+
+    @property
+    def grouped_beside_hours(self) -> float:
+        """The median seconds of the bare GROUP BY beside the later hours."""
+        return statistics.median(self.grouped[1:])
+
+    def _refresh(self, as_of: datetime) -> Figures:
+        """Refresh the home in a process of its own."""
+        ran, figures = call_measured(work.__name__, "refresh", self.source, self.home, as_of)
+        return {**figures, "peak_mb": ran.peak_mb}
 
 
 def make_histories(folder: Path, sizes: Sequence[int], per_day: int) -> list[History]:
@@ -67,5 +83,15 @@ def make_histories(folder: Path, sizes: Sequence[int], per_day: int) -> list[His
     size = ("--rows", longest.rows, "--days", days, "--end", END.isoformat())
     run(DBMON, "sample", longest.source, *size)
     for history in shorter:
-        call(work.__name__, "cut", longest.source, history.source, history.rows)
+        call(sources.__name__, "cut", history.source, longest.source, history.rows)
     return [*shorter, longest]
+
+
+def with_texts(history: History, kind: str) -> History:
+    """Make a source of the rows of another one, with ``unique`` or ``long`` texts.
+
+    Each text is unique in both; long ones have 500 characters.
+    """
+    other = History(history.rows, history.folder.with_name(f"{history.rows}-{kind}"), kind)
+    call(sources.__name__, f"{kind}-texts", other.source, history.source)
+    return other

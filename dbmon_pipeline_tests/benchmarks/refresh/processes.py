@@ -1,4 +1,4 @@
-"""Processes of their own for all that is measured: their wall time, and their peak memory."""
+"""Processes of their own for all that is measured: their wall time, processor time and memory."""
 
 from __future__ import annotations
 
@@ -12,14 +12,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from dbmon_pipeline_tests.benchmarks.refresh.proc import PeakMemory
 from dbmon_pipeline_tests.helpers import clean_environ
 
 DBMON = str(Path(sys.executable).with_name("dbmon"))
-_SAID_LINES = 20
+_OUTPUT_LINES = 20
 
 
 class BenchError(Exception):
-    """A process failed; what it said last."""
+    """A process failed; the message has the end of its output."""
 
 
 @dataclass(frozen=True)
@@ -28,10 +29,12 @@ class Ran:
 
     Attributes:
         seconds: Its wall time, start and imports included.
-        peak_mb: The most memory that it had at a time.
+        cpu_seconds: Its processor time and that of its children.
+        peak_mb: The most memory that it and its descendants had at a time (the sum of their PSS).
     """
 
     seconds: float
+    cpu_seconds: float
     peak_mb: float
 
 
@@ -65,13 +68,23 @@ def python(code: str) -> Ran:
 
 
 def call(module: str, *arguments: object) -> Any:
-    """What a module of this package says in JSON when it runs as a process.
+    """Run a module of this package as a process and decode the JSON that it prints.
 
     Raises:
         BenchError: It failed.
     """
-    _, said = _finished((sys.executable, "-m", module, *arguments), None, None, fails=False)
-    return json.loads(said.splitlines()[-1])
+    return call_measured(module, *arguments)[1]
+
+
+def call_measured(module: str, *arguments: object) -> tuple[Ran, Any]:
+    """Do as :func:`call`, and tell what the process cost.
+
+    Raises:
+        BenchError: It failed.
+    """
+    command = (sys.executable, "-m", module, *arguments)
+    ran, output = _finished(command, None, None, fails=False)
+    return ran, json.loads(output.splitlines()[-1])
 
 
 def _finished(
@@ -91,13 +104,14 @@ def _finished(
         stderr=subprocess.STDOUT,
         text=True,
     )
+    memory = PeakMemory()
     assert process.stdout
-    with process.stdout:
-        said = process.stdout.read()
+    with process.stdout, memory.sampled(process.pid):
+        output = process.stdout.read()
     _, status, usage = os.wait4(process.pid, 0)
     seconds = time.perf_counter() - started
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode and not fails:
-        last = "\n".join(said.splitlines()[-_SAID_LINES:])
+        last = "\n".join(output.splitlines()[-_OUTPUT_LINES:])
         raise BenchError(f"{' '.join(words)} failed with {process.returncode}:\n{last}")
-    return Ran(seconds, usage.ru_maxrss * 1024 / 1e6), said
+    return Ran(seconds, usage.ru_utime + usage.ru_stime, memory.mb), output

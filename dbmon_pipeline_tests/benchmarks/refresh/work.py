@@ -1,27 +1,30 @@
-"""What is measured inside a process: ``python -m ...work WHAT SOURCE HOME AS_OF`` says it in JSON.
+"""The work that is measured inside a process: ``python -m ...work WHAT SOURCE ...`` prints JSON.
 
-Each piece of work has a process of its own, so that its peak memory is its own, too.
+Each piece has a process of its own, so that its memory and its processor time are its own, too.
 """
 
 from __future__ import annotations
 
 import json
+import resource
 import statistics
 import sys
 import time
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
-from typing import Any
-from unittest.mock import patch
 
-from dbmon_pipeline.core.common.duck import connect, quoted
+from dbmon_pipeline.core.changes.request import RefreshRequest
+from dbmon_pipeline.core.common.duck import connect
+from dbmon_pipeline.core.common.errors import SourceError
 from dbmon_pipeline.core.config.settings import Settings
-from dbmon_pipeline.core.learning_db.create import creating
-from dbmon_pipeline.core.warehouse.publish import Publication, publish
-from dbmon_pipeline_tests import helpers
+from dbmon_pipeline.core.refresh.refresh import Publication, open_refresh
+from dbmon_pipeline.core.refresh.worker import Worker
+from dbmon_pipeline.core.rollup.result import RolledUp
 
+Figures = dict[str, float]
 _GROUPED = 3
+_LOCK_WAIT_SECONDS = 60.0
 
 _BARE_GROUP_BY = """
     SELECT
@@ -31,87 +34,113 @@ _BARE_GROUP_BY = """
     FROM executions GROUP BY ALL
 """
 
-_NEXT_HOUR = """
-    INSERT INTO executions BY NAME
-    SELECT * REPLACE (uuid() AS task_id, timestamp + INTERVAL 1 HOUR AS timestamp)
-    FROM executions WHERE timestamp >= CAST($until AS TIMESTAMP) - INTERVAL 1 HOUR
-"""
 
-_LATEST = """
-    INSERT INTO executions BY NAME
-    SELECT * FROM longer.main.executions WHERE timestamp >= (
-        SELECT min(timestamp) FROM (
-            SELECT timestamp FROM longer.main.executions ORDER BY timestamp DESC LIMIT {rows}
-        )
-    )
-"""
-
-
-def cut(longer: Path, path: Path, rows: int) -> None:
-    """Make a source of the latest rows of another one."""
-    with creating(path) as con:
-        con.execute(f"ATTACH {quoted(longer)} AS longer (READ_ONLY)")
-        con.execute(_LATEST.format(rows=rows))
-        con.execute("DETACH longer")
-
-
-def next_hour(source: Path, until: datetime) -> None:
-    """The owner's next hour is like its last one, which ended then."""
-    with connect(source) as con:
-        con.execute(_NEXT_HOUR, {"until": until})
-
-
-def group_by(source: Path) -> dict[str, float]:
-    """The bare GROUP BY over the source, the median of warm ones."""
+def group_by(source: Path) -> float:
+    """Time the bare GROUP BY over the source: the median of warm ones, in seconds."""
     with connect(source) as con:
         con.execute(_BARE_GROUP_BY).fetchall()
-        seconds = [
+        return statistics.median(
             _seconds(lambda: con.execute(_BARE_GROUP_BY).fetchall()) for _ in range(_GROUPED)
-        ]
-    return {"seconds": statistics.median(seconds)}
+        )
 
 
-def refresh(source: Path, home: Path, as_of: datetime) -> dict[str, float]:
-    """The work inside a refresh, and what it left."""
+def refresh(source: Path, home: Path, as_of: datetime) -> Figures:
+    """Do the work inside a refresh, as ``dbmon refresh`` does it, and describe what it left."""
     settings = Settings.load(source, home, environ={})
-    publishing: list[float] = []
-
-    def timed(*arguments: Any, **options: Any) -> Publication:
+    cpu_before = _cpu_seconds(resource.RUSAGE_SELF)
+    worker = Worker(settings.home)
+    try:
+        worker.reader.request("ping")  # The command starts it long before its work begins.
         started = time.perf_counter()
-        publication = publish(*arguments, **options)
-        publishing.append(time.perf_counter() - started)
-        return publication
-
-    with patch.object(helpers, "publish", timed):
-        started = time.perf_counter()
-        done = helpers.refresh_core(settings, as_of)
+        rolled_up, publication, phases = _phases(settings, worker, as_of)
         seconds = time.perf_counter() - started
-    holds = done.holds_ms
-    current = settings.home.current.resolve()
+    finally:
+        worker.close()
+    if rolled_up.source_differences or rolled_up.ledger_differences:
+        raise AssertionError(f"tables differ: {rolled_up.ledger_differences}")
     return {
         "seconds": seconds,
-        "peak_mb": _peak_mb(),
-        "rows": sum(extraction.rows for extraction in done.extractions),
-        "executions": done.publication.manifest.executions,
-        "longest_hold_ms": max(holds),
-        "total_hold_ms": sum(holds),
-        "holds": len(holds),
-        "publishing_seconds": sum(publishing),
-        "publishing_bytes": done.publication.bytes_written,
+        "cpu_seconds": _cpu_seconds(resource.RUSAGE_SELF)
+        - cpu_before
+        + _cpu_seconds(resource.RUSAGE_CHILDREN),
+        **{f"{name} seconds": taken for name, taken in phases.items()},
+        "rows": rolled_up.changes.rows_read,
+        "executions": publication.manifest.executions,
+        "bytes_written": publication.bytes_written,
+        "files_written": publication.files_written,
+        "bytes_read": rolled_up.reading.bytes_read,
+        "thrown_away": rolled_up.reading.thrown_away,
         "source_bytes": source.stat().st_size,
-        "warehouse_bytes": settings.home.warehouse.stat().st_size,
-        "published_bytes": sum(file.stat().st_size for file in current.rglob("*.parquet")),
+        "published_bytes": stored_bytes(settings.home.current.resolve()),
+        "home_bytes": stored_bytes(settings.home.path, without=settings.home.dagster),
     }
 
 
-def _peak_mb() -> float:
-    """The peak of this program alone: what the process was before it began does not count."""
-    [line] = [
-        line
-        for line in Path("/proc/self/status").read_text("ascii").splitlines()
-        if line.startswith("VmHWM:")
-    ]
-    return int(line.split()[1]) * 1024 / 1e6
+def _phases(
+    settings: Settings, worker: Worker, as_of: datetime
+) -> tuple[RolledUp, Publication, Figures]:
+    with (
+        worker.lock.held("the bench", wait_seconds=_LOCK_WAIT_SECONDS),
+        open_refresh(settings, RefreshRequest(as_of=as_of)) as work,
+    ):
+        rolled_up = work.read(worker.reader, lambda _: None)
+        read = time.perf_counter()
+        work.judge()
+        judged = time.perf_counter()
+        publication = work.publish()
+        published = time.perf_counter()
+    phases = {"judge": judged - read, "publish": published - judged}
+    return rolled_up, publication, {**rolled_up.seconds, **phases}
+
+
+def refresh_on_and_on(source: Path, home: Path, as_of: datetime, seconds: float) -> Figures:
+    """Refresh again and again for a time, while the owner writes."""
+    settings = Settings.load(source, home, environ={})
+    done, failed, thrown_away = 0, 0, 0
+    worker = Worker(settings.home)
+    until = time.monotonic() + seconds
+    try:
+        while time.monotonic() < until:
+            try:
+                rolled_up, _, _ = _phases(settings, worker, as_of)
+            except SourceError:
+                failed += 1
+            else:
+                done += 1
+                thrown_away += rolled_up.reading.thrown_away
+    finally:
+        worker.close()
+    return {"refreshes": done, "failed": failed, "thrown_away": thrown_away}
+
+
+def group_on_and_on(source: Path, seconds: float) -> Figures:
+    """Compute the bare GROUP BY again and again for a time: as much work, but on another file."""
+    done = 0
+    until = time.monotonic() + seconds
+    with connect(source) as con:
+        while time.monotonic() < until:
+            con.execute(_BARE_GROUP_BY).fetchall()
+            done += 1
+    return {"grouped": done}
+
+
+def stored_bytes(folder: Path, *, without: Path | None = None) -> int:
+    """Add up the sizes of the files in a folder; one that has several names counts once."""
+    files = {}
+    for path in folder.rglob("*"):
+        if (
+            path.is_file()
+            and not path.is_symlink()
+            and not (without and path.is_relative_to(without))
+        ):
+            stat = path.stat()
+            files[stat.st_ino] = stat.st_size
+    return sum(files.values())
+
+
+def _cpu_seconds(who: int) -> float:
+    usage = resource.getrusage(who)
+    return usage.ru_utime + usage.ru_stime
 
 
 def _seconds(work: Callable[[], object]) -> float:
@@ -121,21 +150,22 @@ def _seconds(work: Callable[[], object]) -> float:
 
 
 def main() -> None:
-    """Do one thing in this process, and say what it cost."""
+    """Do one piece of work in this process, and print what it cost."""
     what, source, *rest = sys.argv[1:]
-    said: object = None
+    figures: object = None
     match what, rest:
-        case "cut", [path, rows]:
-            cut(Path(source), Path(path), int(rows))
-        case "next-hour", [until]:
-            next_hour(Path(source), datetime.fromisoformat(until))
         case "group-by", []:
-            said = group_by(Path(source))
+            figures = group_by(Path(source))
         case "refresh", [home, as_of]:
-            said = refresh(Path(source), Path(home), datetime.fromisoformat(as_of))
+            figures = refresh(Path(source), Path(home), datetime.fromisoformat(as_of))
+        case "refresh-on-and-on", [home, as_of, seconds]:
+            instant = datetime.fromisoformat(as_of)
+            figures = refresh_on_and_on(Path(source), Path(home), instant, float(seconds))
+        case "group-on-and-on", [seconds]:
+            figures = group_on_and_on(Path(source), float(seconds))
         case _:
-            sys.exit(f"{what} cannot be done")
-    sys.stdout.write(json.dumps(said))
+            sys.exit(f"unknown work: {what}")
+    sys.stdout.write(json.dumps(figures))
 
 
 if __name__ == "__main__":

@@ -179,14 +179,14 @@ class World:
         end: Up to when they are known.
         source_bytes: The size of their file.
         age: For how long nothing was read since.
-        troubled: Hours in which a rule was beyond a limit.
+        hours_beyond_limit: Hours in which a rule was beyond a limit.
     """
 
     rows: list[Row]
     end: datetime = AS_OF
     source_bytes: int = 0
     age: timedelta = timedelta(0)
-    troubled: frozenset[datetime] = frozenset()
+    hours_beyond_limit: frozenset[datetime] = frozenset()
 
     def within(self, start: datetime, end: datetime | None = None) -> list[Row]:
         """The executions of ``[start, end)``."""

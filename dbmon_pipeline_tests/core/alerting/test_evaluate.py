@@ -11,14 +11,14 @@ from typing import Any, get_args
 import pytest
 from msgspec.structs import replace
 
-from dbmon_pipeline.core.alerting.check_history import check, judged, latest, published_since
+from dbmon_pipeline.core.alerting.check_history import published_since, record
+from dbmon_pipeline.core.alerting.evaluate import evaluate
 from dbmon_pipeline.core.alerting.verdicts import Alert, Verdict
 from dbmon_pipeline.core.config.rule import Limits, Measurement, Rule, check_rule
 from dbmon_pipeline.core.config.settings import Settings
 from dbmon_pipeline.core.query.open_reader import reading
 from dbmon_pipeline.core.query.published import Published
 from dbmon_pipeline.core.status.status import database_status
-from dbmon_pipeline.core.warehouse.warehouse import Warehouse
 from dbmon_pipeline_tests.core.alerting.judging import (
     AS_OF,
     CRITICAL,
@@ -516,21 +516,15 @@ def test_every_reader_says_the_same(
 ) -> None:
     """To the last bit: the refresh before it publishes, what it wrote, and every face later."""
     settings = office[0] if home == "office" else states[CRITICAL]
-    with Warehouse(settings.home.warehouse) as warehouse:
-        noted = latest(warehouse)
-        alerts = check(warehouse, settings.config)
-        assert latest(warehouse) == noted
+    with Published(settings.home) as published, reading(published, AS_OF) as reader:
+        noted = published_since(published, AS_OF - TICK)
+        assert published_since(published, AS_OF) == []
+        alerts = evaluate(reader, settings.config)
+        shown = database_status(reader, settings.config).alerts
     for kind in KINDS:
         assert evaluated(kind, settings, AS_OF) == by_scope(alerts), kind
-    rows = [judged(alert, AS_OF) for alert in alerts]
-    assert noted == rows
-    with Published(settings.home) as published:
-        assert published_since(published, AS_OF - TICK) == sorted(
-            rows, key=lambda row: (row.rule, row.scope)
-        )
-        assert published_since(published, AS_OF) == []
-        with reading(published, AS_OF) as reader:
-            shown = database_status(reader, settings.config).alerts
+    rows = [record(alert, AS_OF) for alert in alerts]
+    assert noted == sorted(rows, key=lambda row: (row.rule, row.scope))
     assert [(one.rule, one.scope, one.verdict, one.value, one.samples) for one in shown] == [
         (row.rule, row.scope, row.verdict, row.value, row.samples) for row in rows
     ]

@@ -14,7 +14,6 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from dbmon_pipeline.core.config.rule import Limits, Rule
-from dbmon_pipeline.core.warehouse.plan import Scope
 from dbmon_pipeline_tests.core.alerting.judging import (
     AS_OF,
     HOUR,
@@ -29,7 +28,6 @@ from dbmon_pipeline_tests.core.alerting.judging import (
 )
 from dbmon_pipeline_tests.helpers import change_source, execution, refresh_core
 
-pytestmark = pytest.mark.one_duckdb
 
 RULES = {
     "success_rate": Rule(below=Limits(warning=0.9, critical=0.6), by="repo"),
@@ -136,7 +134,7 @@ def test_verdicts_do_not_depend_on_how_rows_arrived(groups: list[Arrivals], seed
         )
         come = [group.rows() for group in altered if group.fate != "are deleted"]
         put(home.source, mixed(*come))
-        refresh_core(home, AS_OF, Scope.FULL)
+        refresh_core(home, AS_OF, full=True)
 
         (Path(folder) / "once").mkdir()
         at_once = site(Path(folder) / "once", final, RULES)

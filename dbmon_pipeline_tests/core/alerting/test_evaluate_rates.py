@@ -34,7 +34,6 @@ from dbmon_pipeline_tests.core.alerting.judging import (
 )
 from dbmon_pipeline_tests.helpers import execution
 
-pytestmark = pytest.mark.one_duckdb
 
 ODD_NAME = 'o\'brien "the" \N{SNOWMAN}\N{ROCKET}; DROP TABLE --'
 

@@ -55,7 +55,7 @@ def test_a_value_changes_nothing_beside_it(tmp_path: Path) -> None:
     config = load(tmp_path, "keep:\n  generations: 7\nhistory_start: 2025-06-01\n")
     assert config.keep.generations == 7
     assert config.history_start == date(2025, 6, 1)
-    assert config.keep.executions_days == 90
+    assert config.keep.dagster_runs_days == 30
     assert config.redaction == load_config(DEFAULTS).redaction
 
 
@@ -70,8 +70,40 @@ def test_one_limit_changes_nothing_beside_it(tmp_path: Path) -> None:
 
 def test_waits_may_be_whole_or_broken_numbers(tmp_path: Path) -> None:
     """In seconds, down to none."""
-    config = load(tmp_path, "source: {lock_wait_seconds: 0}\nhome: {lock_wait_seconds: 0.5}\n")
-    assert (config.source.lock_wait_seconds, config.home.lock_wait_seconds) == (0, 0.5)
+    config = load(tmp_path, "source: {attach_wait_seconds: 0}\nhome: {lock_wait_seconds: 0.5}\n")
+    assert (config.source.attach_wait_seconds, config.home.lock_wait_seconds) == (0, 0.5)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (
+            "source:\n  snapshot: false\n",
+            "line 2, source.snapshot: gone, since the source is read live, without a lock and"
+            " without a copy: remove that key",
+        ),
+        (
+            "source: {longest_hold_ms: 50}\n",
+            "line 1, source.longest_hold_ms: gone, since reading the source holds no lock: remove",
+        ),
+        (
+            "source: {lock_wait_seconds: 3}\n",
+            "line 1, source.lock_wait_seconds: replaced by source.attach_wait_seconds, which",
+        ),
+        (
+            "keep:\n  generations: 3\n  executions_days: 90\n",
+            "line 3, keep.executions_days: gone, since no executions are kept but those in"
+            " recent_executions",
+        ),
+    ],
+)
+def test_a_key_of_an_earlier_version_names_what_replaced_it(
+    tmp_path: Path, text: str, said: str
+) -> None:
+    """Rather than to be merely unknown."""
+    with pytest.raises(ConfigError) as raised:
+        load(tmp_path, text)
+    assert said in str(raised.value)
 
 
 @pytest.mark.parametrize(

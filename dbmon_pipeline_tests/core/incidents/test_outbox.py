@@ -25,7 +25,6 @@ from dbmon_pipeline_tests.core.incidents.rounds import (
     using,
 )
 
-pytestmark = pytest.mark.one_duckdb
 
 
 def test_a_notification_says_all(store: Incidents) -> None:

@@ -22,7 +22,6 @@ from dbmon_pipeline_tests.core.incidents.rounds import (
     told,
 )
 
-pytestmark = pytest.mark.one_duckdb
 
 
 def test_a_silence_is_silent(store: Incidents) -> None:

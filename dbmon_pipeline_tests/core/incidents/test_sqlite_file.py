@@ -39,7 +39,6 @@ from dbmon_pipeline_tests.core.incidents.rounds import (
     target,
 )
 
-pytestmark = pytest.mark.one_duckdb
 
 
 def test_the_file_is_as_safe_as_it_can_be(store: Incidents) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -23,12 +24,21 @@ AS_OF = datetime.fromisoformat("2026-02-10T12:00")
 AT = datetime.fromisoformat("2026-02-10T09:30")
 
 
-@pytest.fixture
-def settings(tmp_path: Path) -> Settings:
-    """A home, whose path needs care, with three executions."""
-    made = settings_for(tmp_path / "it's [one] {a,b} home*")
+@pytest.fixture(scope="module")
+def refreshed(tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    """A home with three executions, which no test changes."""
+    made = settings_for(tmp_path_factory.mktemp("published"))
     make_source(made.source, [execution(AT + timedelta(hours=n), task_id=f"{n}") for n in range(3)])
     refresh_core(made, AS_OF)
+    return made
+
+
+@pytest.fixture
+def settings(refreshed: Settings, tmp_path: Path) -> Settings:
+    """The same at a path that needs care, for one test."""
+    made = settings_for(tmp_path / "it's [one] {a,b} home*")
+    shutil.copytree(refreshed.home.path, made.home.path, symlinks=True)
+    shutil.copy(refreshed.source, made.source)
     return made
 
 
@@ -73,7 +83,7 @@ def test_a_damaged_file_is_told(settings: Settings, content: bytes | None) -> No
     assert "\n" not in str(raised.value)
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"generation": "x"}', "\xff"])
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"format_version": 2}', "\xff"])
 def test_a_manifest_that_cannot_be_understood_is_told(settings: Settings, text: str) -> None:
     """It is the only file that says what is there."""
     path = settings.home.current / "manifest.json"
@@ -84,6 +94,10 @@ def test_a_manifest_that_cannot_be_understood_is_told(settings: Settings, text: 
     assert "\n" not in str(raised.value)
 
 
+def _file(name: str) -> dict[str, object]:
+    return {"name": name, "rows": 1, "bytes": 1}
+
+
 @pytest.mark.parametrize(
     ("field", "value", "problem"),
     [
@@ -92,10 +106,13 @@ def test_a_manifest_that_cannot_be_understood_is_told(settings: Settings, text: 
         ("data_through", "2026-02-10T12:00:00+02:00", "no timezone"),
         ("executions", 10**400, "Expected `int`"),
         ("generation", -1, "Expected `int` >= 0"),
-        ("source", {"size_bytes": "abc"}, "'abc' is no size of a source"),
-        ("tables", {"t": [{"name": "2026-13.parquet", "rows": 1}]}, "month must be in"),
-        ("tables", {"t": [{"name": "", "rows": 1}]}, "'' is no file of a table"),
-        ("tables", {"t": [{"name": "../../x.parquet", "rows": 1}]}, "Invalid isoformat"),
+        ("data_through", None, "Expected `datetime`, got `null`"),
+        ("source", {"size_bytes": "abc"}, "Expected `int`, got `str` - at `$.source.size_bytes`"),
+        ("source", {}, "missing required field `path`"),
+        ("tables", {"t": [_file("2026-13.parquet")]}, "month must be in"),
+        ("tables", {"t": [_file("")]}, "'' is no file of a table"),
+        ("tables", {"t": [_file("../../x.parquet")]}, "Invalid isoformat"),
+        ("tables", {"t": [{"name": "2026.parquet", "rows": 1}]}, "missing required field `bytes`"),
     ],
 )
 def test_a_manifest_that_says_nonsense_is_told(
@@ -109,6 +126,23 @@ def test_a_manifest_that_says_nonsense_is_told(
     with pytest.raises(NotPublishedError, match=r"manifest\.json cannot be understood") as raised:
         Published(settings.home)
     assert problem in str(raised.value)
+
+
+@pytest.mark.parametrize("old", [{}, {"format_version": 1}])
+def test_what_version_0_1_published_cannot_be_continued(
+    settings: Settings, old: dict[str, int]
+) -> None:
+    """It is told what to do with its home."""
+    path = settings.home.current / "manifest.json"
+    manifest = json.loads(path.read_text("utf-8"))
+    del manifest["format_version"]
+    path.unlink()
+    path.write_text(json.dumps(manifest | old), "utf-8")
+    with pytest.raises(NotPublishedError, match=r"was written by dbmon 0\.1, whose") as raised:
+        Published(settings.home)
+    assert raised.value.remedy == (
+        "run dbmon refresh with another home, or remove this one and begin anew"
+    )
 
 
 def test_what_a_newer_version_published_is_not_to_be_removed(settings: Settings) -> None:

@@ -99,15 +99,18 @@ def test_a_traceback_is_shown_for_those_who_look_for_faults(value: str, shown: b
 
 def test_without_standard_error_there_is_none_to_write_to() -> None:
     """As under a service manager that closes it."""
-    process = subprocess.run(
+    process = subprocess.Popen(
         ["/bin/sh", "-c", f"exec {sys.executable} -m {MODULE} 2>&-"],
-        input=b'{"id": 1, "request": "write", "params": {}}\n',
-        capture_output=True,
-        check=True,
-        timeout=10,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        bufsize=0,
     )
-    assert process.stderr == b""
-    assert process.stdout in (b"", b'{"id":1,"result":""}\n')
+    assert process.stdin
+    assert process.stdout
+    for number in range(2):
+        process.stdin.write(b'{"id": %d, "request": "write", "params": {}}\n' % number)
+        assert process.stdout.readline() == b'{"id":%d,"result":""}\n' % number
+    assert process.communicate(timeout=10)[0] == b""
 
 
 def test_it_is_light_before_a_request_needs_more() -> None:

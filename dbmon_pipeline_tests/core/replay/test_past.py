@@ -22,10 +22,9 @@ from dbmon_pipeline.core.query.ranges import TimeRange
 from dbmon_pipeline.core.replay.past import Past
 from dbmon_pipeline_tests.helpers import make_source, refresh_core, settings_for
 
-pytestmark = pytest.mark.one_duckdb
 
 AS_OF = datetime.fromisoformat("2026-02-10T13:37:21")
-FIRST_FINE = AS_OF - timedelta(hours=48)
+FIRST_FINE = datetime.fromisoformat("2026-02-08")
 RECENT = [datetime.fromisoformat(f"2026-02-{at}") for at in ("10T13:35", "10T09:05", "09T20:50")]
 LONG_AGO = [datetime.fromisoformat(f"2026-0{at}:00") for at in ("2-05T17", "1-30T00", "1-22T03")]
 OF_ROWS = {"slow_executions", "cost_drift"}

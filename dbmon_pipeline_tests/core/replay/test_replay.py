@@ -28,7 +28,6 @@ from dbmon_pipeline_tests.helpers import (
     settings_for,
 )
 
-pytestmark = pytest.mark.one_duckdb
 
 NOON = datetime.fromisoformat("2026-02-10T12:00")
 MINUTE = timedelta(minutes=1)
@@ -142,7 +141,7 @@ def test_its_parts_of_the_time_are_brute_force(long_ago: Settings) -> None:
     found = _replayed(long_ago, datetime.min, NOON)
     [rate] = [one for one in found.rules if one.rule == "success_rate"]
     judged = 36 * HOUR + 23 * HOUR + 24 * HOUR
-    assert rate.hours_beyond_limit == 6 * HOUR / judged
+    assert rate.share_beyond_limit == 6 * HOUR / judged
     assert rate.unknown == pytest.approx(1 - judged / (8 * DAY))
     assert rate.usual == 1.0
 
@@ -190,8 +189,8 @@ def test_flaps_are_counted(tmp_path: Path) -> None:
     assert found.rules[0].flaps == 1
 
 
-def _said(usual: float | None, troubled: float, name: str = "success_rate") -> RuleReplay:
-    return RuleReplay(rule=name, episodes=(), flaps=0, troubled=troubled, unknown=0, usual=usual)
+def _said(usual: float | None, share: float, name: str = "success_rate") -> RuleReplay:
+    return RuleReplay(rule=name, episodes=(), flaps=0, share_beyond_limit=share, unknown=0, usual=usual)
 
 
 @pytest.mark.parametrize(
@@ -238,11 +237,11 @@ def test_only_the_limits_that_a_rule_has(tmp_path: Path) -> None:
     make_source(settings.source, rows)
     refresh_core(settings, NOON)
     before = _replayed(settings, datetime.min, NOON)
-    assert before.rules[0].hours_beyond_limit > 0.9
+    assert before.rules[0].share_beyond_limit > 0.9
     limits = proposed(before.rules, settings.config.rules)
     assert limits == {"success_rate": {"below": {"warning": 0.11}}}
     calm = {"success_rate": msgspec.convert(limits["success_rate"], Rule)}
     config = msgspec.structs.replace(settings.config, rules=calm)
     with Published(settings.home) as published:
         after = replay(published, config, datetime.min, NOON)
-    assert (after.rules[0].hours_beyond_limit, after.rules[0].episodes) == (0, ())
+    assert (after.rules[0].share_beyond_limit, after.rules[0].episodes) == (0, ())

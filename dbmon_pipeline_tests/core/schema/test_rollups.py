@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
 
+import duckdb
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -15,7 +16,7 @@ from dbmon_pipeline.core.common.duck import connect
 from dbmon_pipeline.core.config.monitoring import Redaction
 from dbmon_pipeline.core.learning_db.load import load
 from dbmon_pipeline.core.learning_db.sample import Scenario, make_sample
-from dbmon_pipeline.core.schema.rollups import ROLLUPS
+from dbmon_pipeline.core.schema.catalogue import TABLES
 from dbmon_pipeline_tests.helpers import published_rows, refresh_core, settings_for
 from dbmon_pipeline_tests.oracle import assert_same_rows, expected_tables, percentile
 
@@ -64,7 +65,9 @@ def test_tables_equal_brute_force(
         rows = [dict(zip(names, row, strict=True)) for row in found.fetchall()]
     assert len(rows) > 100
     for table, expected in expected_tables(rows, as_of).items():
-        assert_same_rows(published_rows(site, table), expected, where=table)
+        known = expected[0].keys() if expected else ()
+        actual = [{name: row[name] for name in known} for row in published_rows(site, table)]
+        assert_same_rows(actual, expected, where=table)
 
 
 def test_the_real_runs_add_up(tmp_path: Path) -> None:
@@ -78,33 +81,35 @@ def test_the_real_runs_add_up(tmp_path: Path) -> None:
     assert cost == pytest.approx(1721.77, abs=0.01)
 
 
+@pytest.fixture(scope="module")
+def engine() -> Iterator[duckdb.DuckDBPyConnection]:
+    """One instance for all examples."""
+    with connect() as con:
+        yield con
+
+
 @settings(max_examples=150, deadline=None)
 @given(
     values=st.lists(st.floats(1e-6, 1e7), min_size=1, max_size=60),
     fraction=st.sampled_from([0.0, 0.01, 0.5, 0.95, 0.99, 1.0]),
 )
 def test_percentiles_from_buckets_are_within_one_percent(
-    values: list[float], fraction: float
+    engine: duckdb.DuckDBPyConnection, values: list[float], fraction: float
 ) -> None:
     """Whatever hours, tiers and pools the values are spread over, merged by addition."""
-    rollup = next(rollup for rollup in ROLLUPS if rollup.name == "hourly_distribution")
+    rollup = TABLES["hourly_distribution"]
     start = datetime(2026, 5, 20)
-    with connect() as con:
-        con.execute(
-            "CREATE TABLE executions (timestamp TIMESTAMP, model_tier VARCHAR, pool_type VARCHAR,"
-            " duration_seconds DOUBLE, peak_memory_mb DOUBLE)"
-        )
-        con.executemany(
-            "INSERT INTO executions VALUES (?, ?, 'p', ?, NULL)",
-            [
-                (start + timedelta(hours=n % 5), f"tier{n % 3}", value)
-                for n, value in enumerate(values)
-            ],
-        )
-        cells = con.execute(
-            f"SELECT bucket, sum(n) FROM ({rollup.select}) GROUP BY bucket ORDER BY bucket",
-            {"window_start": start, "window_end": start + timedelta(days=1)},
-        ).fetchall()
+    engine.execute(
+        "CREATE OR REPLACE TABLE executions AS SELECT $start + n % 5 * INTERVAL 1 HOUR AS timestamp,"
+        " 'tier' || n % 3 AS model_tier, 'p' AS pool_type, value AS duration_seconds,"
+        " CAST(NULL AS DOUBLE) AS peak_memory_mb"
+        " FROM (SELECT unnest($values) AS value, unnest(range(len($values))) AS n)",
+        {"start": start, "values": values},
+    )
+    cells = engine.execute(
+        f"SELECT bucket, sum(n) FROM ({rollup.select}) GROUP BY bucket ORDER BY bucket",
+        {"window_start": start, "window_end": start + timedelta(days=1)},
+    ).fetchall()
     gamma = 1.01 / 0.99
     estimates = [2 * gamma**bucket / (gamma + 1) for bucket, n in cells for _ in range(int(n))]
     exact, estimate = percentile(values, fraction), percentile(estimates, fraction)

@@ -18,7 +18,6 @@ AS_OF = datetime.fromisoformat("2026-02-10T12:00")
 AT = datetime.fromisoformat("2026-02-10T09:30")
 NOT_A_DATABASE = "is not a DuckDB database: name a DuckDB learning.db"
 DAMAGED = "is damaged or cut short .*: restore it from a backup"
-UNREADABLE = "holds a value that cannot be read"
 
 
 @dataclass(frozen=True)

@@ -222,9 +222,9 @@ def _log_is_a_loop(path: Path) -> Ends:
 
 
 def _log_of_a_terabyte(path: Path) -> Ends:
-    ends = _log(lambda _: b"", path)
+    _log(lambda _: b"", path)
     os.truncate(_log_of(path), 1 << 40)
-    return ends
+    return refused(r"\.wal, the log of .* has 1,099\.5 GB: have the owner of .* write it back")
 
 
 _LOGS: dict[str, Callable[[bytes], bytes]] = {

@@ -67,8 +67,8 @@ _MOST_ROWS = 260_000
 Connection = duckdb.DuckDBPyConnection
 
 
-class Rollback(Exception):  # noqa: N818 - what an owner does now and then
-    """A transaction is to be rolled back."""
+class GivenUpError(Exception):
+    """A transaction is to be rolled back, as owners do now and then."""
 
 
 class Owner:
@@ -97,7 +97,7 @@ class Owner:
             change(con)
             con.execute("COMMIT")
             self.commits += 1
-        except (Rollback, duckdb.TransactionException):
+        except (GivenUpError, duckdb.TransactionException):
             with suppress(duckdb.TransactionException):
                 con.execute("ROLLBACK")
 
@@ -124,10 +124,10 @@ class Owner:
         """Give up a transaction.
 
         Raises:
-            Rollback: This is the time.
+            GivenUpError: This is the time.
         """
         if self.random.random() < probability:
-            raise Rollback
+            raise GivenUpError
 
 
 def write_small(owner: Owner) -> None:
@@ -207,9 +207,10 @@ def write_and_close(owner: Owner) -> None:
 
 
 def write_other_columns(owner: Owner) -> None:
-    """Add and drop a column, create and drop an index."""
+    """Add and drop a column, create and drop an index, which may be left from a killed owner."""
     for statement in (
-        "ALTER TABLE rows ADD COLUMN more INTEGER DEFAULT 7",
+        "DROP INDEX IF EXISTS of_x",
+        "ALTER TABLE rows ADD COLUMN IF NOT EXISTS more INTEGER DEFAULT 7",
         "CREATE INDEX of_x ON rows (x)",
         "DROP INDEX of_x",
         "ALTER TABLE rows DROP COLUMN more",

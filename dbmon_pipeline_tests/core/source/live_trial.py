@@ -44,12 +44,17 @@ class OwnerProcess:
         self.pid = self._process.pid
         assert self._line() == "ready\n", self._process.wait()
 
-    def order(self, statement: str) -> Any:
-        """Have the owner ``orders`` run a statement; its rows, or its error as a text."""
-        assert self._process.stdin
-        self._process.stdin.write(json.dumps(statement) + "\n")
-        self._process.stdin.flush()
-        return json.loads(self._line())
+    def order(self, statement: str) -> list[Any]:
+        """Have the owner ``orders`` run a statement; its rows."""
+        answer = self._answer(statement)
+        assert isinstance(answer, list), answer
+        return answer
+
+    def order_in_vain(self, statement: str) -> str:
+        """Have the owner ``orders`` run a statement that fails; its error."""
+        answer = self._answer(statement)
+        assert isinstance(answer, str), answer
+        return answer
 
     def end(self) -> int:
         """Have it end; the number of its commits."""
@@ -66,6 +71,12 @@ class OwnerProcess:
         for stream in (self._process.stdin, self._process.stdout):
             if stream:
                 stream.close()
+
+    def _answer(self, statement: str) -> object:
+        assert self._process.stdin
+        self._process.stdin.write(json.dumps(statement) + "\n")
+        self._process.stdin.flush()
+        return json.loads(self._line())
 
     def _line(self) -> str:
         assert self._process.stdout

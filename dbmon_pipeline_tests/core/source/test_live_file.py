@@ -57,8 +57,8 @@ def read_once(path: Path, query: Query = total) -> int:
 
 def make_table(owner: OwnerProcess) -> None:
     """Have a table, with all of it in the file and no log."""
-    assert owner.order(f"CREATE TABLE t AS SELECT range AS x FROM range({ROWS})") is not None
-    assert owner.order("CHECKPOINT") == []
+    owner.order(f"CREATE TABLE t AS SELECT range AS x FROM range({ROWS})")
+    owner.order("CHECKPOINT")
 
 
 @pytest.fixture(scope="module")
@@ -253,7 +253,7 @@ def test_an_encrypted_file_is_refused(tmp_path: Path, is_older: bool) -> None:
     with owner_of(tmp_path / "other.db", is_older=is_older) as owner:
         owner.order("SET force_mbedtls_unsafe = 'true'")
         owner.order(f"ATTACH '{path}' AS enc (ENCRYPTION_KEY 'secret'); CREATE TABLE enc.t (x INT)")
-        assert owner.order("CHECKPOINT enc") == []
+        owner.order("CHECKPOINT enc")
         with pytest.raises(duckdb.Error, match="encrypted"):
             read_once(path)
 

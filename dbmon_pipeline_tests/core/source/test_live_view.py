@@ -136,8 +136,8 @@ def test_a_strict_view_waits_for_the_clock(path: Path) -> None:
 
 def abort_checkpoint(owner: OwnerProcess) -> None:
     """Have an owner die between the mark in its log and the header."""
-    assert owner.order("SET debug_checkpoint_abort = 'before_header'") == []
-    assert "aborted" in owner.order("CHECKPOINT")
+    owner.order("SET debug_checkpoint_abort = 'before_header'")
+    assert "aborted" in owner.order_in_vain("CHECKPOINT")
     owner.kill()
 
 
@@ -240,7 +240,8 @@ def test_the_file_system_has_two_files(tmp_path: Path, path: Path) -> None:
         for name, mode in ((DATABASE, "wb"), (DATABASE, "r+b"), (f"{LOG}.checkpoint", "rb")):
             with pytest.raises(FileNotFoundError):
                 files.open(name, mode)
-    with pytest.raises(OSError, match="Bad file descriptor"):
+    # The number of its descriptor is another file's by now.
+    with path.open("rb"), pytest.raises(OSError, match="Bad file descriptor"):
         files.open(DATABASE).read(HEADER_BYTES + 1)
     plain = tmp_path / "plain.db"
     with duckdb.connect(plain):

@@ -16,7 +16,6 @@ from dbmon_pipeline.core.common.duck import connect, quoted
 from dbmon_pipeline.core.common.errors import ContractError, SourceError
 from dbmon_pipeline.core.config.settings import Settings
 from dbmon_pipeline.core.source.file_check import signature
-from dbmon_pipeline.core.warehouse.plan import Scope
 from dbmon_pipeline_tests.helpers import (
     Row,
     execution,
@@ -61,16 +60,16 @@ def test_files_that_come_change_and_go(folder: Settings) -> None:
     days = [[exact(24 * day + n + 1) for n in range(20)] for day in range(5)]
     for number in (0, 1, 3, 4):
         export(days[number], folder.source / f"2026/{number}.parquet")
-    first = refresh_core(folder, AS_OF)
+    first = refresh_core(folder, AS_OF).rolled_up
     assert_published(folder.home, [row for n in (0, 1, 3, 4) for row in days[n]])
-    assert first.extractions[0].holds_ms == ()
+    assert (first.reading.read_as, first.reading.thrown_away) == ("files", 0)
     before = signature(folder.source)
     export(days[2], folder.source / "2026/2.parquet")
     changed = [{**row, "success": False} for row in days[1]]
     export(changed, folder.source / "2026/1.parquet")
     (folder.source / "2026/0.parquet").unlink()
     assert signature(folder.source) != before
-    refresh_core(folder, AS_OF, Scope.FULL)
+    refresh_core(folder, AS_OF, full=True)
     assert_published(folder.home, [*changed, *days[2], *days[3], *days[4]])
 
 
@@ -145,7 +144,6 @@ def test_what_cannot_be_read_is_told(
     assert_published(folder.home, rows)
 
 
-@pytest.mark.one_duckdb
 def test_the_commands_take_a_folder(folder: Settings, tmp_path: Path) -> None:
     """A refresh, the health check with and without a pipeline, and the doctor."""
     rows = [exact(n / 4 + 0.1, success=n % 4 > 0) for n in range(40)]

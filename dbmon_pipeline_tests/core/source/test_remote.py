@@ -41,7 +41,7 @@ def named(folder: Path, address: str, **limits: object) -> Settings:
     """Settings with a source that is named by an address."""
     settings = settings_for(folder)
     source = msgspec.structs.replace(
-        settings.config.source, attach=address, lock_wait_seconds=0.2, **limits
+        settings.config.source, attach=address, attach_wait_seconds=0.2, **limits
     )
     config = msgspec.structs.replace(settings.config, source=source)
     return replace(settings, source=remote_name(address), config=config)
@@ -137,7 +137,6 @@ def test_addresses_that_are_none_are_refused(tmp_path: Path, line: str) -> None:
         load_config(shipped("config", "monitoring.yaml"), rules)
 
 
-@pytest.mark.one_duckdb
 def test_the_commands_take_an_address(tmp_path: Path) -> None:
     """It stands in the rules file; a source that is named otherwise goes before it."""
     rows = some_rows()

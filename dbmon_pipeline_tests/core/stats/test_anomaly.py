@@ -40,7 +40,6 @@ from dbmon_pipeline_tests.core.alerting.judging import (
 )
 from dbmon_pipeline_tests.helpers import execution, refresh_core
 
-pytestmark = pytest.mark.one_duckdb
 
 METRICS = ("volume", "success_rate", "duration", "cost")
 OLDEST = AS_OF - 8 * WEEK - HOUR
@@ -288,7 +287,7 @@ def test_hours_in_which_a_rule_was_beyond_a_limit_are_left_out(tmp_path: Path) -
     refresh_core(home, AS_OF)
 
     known = World(rows + failing + later)
-    noted = World(known.rows, troubled=frozenset({hour_of(week_before - 30 * MINUTE)}))
+    noted = World(known.rows, hours_beyond_limit=frozenset({hour_of(week_before - 30 * MINUTE)}))
     alone = {"anomaly": rules["anomaly"]}
     published, database = (
         evaluated(kind, home, AS_OF, alone) for kind in ("published", "database")

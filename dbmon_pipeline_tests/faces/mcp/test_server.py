@@ -27,7 +27,7 @@ from dbmon_pipeline.core.config.loader import load_config
 from dbmon_pipeline.core.config.settings import Settings
 from dbmon_pipeline.core.home.home import Home
 from dbmon_pipeline.core.query.questions import questions
-from dbmon_pipeline.core.schema.catalogue import PUBLISHED
+from dbmon_pipeline.core.schema.catalogue import TABLES
 from dbmon_pipeline_tests.helpers import (
     HOLD_DATABASE,
     add_rows,
@@ -234,7 +234,7 @@ def test_what_is_offered(session: Session) -> None:
         assert resources == {"dbmon://schema", "dbmon://questions", "dbmon://config"}
         read = {uri: await client.read_resource(uri) for uri in resources}
         parsed = {uri: json.loads(getattr(r.contents[0], "text")) for uri, r in read.items()}  # noqa: B009
-        assert parsed["dbmon://schema"].keys() == PUBLISHED.keys()
+        assert parsed["dbmon://schema"].keys() == TABLES.keys()
         assert "model_tier" in parsed["dbmon://schema"]["tier_performance"]["columns"]
         assert parsed["dbmon://questions"].keys() == questions().keys()
         assert parsed["dbmon://config"]["rules"]["success_rate"]["below"]["warning"] == 0.85
@@ -423,7 +423,7 @@ def test_a_database_is_opened_only_if_it_is_allowed(http_session: Session, site:
             f"{folder}/allowed/../secret/other.db",
             folder / "allowed",
             folder / "allowed" / "none.db",
-            home.warehouse,
+            home.current / "manifest.json",
             "/etc/passwd",
             "~/.ssh/id_rsa",
             "~nobody_at_all/x.db",
@@ -476,14 +476,16 @@ def test_a_deep_path_is_refused_at_once(http_session: Session) -> None:
 
 
 def test_a_database_that_its_owner_holds(http_session: Session, site: Site) -> None:
-    """What is published is answered as ever; the named one is told to be locked."""
+    """Both what is published and the named one are answered as ever."""
 
     async def work(client: Client) -> None:
         status = await answer(client, "database_status")
         assert status["status"] == "OK"
         assert status["database"]["writer"].startswith("python")
         path = str(site.settings.source)
-        assert " is locked: python" in await refusal(client, "execution_statistics", db_path=path)
+        named = await answer(client, "database_status", db_path=path)
+        assert named["database"]["read_as"] == "live"
+        assert named["executions"] == status["executions"]
 
     with running(HOLD_DATABASE, site.settings.source):
         http_session(work)

@@ -18,17 +18,11 @@ from dbmon_pipeline.core.common.shipped import shipped
 from dbmon_pipeline.core.config.monitoring import MonitoringConfig
 from dbmon_pipeline.core.config.settings import Settings
 from dbmon_pipeline.outputs.grafana.export import export, provisioning
-from dbmon_pipeline_tests.helpers import run_dbmon
+from dbmon_pipeline_tests.helpers import DROP_PRIVILEGES, run_dbmon
 from dbmon_pipeline_tests.outputs.grafana.conftest import Exported
 
 HERE = Path(__file__).parent
 COMMITTED = HERE.parents[2] / "deploy" / "grafana"
-DROP_PRIVILEGES = """
-import ctypes
-for capability in (1, 2):  # CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH
-    ctypes.CDLL(None).prctl(24, capability, 0, 0, 0)  # PR_CAPBSET_DROP
-"""
-"""Permissions bind root too after this; it fails, and is not needed, for anybody else."""
 
 
 def files_in(folder: Path) -> dict[str, str]:

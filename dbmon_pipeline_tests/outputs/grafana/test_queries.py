@@ -6,7 +6,6 @@ import json
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -280,13 +279,21 @@ def test_the_monitor_shows_what_was_said(exported: Exported, frames: dict[str, F
     refreshed = published_rows(exported.settings, "refresh_history")
     assert [row["as_of"] for row in refreshed] == instants
     for title, columns in (
-        ("How long the source was held", ("longest_lock_ms", "total_lock_ms")),
-        ("Rows read from the source", ("rows_extracted", "late_rows_repaired", "rows_gone")),
+        ("Readings of the source", ("readings", "readings_thrown_away")),
+        ("Bytes read from the source", ("bytes_read",)),
+        (
+            "Rows read from the source",
+            ("rows_read", "late_rows", "rows_gone", "unrepairable_hours"),
+        ),
     ):
         assert frames[f"monitor: {title}"].records == [
             {"time": plain_time(row["as_of"]), **{name: row[name] for name in columns}}
             for row in refreshed
         ]
+    ways = frames["monitor: How the source was read"].records
+    assert [(way["as_of"], way["read_as"]) for way in ways] == [
+        (plain_time(at), "live") for at in instants
+    ]
     for rule in {str(row["rule"]) for row in rows}:
         told = frames[f"monitor: {rule}"].records
         assert {(r["time"][:13], r["scope"], r["value"]) for r in told} == {
@@ -294,21 +301,3 @@ def test_the_monitor_shows_what_was_said(exported: Exported, frames: dict[str, F
             for r in rows
             if r["rule"] == rule
         }
-
-
-def test_a_table_that_is_missing_spoils_its_own_panels_alone(
-    exported: Exported, frames: dict[str, Frame], tmp_path: Path
-) -> None:
-    """As in a generation that an older version has published."""
-    (tmp_path / "current").mkdir()
-    for table in exported.settings.home.current.iterdir():
-        if table.name != "refresh_history":
-            (tmp_path / "current" / table.name).symlink_to(table)
-    init = exported.init.replace(str(exported.settings.home.published), str(tmp_path))
-    asked = queries(exported, {})
-    others = ("overview: Success rate", "monitor: What the rules say")
-    assert run(init, {title: asked[title] for title in others}) == {
-        title: frames[title] for title in others
-    }
-    with pytest.raises(AssertionError, match=r"No files found .*refresh_history"):
-        run(init, {"refreshes": asked["monitor: Time between refreshes"]})

@@ -14,10 +14,10 @@ import yaml
 from dbmon_pipeline.core.common.errors import ConfigError
 from dbmon_pipeline.core.config.rule import Limits, Measurement, Rule
 from dbmon_pipeline.core.config.settings import Settings
-from dbmon_pipeline.outputs.prometheus.export import EXAMPLE, RULES, TESTS, rule_files
+from dbmon_pipeline.outputs.prometheus.export import EXAMPLE, RULES, rule_files
 from dbmon_pipeline.outputs.prometheus.rules import alert_rules
-from dbmon_pipeline_tests.faces.test_bad_input import DROP_PRIVILEGES
-from dbmon_pipeline_tests.helpers import run_dbmon
+from dbmon_pipeline_tests.helpers import DROP_PRIVILEGES, run_dbmon
+from dbmon_pipeline_tests.outputs.prometheus.promtool_tests import TESTS, promtool_file
 from dbmon_pipeline_tests.outputs.prometheus.real_prometheus import needs_promtool, promtool
 
 ROOT = Path(__file__).parents[3]
@@ -42,13 +42,15 @@ rules:
 
 
 def written(folder: Path, text: str = "") -> Path:
-    """A folder into which the command has written the files for a rules file."""
+    """A folder with what the command writes for a rules file, and with tests of that."""
     config = folder / "rules.yaml"
     config.write_text(text or "{}", "utf-8")
     out = folder / "deep" / "er"
     ended = run_dbmon("prometheus-rules", out, DBMON_CONFIG=config)
     assert (ended.returncode, ended.stdout) == (0, "")
-    assert ended.stderr.splitlines() == [str(out / name) for name in (RULES, TESTS, EXAMPLE)]
+    assert ended.stderr.splitlines() == [str(out / name) for name in (RULES, EXAMPLE)]
+    rules = Settings.load(environ={"DBMON_CONFIG": str(config)}).config.rules
+    (out / TESTS).write_text(promtool_file(rules), "utf-8")
     return out
 
 
@@ -64,7 +66,9 @@ def alerts(folder: Path) -> dict[tuple[str, str], dict[str, Any]]:
 def test_what_is_committed_is_what_is_made(tmp_path: Path) -> None:
     """To the byte: dbmon prometheus-rules deploy/prometheus makes it anew."""
     made = {path.name: path.read_text("utf-8") for path in written(tmp_path).iterdir()}
-    assert made == {path.name: path.read_text("utf-8") for path in COMMITTED.iterdir()}
+    tests = Path(__file__).with_name(TESTS)
+    committed = [*COMMITTED.iterdir(), tests]
+    assert made == {path.name: path.read_text("utf-8") for path in committed}
 
 
 def test_an_alert_for_each_limit_of_each_enabled_rule() -> None:
@@ -152,6 +156,7 @@ def test_their_tests_can_fail(tmp_path: Path) -> None:
     for old, new in ((">= 2", ">= 3"), ("humanizePercentage", "humanize"), ("for: 5m", "for: 9m")):
         folder = tmp_path / new.strip(">= :")
         shutil.copytree(COMMITTED, folder)
+        shutil.copy(Path(__file__).with_name(TESTS), folder)
         rules = (folder / RULES).read_text("utf-8")
         assert old in rules
         (folder / RULES).write_text(rules.replace(old, new), "utf-8")
@@ -161,7 +166,7 @@ def test_their_tests_can_fail(tmp_path: Path) -> None:
 def test_a_limit_of_a_year_is_not_waited_for() -> None:
     """The tool evaluates each minute of a test."""
     old = Rule(measurement="source_freshness", above=Limits(warning=31_536_000))
-    tests = yaml.safe_load(rule_files({"old": old})[TESTS])["tests"]
+    tests = yaml.safe_load(promtool_file({"old": old}))["tests"]
     [looks] = [
         [look["eval_time"] for look in test["alert_rule_test"]]
         for test in tests

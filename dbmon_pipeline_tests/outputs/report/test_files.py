@@ -21,8 +21,7 @@ from dbmon_pipeline.core.home.home import Home
 from dbmon_pipeline.core.query.ranges import TimeRange
 from dbmon_pipeline.faces.cli import main as cli
 from dbmon_pipeline.outputs.report.files import write_report
-from dbmon_pipeline_tests.faces.test_bad_input import DROP_PRIVILEGES
-from dbmon_pipeline_tests.helpers import HOLD_FILE, run_dbmon, running
+from dbmon_pipeline_tests.helpers import DROP_PRIVILEGES, HOLD_FILE, run_dbmon, running
 from dbmon_pipeline_tests.outputs.report.conftest import AS_OF
 from dbmon_pipeline_tests.outputs.report.parsed import Parsed
 

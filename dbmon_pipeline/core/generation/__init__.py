@@ -1,0 +1,1 @@
+"""Generations: the draft, its files, the swap, and what is kept."""

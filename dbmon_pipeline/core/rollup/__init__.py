@@ -1,0 +1,1 @@
+"""Rolling up: days read, cleaned, rolled up and reconciled."""

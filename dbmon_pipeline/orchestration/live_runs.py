@@ -1,0 +1,77 @@
+"""Runs and their processes: errors become failures, and runs whose process died are reported."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import dagster as dg
+
+from dbmon_pipeline.core.common.errors import DbmonError, SourceChangingError, SourceLockedError
+from dbmon_pipeline.core.home.home import Home
+from dbmon_pipeline.core.home.locks import glance, is_alive
+from dbmon_pipeline.orchestration.namespace import JOBS, Namespace
+
+GRACE_SECONDS = 60
+"""How long a run may be started without having shown that it lives."""
+PROBLEM, REMEDY = "problem", "remedy"
+"""What a failure says of the error that caused it."""
+
+_STARTED = [dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING]
+_TRANSIENT = (SourceLockedError, SourceChangingError)
+
+
+@contextmanager
+def failures() -> Iterator[None]:
+    """Turn an error of the core into a failure of the step, without a traceback of ours.
+
+    Raises:
+        dg.Failure: With the error's message and remedy.
+    """
+    try:
+        yield
+    except DbmonError as error:
+        raise dg.Failure(
+            description=str(error),
+            metadata={PROBLEM: error.message, REMEDY: error.remedy},
+            allow_retries=isinstance(error, _TRANSIENT),
+        ) from None
+
+
+def started_runs(instance: dg.DagsterInstance) -> list[dg.RunRecord]:
+    """List the runs that Dagster takes for being under way."""
+    return [*instance.get_run_records(dg.RunsFilter(statuses=_STARTED))]
+
+
+def has_process(home: Home, record: dg.RunRecord) -> bool:
+    """Tell whether a started run has a process, and leave everything as it is."""
+    sign = home.live_runs / record.dagster_run.run_id
+    if not sign.exists():
+        return _is_young(record)
+    with glance(sign) as is_held:
+        return is_held
+
+
+def report_dead_runs(
+    instance: dg.DagsterInstance, home: Home, namespace: Namespace, this_run: str
+) -> None:
+    """Report runs as failed that are started but whose process is gone, killed for instance.
+
+    For whoever holds the home's lock; a run that waits for the lock is not dead. A run of another
+    job counts only if it worked in this home: the instance may belong to somebody else.
+    """
+    jobs = namespace.all_of(JOBS)
+    for record in started_runs(instance):
+        run = record.dagster_run
+        sign = home.live_runs / run.run_id
+        if run.run_id == this_run:
+            continue
+        if not sign.exists() and (run.job_name not in jobs or _is_young(record)):
+            continue
+        if not is_alive(sign):
+            instance.report_run_failed(
+                run, "Its process ended without a word; the next refresh heals."
+            )
+
+
+def _is_young(record: dg.RunRecord) -> bool:
+    return time.time() - (record.start_time or 0) < GRACE_SECONDS
