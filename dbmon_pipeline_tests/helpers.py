@@ -189,7 +189,7 @@ def make_odd_source(path: Path, rows: Iterable[Row] = (), **types: str | None) -
 def state_of(home: Home) -> dict[str, str]:
     """Digest all that a failed refresh must leave alone: every file of what is published."""
     return {
-        str(path.relative_to(home.published)): os.readlink(path)
+        str(path.relative_to(home.published)): str(path.readlink())
         if path.is_symlink()
         else hashlib.sha256(path.read_bytes()).hexdigest()
         for path in sorted(home.published.rglob("*"))

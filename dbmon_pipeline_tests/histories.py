@@ -183,9 +183,7 @@ class Model:
         )
         if now == before:
             return closely
-        return lambda hour: (
-            closely(hour) or len(seen.get(hour, ())) != len(self._source_of(hour))
-        )
+        return lambda hour: closely(hour) or len(seen.get(hour, ())) != len(self._source_of(hour))
 
     def _source_of(self, hour: datetime) -> list[Row]:
         return self.hours[hour].source if hour in self.hours else []
@@ -258,10 +256,7 @@ class Model:
     def rows_of(self, day: date) -> list[Row]:
         """The counted rows of a day."""
         return [
-            row
-            for hour, known in self.hours.items()
-            if hour.date() == day
-            for row in known.rows
+            row for hour, known in self.hours.items() if hour.date() == day for row in known.rows
         ]
 
     def rows(self) -> list[Row]:
@@ -371,9 +366,7 @@ class History:
         limit = self.now - timedelta(minutes=self.chance.randrange(30, 6 * 24 * 60))
         if self.chance.random() < 0.3:
             limit = midnight(limit)
-        keys = [
-            k for k, row in self.rows.items() if row["timestamp"] and row["timestamp"] < limit
-        ]
+        keys = [k for k, row in self.rows.items() if row["timestamp"] and row["timestamp"] < limit]
         self.log.append(f"prune {limit}: {len(keys)} rows")
         if keys:
             self.pruned |= {k: self.rows[k] for k in keys}

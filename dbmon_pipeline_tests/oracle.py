@@ -302,8 +302,7 @@ def _counts(rows: list[Row]) -> Row:
         "rating_out_of_range": sum(not 1 <= value <= 5 for value in ratings),
         "negative_durations": sum(value < 0 for value in durations),
         "negative_costs": sum(
-            (row["cost_estimate"] or 0) < 0 or (row["actual_cost"] or 0) < 0
-            for row in rows
+            (row["cost_estimate"] or 0) < 0 or (row["actual_cost"] or 0) < 0 for row in rows
         ),
         "successes_with_error_type": sum(
             row["success"] is True and row["error_type"] is not None for row in rows

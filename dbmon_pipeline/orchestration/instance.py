@@ -6,7 +6,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 import dagster as dg
 from sqlalchemy.exc import DBAPIError
@@ -16,7 +15,6 @@ from dbmon_pipeline.core.common.errors import HomeError, RefreshError
 from dbmon_pipeline.core.common.instants import parse_instant
 from dbmon_pipeline.core.common.shipped import shipped
 from dbmon_pipeline.core.home.home import Home
-from dbmon_pipeline.core.schema.catalogue import HOUR_LEDGER
 from dbmon_pipeline.orchestration.assets import PUBLICATION
 from dbmon_pipeline.orchestration.live_runs import PROBLEM, REMEDY
 from dbmon_pipeline.orchestration.namespace import REFRESH_OP
@@ -24,6 +22,7 @@ from dbmon_pipeline.orchestration.namespace import REFRESH_OP
 LOCATION = "dbmon_pipeline"
 """The code location's name, in ``workspace.yaml`` too."""
 
+_PUBLICATION = dg.AssetKey(PUBLICATION)
 _REPOSITORY_TAG = ".dagster/repository"
 """Without it a run does not show among its job's runs."""
 
@@ -114,23 +113,18 @@ def run_refresh(
     )
     if not result.success:
         raise _why(result)
-    materializations = [
-        event.step_materialization_data.materialization
+    (publication,) = (
+        {name: entry.value for name, entry in made.metadata.items()}
         for event in result.get_asset_materialization_events()
-    ]
-    made = {one.asset_key.to_user_string(): _values(one) for one in materializations}
-    publication, ledger = made[PUBLICATION], made.get(HOUR_LEDGER.name, {})
+        if (made := event.step_materialization_data.materialization).asset_key == _PUBLICATION
+    )
     failed = (check for check in result.get_asset_check_evaluations() if not check.passed)
     return RefreshRun(
-        generation=publication["generation"],
-        rows_read=ledger.get("rows_read", 0),
-        data_through=parse_instant(publication["data_through"]),
+        generation=int(str(publication["generation"])),
+        rows_read=int(str(publication["rows_read"])),
+        data_through=parse_instant(str(publication["data_through"])),
         warnings=tuple(map(_warning, failed)),
     )
-
-
-def _values(materialization: dg.AssetMaterialization) -> dict[str, Any]:
-    return {name: entry.value for name, entry in materialization.metadata.items()}
 
 
 def _warning(check: dg.AssetCheckEvaluation) -> str:

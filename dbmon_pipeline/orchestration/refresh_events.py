@@ -109,6 +109,7 @@ def _publication(
             **_plotted(last_day),
             "executions": manifest.executions,
             "data_lag_seconds": (manifest.published_at - manifest.data_through).total_seconds(),
+            "rows_read": refresh.rolled_up.changes.rows_read,
             "generation": manifest.generation,
             "files_written": publication.files_written,
             "files_linked": publication.files_linked,

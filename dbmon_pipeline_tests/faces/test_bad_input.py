@@ -193,7 +193,7 @@ def test_a_home_that_is_a_file(settings: Settings, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("precious")
     other = Settings(settings.source, Home(tmp_path / "file"), settings.config)
     message = told(refresh(other))
-    assert message.startswith(f"{tmp_path / 'file'} cannot be written (Not a directory): name a ")
+    assert message.startswith(f"{tmp_path / 'file'} cannot be written (File exists): name a ")
     assert (tmp_path / "file").read_text() == "precious"
 
 
@@ -357,9 +357,7 @@ def test_missing_optional_columns_are_told(settings: Settings) -> None:
     make_odd_source(settings.source, [execution(AT)], user_rating=None, swarm_topology=None)
     ended = refresh(settings)
     assert (ended.returncode, ended.stdout) == (0, "")
-    (line,) = [
-        line for line in ended.stderr.splitlines() if "lacks optional columns" in line
-    ]
+    (line,) = [line for line in ended.stderr.splitlines() if "lacks optional columns" in line]
     assert line.startswith(f"warning: {settings.source}")
     assert line.endswith("swarm_topology, user_rating")
 

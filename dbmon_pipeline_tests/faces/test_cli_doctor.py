@@ -51,7 +51,7 @@ def test_all_is_well(settings: Settings) -> None:
         f"ok       {name}"
         for name in (
             *("configuration", "versions", "source", "source schema", "source of home"),
-            *("home", "home lock", "warehouse", "disk", "published", "generations"),
+            *("home", "home lock", "disk", "published", "ledger", "generations"),
             *("incident store", "targets", "dagster code", "dagster", "daemon", "runs"),
             "schedules",
         )
@@ -114,7 +114,7 @@ def test_rules_that_are_wrong(settings: Settings, tmp_path: Path) -> None:
     levels = {one["name"]: one["level"] for one in json.loads(done.stdout)["findings"]}
     bad = {name for name, level in levels.items() if level != "ok"}
     assert bad == {"configuration", "dagster code"}
-    assert {"warehouse", "published", "daemon"} <= {*levels}
+    assert {"ledger", "published", "daemon"} <= {*levels}
 
 
 def test_without_dagster_the_rest_is_told(settings: Settings) -> None:

@@ -25,7 +25,6 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from dbmon_pipeline.core.common.instants import iso
 from dbmon_pipeline.core.common.shipped import shipped
-from dbmon_pipeline.core.config.monitoring import SourceLimits
 from dbmon_pipeline.core.config.settings import Settings
 from dbmon_pipeline.core.home.home import Home
 from dbmon_pipeline.faces.cli import main as cli
@@ -134,14 +133,6 @@ def run(
         return Ended(int(ended.value.code), printed, said)
 
     return run_it
-
-
-@pytest.fixture
-def hurried(tmp_path: Path) -> Path:
-    """A rules file with which nobody waits long for a lock."""
-    rules = tmp_path / "rules.yaml"
-    rules.write_text("source: {lock_wait_seconds: 0.1}\n")
-    return rules
 
 
 @pytest.mark.parametrize(

@@ -170,13 +170,13 @@ def test_rules_that_are_off_have_no_check(tmp_path: Path) -> None:
 @pytest.fixture(scope="module")
 def template(tmp_path_factory: pytest.TempPathFactory, empty_template: Path) -> Path:
     """What ``good`` is a copy of."""
-    rows = [execution(AGO - n * HOUR) for n in range(10)]
+    rows = [execution(AGO - n * HOUR / 20) for n in range(200)]
     return refreshed_template(tmp_path_factory.mktemp("good") / "site", empty_template, rows)
 
 
 @pytest.fixture
 def good(tmp_path: Path, template: Path) -> Iterator[Site]:
-    """A home that has read ten good rows."""
+    """A home that has read 200 good rows of ten hours."""
     with open_site(tmp_path / "site", template) as made:
         yield made
 
@@ -190,7 +190,7 @@ def test_what_does_not_agree_is_not_published_and_heals(good: Site, name: str) -
 
     def wrong(refresh: Refresh, *arguments: Any) -> RolledUp:
         rolled_up = read(refresh, *arguments)
-        difference = (Difference("executions of pool_performance", 11, 10),)
+        difference = (Difference("executions of pool_performance", 201, 200),)
         refresh.rolled_up = msgspec.structs.replace(rolled_up, **{kind: difference})
         return refresh.rolled_up
 
@@ -204,18 +204,18 @@ def test_what_does_not_agree_is_not_published_and_heals(good: Site, name: str) -
     assert {*failed} == {f"hour_ledger:{name}"}
     check = failed[f"hour_ledger:{name}"]
     assert (check.severity, check.blocking) == (ERROR, True)
-    assert "| executions of pool_performance | 11 | 10 |" in metadata(check)["differences"]
+    assert "| executions of pool_performance | 201 | 200 |" in metadata(check)["differences"]
     assert good.materialized(run.run_id) == []
     assert good.generation == 1
 
     assert good.refresh().is_success
     assert good.generation == 2
-    assert good.published().manifest.executions == 11
+    assert good.published().manifest.executions == 201
 
 
 def test_a_source_that_shrank_waits_for_a_person(good: Site) -> None:
     """Who answers with ``accept_shrink``."""
-    change_source(good.source, "DELETE FROM executions WHERE timestamp > $at", at=AGO - 8 * HOUR)
+    change_source(good.source, "DELETE FROM executions WHERE timestamp > $at", at=AGO - 6 * HOUR)
     with pytest.raises(RefreshError, match="accept"):
         good.refresh()
     run = good.last_run()
@@ -223,12 +223,12 @@ def test_a_source_that_shrank_waits_for_a_person(good: Site) -> None:
     assert (check.severity, check.blocking) == (ERROR, True)
     assert str(good.source) in metadata(check)["problem"]
     assert good.materialized(run.run_id) == []
-    assert good.published().manifest.executions == 10
+    assert good.published().manifest.executions == 200
 
     passed = good.checks(good.refresh(accept_shrink=True).run_id)["hour_ledger", "source_shrank"]
     assert passed.passed
-    assert metadata(passed)["rows_gone"] == 8
-    assert good.published().manifest.executions == 2
+    assert metadata(passed)["rows_gone"] == 120
+    assert good.published().manifest.executions == 80
 
 
 def test_a_broken_contract_publishes_nothing(good: Site, tmp_path: Path) -> None:

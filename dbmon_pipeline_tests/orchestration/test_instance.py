@@ -10,10 +10,9 @@ import pytest
 from dbmon_pipeline.core.common.errors import HomeError, RefreshError
 from dbmon_pipeline.core.common.shipped import shipped
 from dbmon_pipeline.core.home.home import Home
-from dbmon_pipeline.orchestration import assets
 from dbmon_pipeline.orchestration.instance import opened, prepare
-from dbmon_pipeline_tests.helpers import execution, make_source
-from dbmon_pipeline_tests.orchestration.site import DAY, HOUR, NOON, TODAY, Site, keys
+from dbmon_pipeline_tests.helpers import execution, make_source, run_dbmon
+from dbmon_pipeline_tests.orchestration.site import HOUR, NOON, Site
 
 SHIPPED = shipped("config", "dagster.yaml")
 
@@ -52,58 +51,42 @@ def test_the_instance_is_as_configured(site: Site) -> None:
     assert instance.get_concurrency_config().pool_config.default_pool_limit is None
 
 
-def test_runs_are_there_when_it_is_opened_again(site: Site) -> None:
-    """It is a real one, on disk."""
-    make_source(site.source, [execution(NOON - HOUR)])
-    run = site.refresh()
-    with opened(site.home) as again:
-        found = again.get_run_by_id(run.run_id)
-    assert found
-    assert found.status is dg.DagsterRunStatus.SUCCESS
-
-
-def test_the_message_of_a_failed_refresh_is_the_core_s_own(
-    site: Site, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """With the run to look at; and also where the core has no words."""
+def test_a_refresh_without_a_source(site: Site) -> None:
+    """The message is the core's own; the failed run is there when the instance is opened again."""
     with pytest.raises(RefreshError) as missing:
         site.refresh()
-    run = site.last_run()
-    assert run.status is dg.DagsterRunStatus.FAILURE
-    message = str(missing.value)
-    assert message.startswith(
+    assert str(missing.value) == (
         f"{site.source} does not exist: name the learning.db with --source or DBMON_SOURCE,"
-        " or run dbmon sample: "
+        " or run dbmon sample"
     )
-    assert message.endswith(f"see run {run.run_id} in dbmon dev")
+    with opened(site.home) as again:
+        (found,) = again.get_runs()
+    assert found.status is dg.DagsterRunStatus.FAILURE
 
+
+def test_the_command_tells_one_line(site: Site) -> None:
+    """On stderr, with exit code 0 for what was published and 3 for a source that is missing."""
+    missing = run_dbmon("refresh", DBMON_SOURCE=site.source, DBMON_HOME=site.home.path)
+    assert (missing.returncode, missing.stdout) == (3, "")
+    assert missing.stderr == (
+        f"dbmon: {site.source} does not exist: name the learning.db with --source or DBMON_SOURCE,"
+        " or run dbmon sample\n"
+    )
     make_source(site.source, [execution(NOON - HOUR)])
-
-    def broken(*_: object, **__: object) -> None:
-        raise ZeroDivisionError("nothing is known of this")
-
-    monkeypatch.setattr(assets, "publish", broken)
-    with pytest.raises(RefreshError, match="nothing is known of this"):
-        site.refresh()
-
-
-def test_going_back_in_time_is_refused(site: Site) -> None:
-    """What was published stays."""
-    make_source(site.source, [execution(NOON - HOUR)])
-    site.refresh()
-    site.clock.now = NOON - HOUR
-    with pytest.raises(RefreshError, match=r"as-of 2025-06-11T11:00:00Z lies before 2025-06-11T12"):
-        site.refresh()
-    assert site.generation == 1
-
-
-def test_ninety_days_are_one_run(site: Site) -> None:
-    """A stretch of ninety days is one run, and each of its days is materialized."""
-    first = TODAY - 89 * DAY
-    make_source(site.source, [execution(NOON - number * DAY - HOUR) for number in range(90)])
-    run = site.refresh(first, TODAY)
-    assert [found.run_id for found in site.instance.get_runs()] == [run.run_id]
-    assert site.materialized_days() == keys(first, TODAY)
-    assert len(keys(first, TODAY)) == 90
-    assert site.metadata("executions")["days_touched"] == 90
-    assert site.warehouse("SELECT count(*), sum(executions) FROM daily_summary") == [(90, 90)]
+    done = run_dbmon(
+        *("refresh", "--as-of", "2025-06-11T12:00:00Z", "--since", "2025-06-01"),
+        DBMON_SOURCE=site.source,
+        DBMON_HOME=site.home.path,
+    )
+    assert done.returncode == 0, done.stderr
+    *progress, last = done.stderr.splitlines()
+    assert last == (
+        "published generation 1: 1 new or changed rows; the source was read through"
+        " 2025-06-11T12:00:00Z"
+    )
+    assert not any(line.startswith(("warning", "dbmon")) for line in progress)
+    refused = run_dbmon("refresh", "--until", "2025-06-01", DBMON_HOME=site.home.path)
+    assert (refused.returncode, refused.stderr) == (
+        3,
+        "dbmon: until is given without since: give the first day to read again, too\n",
+    )

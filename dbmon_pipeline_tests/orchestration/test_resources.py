@@ -1,7 +1,5 @@
 """The resource: published tables for the assets of a host, and nothing else on the disk."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import dagster as dg
@@ -41,7 +39,7 @@ def test_a_hosts_asset_asks_for_our_tables(
 
     ours = build_definitions(settings, name="agents")
     merged = dg.Definitions.merge(ours, dg.Definitions(assets=[failing_tiers]))
-    job = merged.get_implicit_global_asset_job_def()
+    job = merged.resolve_implicit_global_asset_job_def()
     result = job.execute_in_process(asset_selection=[failing_tiers.key])
     (made,) = result.asset_materializations_for_node("failing_tiers")
     assert made.metadata["executions"].value == 6

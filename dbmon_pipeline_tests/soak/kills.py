@@ -28,6 +28,7 @@ _FIRST_GUESS_SECONDS = 1.0
 _TRIES = 10
 """How often a victim is tried that was done before it could be killed."""
 _READER_ENDS_SECONDS = 10.0
+_POLL_SECONDS = 0.01
 _READING_EVERY_SECONDS = 0.5
 
 
@@ -139,14 +140,12 @@ def _kill_work(site: Site, kills: Kills, victim: Victim, delay: float) -> bool:
 
 
 def _kill_command(site: Site, delay: float) -> bool:
-    """Kill the command some time after it has said that it refreshes."""
+    """Kill the command some time after it has begun a draft."""
     command = dbmon_command(*site.refresh_arguments())
-    with subprocess.Popen(
-        command, env=clean_environ(), stderr=subprocess.PIPE, text=True
-    ) as process:
-        assert process.stderr
-        first = process.stderr.readline()
-        assert first.startswith("refreshing "), first
+    generations = site.settings.home.generations
+    with subprocess.Popen(command, env=clean_environ(), stderr=subprocess.DEVNULL) as process:
+        while process.poll() is None and not [*generations.glob(".draft-*")]:
+            time.sleep(_POLL_SECONDS)
         time.sleep(delay)
         process.kill()
     done = run_dbmon(*site.refresh_arguments())

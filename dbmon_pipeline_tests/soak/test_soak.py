@@ -17,7 +17,8 @@ from dbmon_pipeline.core.common.errors import NotPublishedError
 from dbmon_pipeline.core.home.home import Home
 from dbmon_pipeline.core.query.published import Published
 from dbmon_pipeline_tests.soak import reading
-from dbmon_pipeline_tests.soak.owners import BATCH_ROWS, BROKEN_PROMISES, Tally
+from dbmon_pipeline_tests.soak.owner_sql import BATCH_ROWS, BROKEN_PROMISES
+from dbmon_pipeline_tests.soak.owners import Tally
 from dbmon_pipeline_tests.soak.reading import Reader, Seen
 from dbmon_pipeline_tests.soak.site import Site
 from dbmon_pipeline_tests.soak.soak import Trial, problems_of, soak

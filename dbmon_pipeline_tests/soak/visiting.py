@@ -26,7 +26,7 @@ from dbmon_pipeline.core.source.health import source_health
 from dbmon_pipeline.core.source.reader_client import shared_reader
 from dbmon_pipeline_tests.helpers import refresh_core
 from dbmon_pipeline_tests.soak.companion import until_stdin_closes
-from dbmon_pipeline_tests.soak.owners import BROKEN_PROMISES
+from dbmon_pipeline_tests.soak.owner_sql import BROKEN_PROMISES
 
 _QUESTION = "success_rate_by_model_tier"
 _MONTHS = timedelta(days=90)

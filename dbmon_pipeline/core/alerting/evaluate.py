@@ -12,10 +12,10 @@ from dbmon_pipeline.core.alerting.verdicts import (
     Measured,
     Verdict,
     compare,
+    format_value,
     is_recovered,
     judge_rate,
     judge_raw,
-    spoken,
 )
 from dbmon_pipeline.core.common.instants import HOUR
 from dbmon_pipeline.core.config.monitoring import MonitoringConfig
@@ -155,7 +155,7 @@ class _Evaluation:
                 days = (limit - size) / (size / about.executions * daily)
                 if days < _FARTHEST_DAYS:
                     day = (about.as_of + timedelta(days=days)).date()
-                    note = f"as it grows now it will pass {spoken('database_size', limit)} on {day}"
+                    note = f"as it grows now it will pass {format_value('database_size', limit)} on {day}"
                 break
         measured = Measured(size, about.executions, None, None)
         return self._alert("all", judge_raw(rule, measured), measured, measured, note)

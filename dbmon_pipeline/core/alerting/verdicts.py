@@ -109,10 +109,10 @@ class Alert:
     @property
     def sentence(self) -> str:
         """What a person is told of it."""
-        said = f"{self.rule.replace('_', ' ')} is {spoken(self.measurement, self.measured.value)}"
+        said = f"{self.rule.replace('_', ' ')} is {format_value(self.measurement, self.measured.value)}"
         where = "" if self.scope == "all" else f" in {self.scope}"
         of = f" of {self.measured.samples:,} executions" if self.measurement in RATES else ""
-        limit = spoken(self.measurement, self.limit)
+        limit = format_value(self.measurement, self.limit)
         if self.verdict.badness > 0:
             judged = f", {self.direction} the limit of {limit}"
         elif self.verdict is Verdict.OK:
@@ -123,7 +123,7 @@ class Alert:
         return f"{said}{of}{where}{judged}{note}"
 
 
-def spoken(measurement: str, value: float | None) -> str:
+def format_value(measurement: str, value: float | None) -> str:
     """A value of a measurement with its unit."""
     if value is None:
         return "unknown"
@@ -155,7 +155,7 @@ def described(name: str, rule: Rule) -> str:
         about += f", over {rule.window}"
     limits = (("warning", rule.limits.warning), ("critical", rule.limits.critical))
     told = [
-        f"{verdict} {rule.direction} {spoken(measurement, limit)}"
+        f"{verdict} {rule.direction} {format_value(measurement, limit)}"
         for verdict, limit in limits
         if limit is not None
     ]

@@ -20,7 +20,7 @@ from dbmon_pipeline.core.schema.manifest import PublishedFile, read_manifest
 
 _COUNT = "SELECT file_name, num_rows FROM parquet_file_metadata($files)"
 _MOST_NAMED = 3
-"""How many faults are named; the path of each is long."""
+"""How many of several are named; the path of each may be long."""
 
 
 class Fault(NamedTuple):
@@ -62,6 +62,25 @@ def current(settings: Settings) -> Outcome:
         f"generation {manifest.generation} has {len(manifest.tables)} tables in {files} files,"
         f" each whole and with its rows, and {manifest.executions:,} executions; the source was"
         f" read through {iso(manifest.data_through)}"
+    )
+
+
+def bad_values(settings: Settings) -> Outcome | None:
+    """Name values of the source that could not be read, as far as they were noted."""
+    try:
+        noted = read_manifest(settings.home.generation).bad_values
+    except NotPublishedError:
+        return None
+    if not noted:
+        return None
+    shown = "; ".join(
+        f"{value.value!r} in {value.column} of task {value.task_id}"
+        for value in noted[:_MOST_NAMED]
+    )
+    more = f"; and {len(noted) - _MOST_NAMED} more" if len(noted) > _MOST_NAMED else ""
+    return warning(
+        f"values of the source that cannot be read: {shown}{more}",
+        "correct them in the source; what else stands in their rows is monitored",
     )
 
 

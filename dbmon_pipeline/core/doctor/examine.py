@@ -36,6 +36,7 @@ _CHECKS: dict[str, Callable[[Settings], Outcome | None]] = {
     "disk": check_home.disk,
     "published": check_published.current,
     "ledger": check_ledger.reconciled,
+    "bad values": check_published.bad_values,
     "generations": check_published.others,
     "incident store": check_incidents.store,
     "notifications": check_incidents.outbox,

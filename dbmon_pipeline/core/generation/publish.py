@@ -15,6 +15,7 @@ from pathlib import Path
 import msgspec
 
 from dbmon_pipeline.core.common.atomic_files import sync, sync_tree, write_whole
+from dbmon_pipeline.core.common.errors import NotPublishedError
 from dbmon_pipeline.core.generation.generation import Generation
 from dbmon_pipeline.core.home.home import Home
 from dbmon_pipeline.core.schema.manifest import FILE_NAME, Manifest, read_manifest
@@ -65,7 +66,10 @@ def current_generation(home: Home) -> Generation | None:
     Raises:
         NotPublishedError: Its manifest cannot be understood.
     """
-    folder = home.generation
+    try:
+        folder = home.generation
+    except NotPublishedError:  # a link that leads to itself
+        folder = home.current
     if not (folder / FILE_NAME).exists():
         numbered = _numbered(home)
         kept = [numbered[n] for n in sorted(numbered) if (numbered[n] / FILE_NAME).exists()]

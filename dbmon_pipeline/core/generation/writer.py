@@ -16,6 +16,7 @@ import duckdb
 from dbmon_pipeline.core.common.duck import quoted
 from dbmon_pipeline.core.common.instants import DAY, day_start
 from dbmon_pipeline.core.generation.generation import Generation, read_parquet
+from dbmon_pipeline.core.schema.catalogue import TABLES
 from dbmon_pipeline.core.schema.manifest import PublishedFile
 from dbmon_pipeline.core.schema.period import EMPTY, WINDOW, bounds, period_of
 from dbmon_pipeline.core.schema.table import Table
@@ -61,6 +62,7 @@ class DraftWriter:
         self._draft = draft
         self._before = before
         self._as_of = as_of
+        self._kept_from: dict[str, tuple[date, bool]] = {}
         self._transforms: dict[str, Callable[[str], str]] = {}
         self._whole: dict[str, list[PublishedFile]] = {}
         self._emptied: dict[str, set[str]] = {}
@@ -82,7 +84,10 @@ class DraftWriter:
         for name in self.damaged:
             table, _, file = name.partition("/")
             period = file.removesuffix(".parquet")
-            if period not in (WINDOW, EMPTY):
+            if period == WINDOW:
+                start, _ = TABLES[table].window_at(day_start(self._as_of))
+                windows.setdefault(table, []).append((start, day_start(self._as_of) + DAY))
+            elif period != EMPTY:
                 windows.setdefault(table, []).append(bounds(period))
         return windows
 
@@ -94,6 +99,16 @@ class DraftWriter:
             rows: Makes a SELECT of one.
         """
         self._transforms[table] = rows
+
+    def keep_from(self, table: str, first: date, *, has_moved: bool) -> None:
+        """Let the rows before a day go.
+
+        Args:
+            table: The table.
+            first: The first day that is kept.
+            has_moved: Whether it is a later one than when the files before were written.
+        """
+        self._kept_from[table] = (first, has_moved)
 
     def write_periods(
         self, table: Table, touched: Collection[date], until: date = date.max
@@ -133,8 +148,8 @@ class DraftWriter:
         there |= self._emptied.get(table.name, set())
         moved: dict[str, None] = {}
         for file in self.before(table.name):
-            periods = self._periods(file)
-            if periods == [file.period] and not anew:
+            periods = self._periods(table, file)
+            if periods == [file.period] and not anew and not self._is_outgrown(table, file):
                 if file.period not in there:
                     self.link(table.name, file)
             else:
@@ -163,21 +178,29 @@ class DraftWriter:
         """
         if self.files.get(table.name):
             return
-        for file in self._before.files(table.name) if self._before and not anew else ():
-            if file.period == EMPTY and self._before.is_whole(table.name, file):
-                self.link(table.name, file)
-                return
+        before = self._before
+        if before and not anew:
+            for file in before.files(table.name):
+                if file.period == EMPTY and before.is_whole(table.name, file):
+                    self.link(table.name, file)
+                    return
         self.write(table, EMPTY, f"SELECT * FROM {table.name} WHERE false")
 
     def period(self, day: date) -> str:
         """Name the period of a day."""
         return period_of(day, self._as_of, self.small_years)
 
-    def _periods(self, file: PublishedFile) -> list[str]:
+    def _periods(self, table: Table, file: PublishedFile) -> list[str]:
         """List the periods that the days of a file before belong to now."""
         start, end = bounds(file.period)
-        days = (start + number * DAY for number in range((end - start) // DAY or 1))
-        return list(dict.fromkeys(self.period(day.date()) for day in days))
+        first, _ = self._kept_from.get(table.name, (date.min, False))
+        days = ((start + n * DAY).date() for n in range((end - start) // DAY or 1))
+        return list(dict.fromkeys(self.period(day) for day in days if day >= first))
+
+    def _is_outgrown(self, table: Table, file: PublishedFile) -> bool:
+        """Tell whether a file has rows that are not kept any more."""
+        first, has_moved = self._kept_from.get(table.name, (date.min, False))
+        return has_moved and bounds(file.period)[0].date() < first
 
     def write_window(self, table: Table) -> None:
         """Write the rows of a table of the last so much time."""
@@ -253,6 +276,8 @@ class DraftWriter:
 
     def _write_period(self, table: Table, period: str, touched: Collection[date]) -> None:
         start, end = bounds(period)
+        first, _ = self._kept_from.get(table.name, (date.min, False))
+        start = max(start, day_start(first))
         time = table.time_column
         within = f"{time} >= $start AND {time} < $end"
         values: dict[str, object] = {"start": start, "end": end}

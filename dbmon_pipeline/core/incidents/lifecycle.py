@@ -16,7 +16,7 @@ UNSEEN = DAY
 """An incident whose scope was not judged for so long is over."""
 
 
-def moved(
+def next_incident(
     was: Incident | None, counter: int, finding: Finding, at: datetime
 ) -> tuple[Incident, int] | None:
     """An incident after a finding that is known.

@@ -17,7 +17,7 @@ class Silences(IncidentFile):
     """The file of incidents as far as silences go; :class:`Incidents` is the whole of it."""
 
     def silence(self, matcher: Mapping[str, str], until: datetime, by: str, at: datetime) -> int:
-        """Have nothing told of some incidents for a while; those that were told are told the end.
+        """Silence notifications for matching incidents; that one has ended is still notified.
 
         Args:
             matcher: What an incident must have, see :class:`Silence`.

@@ -16,7 +16,7 @@ from datetime import datetime
 from dbmon_pipeline.core.common.errors import IncidentError
 from dbmon_pipeline.core.common.instants import HOUR
 from dbmon_pipeline.core.incidents.incident import Finding, Incident, IncidentState, Kind, Silence
-from dbmon_pipeline.core.incidents.lifecycle import UNSEEN, ended, moved
+from dbmon_pipeline.core.incidents.lifecycle import UNSEEN, ended, next_incident
 from dbmon_pipeline.core.incidents.outbox import Outbox
 from dbmon_pipeline.core.incidents.silences import Silences
 from dbmon_pipeline.core.incidents.sqlite_file import one_of, text
@@ -145,7 +145,7 @@ class Incidents(Outbox, Silences):
         return found[0].incident
 
     def acknowledge(self, number: int, by: str, at: datetime) -> Incident:
-        """Take an incident on: it is not told again unless it gets worse.
+        """Acknowledge an incident; it notifies again only if it escalates.
 
         Args:
             number: The incident. If it was taken on already, it changes hands.
@@ -239,7 +239,7 @@ class Incidents(Outbox, Silences):
 
 def _moved(kept: KeptIncident | None, finding: Finding, at: datetime) -> KeptIncident | None:
     incident, counter = (kept.incident, kept.counter) if kept else (None, 0)
-    after = moved(incident, counter, finding, at)
+    after = next_incident(incident, counter, finding, at)
     if after is None:
         return None
     incident, counter = after

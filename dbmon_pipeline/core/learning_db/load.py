@@ -61,7 +61,7 @@ def _refuse_at_sight(file: Path) -> None:
     """Refuse what needs no reader to be refused."""
     if file.suffix.lower() not in _READERS:
         raise LoadError(
-            f"{file} is of no kind that can be loaded",
+            f"{file} is of an unsupported file type",
             remedy=f"give it one of the endings {' '.join(_READERS)}",
         )
     if not file.exists():

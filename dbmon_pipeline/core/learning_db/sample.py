@@ -52,7 +52,7 @@ def make_sample(
         rows: How many executions, at least one.
         days: Over how many days before ``end`` they are spread, at least one.
         end: The instant that all executions lie before, naive UTC.
-        seed: Another seed, other rows of the same habits.
+        seed: Random seed; the same seed gives the same rows.
         scenario: What happens to the orchestrator.
         embeddings: Whether each row has an embedding, of 1.5 kB.
 

@@ -13,6 +13,7 @@ from typing import Self
 
 import duckdb
 
+from dbmon_pipeline.core.common.instants import hour_floor
 from dbmon_pipeline.core.common.rows import Rows
 from dbmon_pipeline.core.common.shipped import sql
 from dbmon_pipeline.core.query.ranges import Window
@@ -115,12 +116,15 @@ def tables_read(select: str, opaque: frozenset[str] = frozenset()) -> frozenset[
 def roll_up_rows(cursor: duckdb.DuckDBPyConnection, tables: frozenset[str], window: Window) -> None:
     """Make summary tables of the relation ``executions``, for this cursor alone.
 
-    A table that is made of another one has that made first.
+    A table that is made of another one has that made first: of whole hours, even where the first
+    one is not of all of its executions.
     """
     first, last = window.whole_days
     daily = frozenset(DAILY_TABLE_OF.values())
     for name in _with_sources(tables):
         start, end = (first, last) if name in daily else (window.start, window.end)
+        if TABLES[name].source in TABLES:
+            start = hour_floor(start)
         if name == "recent_executions":
             cursor.execute(
                 "CREATE OR REPLACE TEMP VIEW recent_executions AS SELECT * FROM executions"

@@ -23,7 +23,7 @@ from dbmon_pipeline.core.generation.writer import DraftWriter
 from dbmon_pipeline.core.rollup.chunks import Chunk, ChunkSize, cut_into_chunks
 from dbmon_pipeline.core.rollup.duplicates import count_within_days
 from dbmon_pipeline.core.rollup.hours import Hours, late_rows
-from dbmon_pipeline.core.rollup.patterns import Patterns
+from dbmon_pipeline.core.rollup.patterns import PATTERN_DAYS, Patterns
 from dbmon_pipeline.core.rollup.quality import count_quality
 from dbmon_pipeline.core.rollup.read_rows import ROWS, read_chunk
 from dbmon_pipeline.core.rollup.recent import RECENT, RecentExecutions, recent_from
@@ -114,7 +114,7 @@ class _RefreshWork:
         self._redactor = Redactor(config.redaction)
         self._writer = DraftWriter(con, draft, before, self._as_of.date())
         self._size = ChunkSize()
-        self._tables = TableWriter(con, self._writer, self._as_of)
+        self._tables = TableWriter(con, self._writer, self._as_of, self._manifest)
         self._patterns = Patterns(con, self._writer, self._as_of)
         self._recent = RecentExecutions(con, self._writer, self._as_of)
         self._touched: set[date] = set()
@@ -199,7 +199,11 @@ class _RefreshWork:
         days = set(chunk.days) | self._days_of_rows()
         self._touched |= days
         self._ledger_differences += differences_from_ledger(
-            self._con, sorted(days), {hour.date() for hour in kept}
+            self._con,
+            sorted(days),
+            {hour.date() for hour in kept},
+            self._as_of.date() - PATTERN_DAYS,
+            rolling.lost_days,
         )
         hours.settle(chunk)
         self._tables.write_complete(frozenset(self._touched), chunk.days[-1] + DAY)
@@ -217,7 +221,7 @@ class _RefreshWork:
     def _write(self, found: Found) -> None:
         """Write what was rolled up, and link what did not change."""
         self._tables.finish(self._touched, found.anew)
-        self._tables.write_patterns(self._patterns, self._touched, found.anew, self._manifest)
+        self._tables.write_patterns(self._patterns, self._touched, found.anew)
         self._recent.write(self._touched)
         self._tables.write_ledger(found.anew)
 
@@ -254,9 +258,7 @@ class _RefreshWork:
             changed=writer.written,
             bytes_written=writer.bytes_written,
             linked=writer.linked,
-            profile=msgspec.structs.replace(
-                found.look.profile, pruned_before=made.pruned_before
-            ),
+            profile=msgspec.structs.replace(found.look.profile, pruned_before=made.pruned_before),
             made_with=found.made_with,
             recent_from=recent_from(self._as_of),
             executions=executions,
@@ -290,7 +292,7 @@ class _RefreshWork:
         """Name the damaged files that had rows which can be made from nothing else."""
         lost = []
         for name, windows in self._writer.damaged_windows().items():
-            if TABLES[name].source != ROWS or name == HOUR_LEDGER.name:
+            if name == HOUR_LEDGER.name or TABLES[name].source not in (ROWS, "daily_patterns"):
                 continue
             lost += [
                 f"{name} from {start:%Y-%m-%d} to {end - HOUR:%Y-%m-%d}"

@@ -36,6 +36,7 @@ from dbmon_pipeline.core.rollup.result import RolledUp
 from dbmon_pipeline.core.schema.catalogue import CHECK_HISTORY, REFRESH_HISTORY
 from dbmon_pipeline.core.schema.columns import HISTORY_COLUMNS
 from dbmon_pipeline.core.schema.manifest import Manifest
+from dbmon_pipeline.core.source.file_check import refuse_unreadable_name
 from dbmon_pipeline.core.source.reader_client import ReaderProcess
 
 Progress = Callable[[str], None]
@@ -95,6 +96,7 @@ class Refresh:
             StorageError: The draft cannot be written.
             ReaderError: The reader process failed.
         """
+        refuse_unreadable_name(self._settings.source)
         before = self._draft.before
         answer = reader.request(
             "roll_up",

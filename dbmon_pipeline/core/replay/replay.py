@@ -26,7 +26,7 @@ from dbmon_pipeline.core.common.instants import HOUR, hour_floor, iso
 from dbmon_pipeline.core.config.monitoring import MonitoringConfig
 from dbmon_pipeline.core.config.rule import Rule, Severity, length_of
 from dbmon_pipeline.core.incidents.incident import Incident, IncidentState
-from dbmon_pipeline.core.incidents.lifecycle import UNSEEN, ended, moved
+from dbmon_pipeline.core.incidents.lifecycle import UNSEEN, ended, next_incident
 from dbmon_pipeline.core.incidents.observe import finding
 from dbmon_pipeline.core.query.published import Published
 from dbmon_pipeline.core.replay.past import Past
@@ -212,7 +212,7 @@ class _Record:
             return
         was = self._open.get(alert.scope)
         incident, counter = (was.incident, was.counter) if was else (None, 0)
-        after = moved(incident, counter, finding(record(alert, at), rule), at)
+        after = next_incident(incident, counter, finding(record(alert, at), rule), at)
         if after is None or after[0].state is IncidentState.RESOLVED:
             self._close(alert.scope, after[0] if after else None)
             return

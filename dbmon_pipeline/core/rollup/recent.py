@@ -48,9 +48,7 @@ class RecentExecutions:
         self._hours_today: set[datetime] | None = None
         self._linkable: set[datetime] = set()
 
-    def add_pruned_rows(
-        self, merged: Collection[datetime], pruned_before: datetime | None
-    ) -> None:
+    def add_pruned_rows(self, merged: Collection[datetime], pruned_before: datetime | None) -> None:
         """Add the rows to a chunk that its source no longer holds.
 
         A row that is there again, by its id or, without one, by its time, is not added. The id may

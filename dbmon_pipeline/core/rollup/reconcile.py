@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from datetime import date
 
 import duckdb
@@ -12,6 +12,7 @@ from dbmon_pipeline.core.rollup.read_rows import CONTROLS, ROWS
 from dbmon_pipeline.core.schema.catalogue import HOUR_LEDGER, ROLLED_UP
 from dbmon_pipeline.core.schema.manifest import Difference
 
+_PATTERNS = "daily_patterns"
 _RELATIVE_TOLERANCE = 1e-9
 """Sums of floats depend on the order of adding."""
 
@@ -55,7 +56,11 @@ def differences_from_source(con: duckdb.DuckDBPyConnection) -> list[Difference]:
 
 
 def differences_from_ledger(
-    con: duckdb.DuckDBPyConnection, days: Collection[date], without: Collection[date]
+    con: duckdb.DuckDBPyConnection,
+    days: Collection[date],
+    without: Collection[date],
+    patterns_from: date = date.min,
+    lost: Mapping[str, Collection[date]] | None = None,
 ) -> list[Difference]:
     """Compare the totals of every table with those of the ledger, for the days of a chunk.
 
@@ -63,12 +68,18 @@ def differences_from_ledger(
         con: The instance, with the rows of these days in each table.
         days: The days.
         without: Days whose tables made from rows keep their figures.
+        patterns_from: The first day whose patterns are kept.
+        lost: By table the days of which rows are lost.
     """
     differences: list[Difference] = []
     for table in ROLLED_UP:
         if table.window is not None or not table.totals:
             continue
         compared = [day for day in days if table.time_column != "date" or day not in without]
+        if table.name == _PATTERNS:
+            compared = [day for day in compared if day >= patterns_from]
+        not_whole = {*(lost or {}).get(table.name, ()), *(lost or {}).get(table.source or "", ())}
+        compared = [day for day in compared if day not in not_whole]
         columns = [*table.totals]
         expected = _totals(con, HOUR_LEDGER.name, "hour", columns, compared)
         actual = _totals(

@@ -8,13 +8,14 @@ that has such hours where a table is made from rows.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 
 import duckdb
 
 from dbmon_pipeline.core.common.instants import DAY, day_start
 from dbmon_pipeline.core.generation.writer import DraftWriter
 from dbmon_pipeline.core.rollup.chunks import Chunk
+from dbmon_pipeline.core.rollup.patterns import PATTERN_DAYS
 from dbmon_pipeline.core.rollup.read_rows import ROWS
 from dbmon_pipeline.core.schema.catalogue import ROLLED_UP, TABLES
 from dbmon_pipeline.core.schema.table import Table
@@ -26,12 +27,15 @@ _DAY_COLUMNS = (
     *("quality_score", "actual_cost"),
 )
 _PATTERNS = "daily_patterns"
-PATTERN_DAYS = timedelta(days=91)
-"""How far back the patterns of days are kept: 90 days and today."""
 
 
 class RollUp:
-    """Rolls up chunk after chunk into tables of the instance."""
+    """Rolls up chunk after chunk into tables of the instance.
+
+    Attributes:
+        lost_days: By table the days of which rows can be made from nothing else, since its file is
+            damaged and the source no longer holds all of their hours.
+    """
 
     def __init__(
         self,
@@ -52,6 +56,12 @@ class RollUp:
         self._writer = writer
         self._patterns_from = day_start(as_of.date()) - PATTERN_DAYS
         self._kept = frozenset(kept)
+        self.lost_days = {
+            name: {
+                hour.date() for hour in kept if any(start <= hour < end for start, end in windows)
+            }
+            for name, windows in writer.damaged_windows().items()
+        }
 
     def roll_up(self, chunk: Chunk) -> None:
         """Roll up the rows of a chunk, without those of hours that keep their figures."""
@@ -79,6 +89,20 @@ class RollUp:
         for table in ROLLED_UP:
             if table.source in TABLES and table.window is None:
                 self._insert(table, start, max(chunk.end, start + DAY))
+                self._keep_derived(table, chunk)
+
+    def _keep_derived(self, table: Table, chunk: Chunk) -> None:
+        """Keep the rows of days whose rows in the table that they are made from are lost."""
+        days = sorted(self.lost_days.get(table.source or "", set()) & set(chunk.days))
+        if not days:
+            return
+        time = table.time_column
+        within, values = f"list_contains($days, CAST({time} AS DATE))", {"days": days}
+        self._con.execute(f"DELETE FROM {table.name} WHERE {within}", values)
+        before = self._writer.rows_before(table, day_start(days[0]), day_start(days[-1]) + DAY)
+        self._con.execute(
+            f"INSERT INTO {table.name} BY NAME SELECT * FROM ({before}) WHERE {within}", values
+        )
 
     def _insert(self, table: Table, start: datetime, end: datetime) -> None:
         if table.name == _PATTERNS:

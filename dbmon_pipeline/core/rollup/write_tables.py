@@ -10,9 +10,9 @@ from typing import Self
 import duckdb
 
 from dbmon_pipeline.core.changes.ledger import BEFORE, KNOWN
-from dbmon_pipeline.core.common.instants import DAY
+from dbmon_pipeline.core.common.instants import DAY, day_start
 from dbmon_pipeline.core.generation.writer import DraftWriter
-from dbmon_pipeline.core.rollup.patterns import Patterns
+from dbmon_pipeline.core.rollup.patterns import PATTERN_DAYS, Patterns
 from dbmon_pipeline.core.schema.catalogue import HOUR_LEDGER, ROLLED_UP, TABLES
 from dbmon_pipeline.core.schema.manifest import Manifest
 
@@ -25,7 +25,11 @@ class TableWriter:
     """Writes the summary tables and the ledger; a thread of its own writes what is complete."""
 
     def __init__(
-        self, con: duckdb.DuckDBPyConnection, writer: DraftWriter, as_of: datetime
+        self,
+        con: duckdb.DuckDBPyConnection,
+        writer: DraftWriter,
+        as_of: datetime,
+        before: Manifest | None,
     ) -> None:
         """Nothing is written yet.
 
@@ -33,11 +37,18 @@ class TableWriter:
             con: The instance whose tables hold the rows to write.
             writer: Writes their files.
             as_of: The instant that the refresh speaks for.
+            before: What is published now.
         """
         self._con = con
         self._writer = writer
         self._as_of = as_of
+        self._before = before
         self._thread = ThreadPoolExecutor(1)
+        self._writer.keep_from(
+            _PATTERN_DAYS.name,
+            (day_start(as_of.date()) - PATTERN_DAYS).date(),
+            has_moved=before is None or before.as_of.date() < as_of.date(),
+        )
         self._writing: Future[None] | None = None
 
     def __enter__(self) -> Self:
@@ -71,23 +82,19 @@ class TableWriter:
             anew: Tables of which every file is written once more.
         """
         self.wait()
-        first = _PATTERNS.window_at(self._as_of)[0].date() - DAY
-        kept = {day for day in touched if day >= first}
         for table in _DATED:
-            days = kept if table is _PATTERN_DAYS else touched
-            self._writer.finish(table, days, anew=table.name in anew)
+            self._writer.finish(table, touched, anew=table.name in anew)
 
     def write_patterns(
         self,
         patterns: Patterns,
         touched: Collection[date],
         anew: Collection[str],
-        before: Manifest | None,
     ) -> None:
         """Write ``solution_patterns``, or link it if nothing that it counts has changed."""
         start, _ = _PATTERNS.window_at(self._as_of)
         whole = self._writer.before(_PATTERNS.name)
-        window_before = None
+        window_before, before = None, self._before
         if before and whole and not {_PATTERNS.name, _PATTERN_DAYS.name} & set(anew):
             window_before, _ = _PATTERNS.window_at(before.as_of)
             if window_before == start and not touched:

@@ -29,6 +29,20 @@ def printable(path: Path) -> str:
     return os.fsencode(path).decode(errors="replace")
 
 
+def refuse_unreadable_name(path: Path) -> None:
+    """Refuse a source whose name neither DuckDB nor the reader process can be given.
+
+    Raises:
+        SourceError: It is not UTF-8.
+    """
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        raise SourceError(
+            f"the name of {printable(path)} is not UTF-8", remedy="rename the file"
+        ) from None
+
+
 def refuse_other_than_files(path: Path) -> None:
     """See that a source and its write-ahead log are files, as far as they are there.
 
@@ -37,12 +51,7 @@ def refuse_other_than_files(path: Path) -> None:
     Raises:
         SourceError: One of them is not, or DuckDB cannot be given the name.
     """
-    try:
-        str(path).encode()
-    except UnicodeEncodeError:
-        raise SourceError(
-            f"the name of {printable(path)} is not UTF-8", remedy="rename the file"
-        ) from None
+    refuse_unreadable_name(path)
     for file in (path, path.with_name(f"{path.name}.wal")):
         try:
             found = file.stat()

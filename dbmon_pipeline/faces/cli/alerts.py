@@ -70,7 +70,7 @@ def ack(
     by: ByOption = None,
     home: HomeOption = None,
 ) -> None:
-    """Take an incident on: it is not told again unless it gets worse."""
+    """Acknowledge an incident; it notifies again only if it escalates."""
     with _store(home) as incidents:
         incident = incidents.acknowledge(number, by or _login(), utc_now())
     put(f"incident {number} ({incident.finding.fingerprint}): {incident.acknowledged_by} has it")
@@ -85,7 +85,7 @@ def silence(
     by: ByOption = None,
     home: HomeOption = None,
 ) -> None:
-    """Have nothing told of some incidents for a while. A value may end in * for any ending."""
+    """Silence notifications for matching incidents. A value may end in * for any ending."""
     pairs = [_pair(text) for text in matchers]
     matcher = dict(pairs)
     if len(matcher) < len(pairs):

@@ -29,7 +29,7 @@ def doctor(
     home: HomeOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON.")] = False,
 ) -> int:
-    """Look at everything, change nothing, and say what to do.
+    """Diagnose the installation. Read-only.
 
     Exits with 0 if all is well, 1 if something warns, and 2 if there is a problem.
     """
@@ -48,10 +48,10 @@ def doctor(
 
 def _targets(config: MonitoringConfig) -> Outcome:
     """Whether each target has its URL and its secret, which are not shown."""
-    from dbmon_pipeline.outputs.notify.targets import Unusable, targets
+    from dbmon_pipeline.outputs.notify.targets import InvalidTarget, targets
 
     built = targets(config.notifications, os.environ)
-    wrong = [target.error for target in built.values() if isinstance(target, Unusable)]
+    wrong = [target.error for target in built.values() if isinstance(target, InvalidTarget)]
     if wrong:
         also = "; the daemon needs it in its environment, too"
         return problem("; ".join(error.message for error in wrong), f"{wrong[0].remedy}{also}")

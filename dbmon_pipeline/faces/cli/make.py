@@ -29,7 +29,7 @@ def sample(
     end: Annotated[
         str | None, typer.Option(help="The instant they end before, ISO 8601; by default now.")
     ] = None,
-    seed: Annotated[int, typer.Option(help="Another seed, other rows of the same habits.")] = 1,
+    seed: Annotated[int, typer.Option(help="Random seed; the same seed gives the same rows.")] = 1,
     scenario: Annotated[
         Scenario,
         typer.Option(

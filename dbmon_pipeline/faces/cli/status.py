@@ -105,7 +105,10 @@ def status(
     ] = None,
     time_range: RangeOption = TimeRange.WEEK,
     watch: Annotated[
-        bool, typer.Option("--watch", help="Again and again; a JSON line each off a terminal.")
+        bool, typer.Option(
+            "--watch",
+            help="Repeat until interrupted; one JSON line per check when not on a terminal.",
+        )
     ] = False,
     interval: Annotated[float, typer.Option(min=1, help="Seconds from one look to the next.")] = 60,
     alert: Annotated[
@@ -125,7 +128,7 @@ def status(
         float | None, typer.Option(min=0.1, help="Give up after so many seconds, with exit code 3.")
     ] = None,
 ) -> int:
-    """Tell how the database and its executions are.
+    """Show the health of the database.
 
     Exits with 0 if all is well, 1 on a warning, 2 on an error or what is critical, and 3 if it
     cannot tell.

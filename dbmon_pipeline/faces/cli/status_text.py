@@ -5,7 +5,7 @@ import re
 from dataclasses import asdict
 from typing import TextIO
 
-from dbmon_pipeline.core.alerting.verdicts import spoken
+from dbmon_pipeline.core.alerting.verdicts import format_value
 from dbmon_pipeline.core.common.instants import iso
 from dbmon_pipeline.core.common.rows import Rows
 from dbmon_pipeline.core.query.answers import Answer
@@ -83,7 +83,7 @@ def _alert_row(rule: JudgedRule) -> tuple[object, ...]:
     """What a rule says, with its units; and what a plain comparison says."""
 
     def told(value: float | None) -> str | None:
-        return None if value is None else spoken(rule.measurement, value)
+        return None if value is None else format_value(rule.measurement, value)
 
     plainly = f"{told(rule.raw_value) or '-'} {rule.raw_verdict}"
     judged = (rule.rule, rule.scope, rule.verdict, told(rule.value), rule.samples)

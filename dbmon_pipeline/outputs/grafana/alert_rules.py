@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from hashlib import sha256
 
 from dbmon_pipeline.core.alerting.runbook import anchor
-from dbmon_pipeline.core.alerting.verdicts import spoken
+from dbmon_pipeline.core.alerting.verdicts import format_value
 from dbmon_pipeline.core.common.duck import quoted
 from dbmon_pipeline.core.common.errors import ExportError
 from dbmon_pipeline.core.config.monitoring import MonitoringConfig
@@ -68,7 +68,7 @@ def _alert_rule(name: str, rule: Rule, severity: Severity, monitor: Board) -> di
     said = (
         "Failures burn the error budget too fast"
         if limit is None
-        else f"It is {rule.direction} {spoken(measurement, limit)}"
+        else f"It is {rule.direction} {format_value(measurement, limit)}"
     )
     return {
         "uid": _uid(name, severity),

@@ -36,7 +36,7 @@ class Target(Protocol):
         ...
 
 
-class Unusable:
+class InvalidTarget:
     """A target that cannot be built: telling it fails with the reason.
 
     Attributes:
@@ -85,7 +85,7 @@ def target(name: str, config: TargetConfig, environ: Mapping[str, str]) -> Targe
 
 
 def targets(config: Notifications, environ: Mapping[str, str]) -> dict[str, Target]:
-    """The enabled targets by name; one that cannot be built is :class:`Unusable`.
+    """The enabled targets by name; one that cannot be built is :class:`InvalidTarget`.
 
     Args:
         config: The section of the rules file.
@@ -97,5 +97,5 @@ def targets(config: Notifications, environ: Mapping[str, str]) -> dict[str, Targ
             try:
                 found[name] = target(name, section, environ)
             except ConfigError as error:
-                found[name] = Unusable(name, error)
+                found[name] = InvalidTarget(name, error)
     return found

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from typing import TypedDict
 
 from dbmon_pipeline.core.alerting.runbook import link
-from dbmon_pipeline.core.alerting.verdicts import Verdict, spoken
+from dbmon_pipeline.core.alerting.verdicts import Verdict, format_value
 from dbmon_pipeline.core.common.errors import ConfigError
 from dbmon_pipeline.core.config.rule import RATES, Rule, Severity
 from dbmon_pipeline.outputs.prometheus.gauges import label
@@ -156,7 +156,7 @@ def _alert(name: str, rule: Rule, severity: Severity) -> AlertRule:
     if measurement == AGE:
         labels |= {"rule": shown, "scope": "all"}
     limit = rule.limit(severity)
-    beyond = "" if limit is None else f": {rule.direction} {spoken(measurement, limit)}"
+    beyond = "" if limit is None else f": {rule.direction} {format_value(measurement, limit)}"
     where = " in {{ $labels.scope }}" if has_scopes(name, rule) else ""
     return {
         "alert": shown,

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import cast
 
-from dbmon_pipeline.core.alerting.verdicts import Verdict, spoken
+from dbmon_pipeline.core.alerting.verdicts import Verdict, format_value
 from dbmon_pipeline.core.common.errors import IncidentError, NotPublishedError
 from dbmon_pipeline.core.common.instants import iso
 from dbmon_pipeline.core.common.rows import Records, Scalar
@@ -150,7 +150,7 @@ def _spoken(row: dict[str, Scalar], config: MonitoringConfig) -> dict[str, Scala
     rule = config.rules.get(name)
     measurement = rule.judges(name) if rule else name
     limits = {
-        f"{level}_limit": f"{row['direction']} {spoken(measurement, cast('float', row[level]))}"
+        f"{level}_limit": f"{row['direction']} {format_value(measurement, cast('float', row[level]))}"
         if row[level] is not None
         else None
         for level in ("warning", "critical")
@@ -158,7 +158,7 @@ def _spoken(row: dict[str, Scalar], config: MonitoringConfig) -> dict[str, Scala
     value = cast("float | None", row["value"])
     bad = int(str(row["warnings"])) + int(str(row["criticals"]))
     beyond = {"beyond": f"{bad:,} of {row['evaluations']:,} times"}
-    return row | {"measured": spoken(measurement, value)} | limits | beyond
+    return row | {"measured": format_value(measurement, value)} | limits | beyond
 
 
 def sentence(health: Health) -> str:

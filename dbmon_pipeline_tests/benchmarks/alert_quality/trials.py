@@ -20,7 +20,7 @@ from dbmon_pipeline.core.config.monitoring import MonitoringConfig
 from dbmon_pipeline.core.config.rule import Rule, Severity
 from dbmon_pipeline.core.incidents.incident import Finding, IncidentState
 from dbmon_pipeline.core.incidents.incident import Incident as Told
-from dbmon_pipeline.core.incidents.lifecycle import moved
+from dbmon_pipeline.core.incidents.lifecycle import next_incident
 from dbmon_pipeline_tests.benchmarks.alert_quality.traffic import (
     MONDAY,
     STEP,
@@ -244,7 +244,7 @@ class _Scope:
             owner="",
         )
         was = self._incident
-        self._incident, self._counter = moved(was, self._counter, finding, at) or (None, 0)
+        self._incident, self._counter = next_incident(was, self._counter, finding, at) or (None, 0)
         if self._incident is None or self._incident.state is IncidentState.PENDING:
             return
         if was is None or was.state is IncidentState.PENDING:

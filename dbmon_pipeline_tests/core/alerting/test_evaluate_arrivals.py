@@ -9,7 +9,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Literal
 
-import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
@@ -27,7 +26,6 @@ from dbmon_pipeline_tests.core.alerting.judging import (
     site,
 )
 from dbmon_pipeline_tests.helpers import change_source, execution, refresh_core
-
 
 RULES = {
     "success_rate": Rule(below=Limits(warning=0.9, critical=0.6), by="repo"),

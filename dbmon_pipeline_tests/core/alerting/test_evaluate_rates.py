@@ -34,7 +34,6 @@ from dbmon_pipeline_tests.core.alerting.judging import (
 )
 from dbmon_pipeline_tests.helpers import execution
 
-
 ODD_NAME = 'o\'brien "the" \N{SNOWMAN}\N{ROCKET}; DROP TABLE --'
 
 

@@ -32,7 +32,6 @@ from dbmon_pipeline_tests.core.alerting.judging import (
 )
 from dbmon_pipeline_tests.helpers import execution
 
-
 START = AS_OF - HOUR
 WINDOW = (START, AS_OF)
 Cell = tuple[str, str, str, str]

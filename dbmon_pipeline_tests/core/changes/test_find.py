@@ -1,4 +1,4 @@
-"""Finding what changed: late, changed and deleted rows, near and far, reading as little as can be."""
+"""Finding what changed: late, changed and deleted rows, near and far, by reading little."""
 
 from __future__ import annotations
 
@@ -251,9 +251,7 @@ def test_late_rows_that_outnumber_the_pruned_ones(tmp_path: Path) -> None:
     minutes = [datetime(2026, 5, 20, 9, n) for n in (0, 10, 40, 50)]
     make_source(settings.source, [execution(moment) for moment in minutes])
     refresh_here(settings, NOW)
-    change_source(
-        settings.source, "DELETE FROM executions WHERE timestamp < '2026-05-20 09:30:00'"
-    )
+    change_source(settings.source, "DELETE FROM executions WHERE timestamp < '2026-05-20 09:30:00'")
     add_rows(settings.source, [execution(datetime(2026, 5, 20, 9, 35 + n)) for n in range(5)])
     refresh_here(settings, NOW)
     assert total(settings) == 4 + 5

@@ -134,11 +134,8 @@ def test_rows_that_only_moved_are_not_gone(tmp_path: Path) -> None:
     """A correction of time zones moves every row by an hour: as many go as come."""
     rows = history(days=6, per_day=100)
     settings = begin(tmp_path, rows)
-    change_source(
-        settings.source, "UPDATE executions SET timestamp = timestamp - INTERVAL 1 HOUR"
-    )
+    change_source(settings.source, "UPDATE executions SET timestamp = timestamp - INTERVAL 1 HOUR")
     changes = refresh_here(settings, AS_OF, full=True).rolled_up.changes
     assert changes.rows_gone == 0
     moved = [{**row, "timestamp": row["timestamp"] - HOUR} for row in rows]  # type: ignore[operator]
     assert_published(settings.home, moved, AS_OF)
-

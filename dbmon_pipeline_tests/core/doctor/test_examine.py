@@ -36,6 +36,7 @@ from dbmon_pipeline_tests.core.home.test_locks import HOLD_HOME
 from dbmon_pipeline_tests.core.incidents.rounds import EVERYBODY, START, finding
 from dbmon_pipeline_tests.helpers import (
     HOLD_DATABASE,
+    add_rows,
     execution,
     make_odd_source,
     make_source,
@@ -432,6 +433,19 @@ def test_the_remedy_for_a_generation_heals(settings: Settings, damage: Change) -
     refresh_core(settings, NOON)
     assert bad(look(settings)).keys() <= {"generations"}
     assert published_rows(settings, "tier_performance") == before
+
+
+def test_values_that_cannot_be_read(tmp_path: Path) -> None:
+    """They are named with the task that they stand in."""
+    settings = settings_for(tmp_path)
+    make_odd_source(settings.source, [], duration_seconds="VARCHAR")
+    rows = [execution(NOON - DAY, task_id="t1", duration_seconds="soon\x1b[31m")]
+    add_rows(settings.source, [*rows, *(execution(NOON - n * DAY) for n in range(2, 5))])
+    refresh_core(settings, NOON)
+    told = look(settings)["bad values"]
+    assert told.level is Level.WARNING
+    assert told.seen.startswith("values of the source that cannot be read: 'soon")
+    assert told.seen.endswith("in duration_seconds of task t1")
 
 
 def test_a_link_that_leads_nowhere(settings: Settings) -> None:

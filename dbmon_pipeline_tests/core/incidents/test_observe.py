@@ -32,7 +32,6 @@ from dbmon_pipeline_tests.core.alerting.judging import (
 )
 from dbmon_pipeline_tests.helpers import execution, make_source, refresh_core, settings_for
 
-
 START = datetime(2026, 2, 10, 10)
 INSTANTS = tuple(START + n * 20 * MINUTE for n in range(5))
 """When was evaluated; the first is more than an hour before the last."""

@@ -26,7 +26,6 @@ from dbmon_pipeline_tests.core.incidents.rounds import (
 )
 
 
-
 def test_a_notification_says_all(store: Incidents) -> None:
     """The incident as it was then, and a key that stays the same."""
     store.observe([finding(W, labels={"tier": "large"})], START)

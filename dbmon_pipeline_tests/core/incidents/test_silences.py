@@ -23,7 +23,6 @@ from dbmon_pipeline_tests.core.incidents.rounds import (
 )
 
 
-
 def test_a_silence_is_silent(store: Incidents) -> None:
     """States go on; afterwards it is told if it still fires, and never twice."""
     number = store.silence({"rule": "success_rate"}, START + HOUR, "ada", START)

@@ -40,7 +40,6 @@ from dbmon_pipeline_tests.core.incidents.rounds import (
 )
 
 
-
 def test_the_file_is_as_safe_as_it_can_be(store: Incidents) -> None:
     """Written ahead, and through to the disk."""
     assert store.path.read_bytes()[18:20] == b"\x02\x02"  # WAL, for whoever opens it

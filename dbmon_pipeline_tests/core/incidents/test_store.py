@@ -46,7 +46,6 @@ from dbmon_pipeline_tests.core.incidents.rounds import (
     using,
 )
 
-
 PLAYS: dict[str, tuple[list[Finding], list[str], list[tuple[str, str, str]]]] = {
     "one bad round is enough": ([finding(W)], ["firing warning"], [OPENED_W]),
     "good ones open nothing": ([GOOD, BETWEEN, GOOD], ["-", "-", "-"], []),

@@ -244,8 +244,8 @@ def test_an_execution_without_an_id_is_refused(tmp_path: Path) -> None:
     ("name", "content", "message"),
     [
         ("none.csv", None, "does not exist"),
-        ("in.xlsx", b"PK", "is of no kind that can be loaded"),
-        ("in", b"x", "is of no kind that can be loaded"),
+        ("in.xlsx", b"PK", "is of an unsupported file type"),
+        ("in", b"x", "is of an unsupported file type"),
         ("in.parquet", b"", "is empty"),
         ("in.parquet", b"PAR1 cut short, long before any footer", "cannot be read as parquet"),
         ("in.csv", ",".join(ROW).encode() + b"\n", "holds no executions"),

@@ -22,7 +22,6 @@ from dbmon_pipeline.core.query.ranges import TimeRange
 from dbmon_pipeline.core.replay.past import Past
 from dbmon_pipeline_tests.helpers import make_source, refresh_core, settings_for
 
-
 AS_OF = datetime.fromisoformat("2026-02-10T13:37:21")
 FIRST_FINE = datetime.fromisoformat("2026-02-08")
 RECENT = [datetime.fromisoformat(f"2026-02-{at}") for at in ("10T13:35", "10T09:05", "09T20:50")]

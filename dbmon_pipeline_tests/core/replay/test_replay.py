@@ -28,7 +28,6 @@ from dbmon_pipeline_tests.helpers import (
     settings_for,
 )
 
-
 NOON = datetime.fromisoformat("2026-02-10T12:00")
 MINUTE = timedelta(minutes=1)
 RATE = Rule(below=Limits(warning=0.85, critical=0.70), recovery=0.01)
@@ -190,7 +189,9 @@ def test_flaps_are_counted(tmp_path: Path) -> None:
 
 
 def _said(usual: float | None, share: float, name: str = "success_rate") -> RuleReplay:
-    return RuleReplay(rule=name, episodes=(), flaps=0, share_beyond_limit=share, unknown=0, usual=usual)
+    return RuleReplay(
+        rule=name, episodes=(), flaps=0, share_beyond_limit=share, unknown=0, usual=usual
+    )
 
 
 @pytest.mark.parametrize(

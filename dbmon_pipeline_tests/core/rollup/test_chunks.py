@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import date, datetime, timedelta
 from pathlib import Path
 
@@ -10,8 +11,15 @@ import pytest
 from dbmon_pipeline.core.config.settings import Settings
 from dbmon_pipeline.core.rollup import chunks
 from dbmon_pipeline.core.rollup.chunks import Chunk, ChunkSize, cut_into_chunks
-from dbmon_pipeline_tests.helpers import Row, execution, make_source, published_rows, settings_for
-from dbmon_pipeline_tests.histories import Refreshed, refresh_here
+from dbmon_pipeline_tests.helpers import (
+    Refreshed,
+    Row,
+    execution,
+    make_source,
+    published_rows,
+    settings_for,
+)
+from dbmon_pipeline_tests.histories import refresh_here
 from dbmon_pipeline_tests.truth import assert_published, rows_of
 
 DAY = date(2026, 2, 10)
@@ -122,7 +130,7 @@ def _history() -> list[Row]:
     ]
 
 
-def _redacted(rows: list[Row]) -> list[Row]:
+def _redacted(rows: Sequence[Row]) -> list[Row]:
     clean: list[Row] = []
     for row in rows:
         text = str(row["solution_summary"]).split("password")[0] + "[redacted secret]"

@@ -54,7 +54,7 @@ def begin(tmp_path: Path, *, pruned: bool = True) -> Settings:
     make_source(settings.source, rows_with_secrets())
     refresh_here(settings, NOW)
     if pruned:
-        limit = datetime(2026, 3, 5, 0, 20)
+        limit = datetime(2026, 3, 5, 0, 30)
         change_source(settings.source, "DELETE FROM executions WHERE timestamp < $t", t=limit)
         refresh_here(settings, NOW)
     return settings
@@ -222,10 +222,23 @@ def test_a_damaged_ledger_is_made_again(tmp_path: Path, file: str) -> None:
     assert refresh_here(settings, NOW).rolled_up.changes.hours_changed == 1
 
 
+def test_a_lost_file_that_others_are_made_from(tmp_path: Path) -> None:
+    """The daily and the hourly totals of pruned days stay, though the summary of them is lost."""
+    settings = begin(tmp_path)
+    before = tables(settings)
+    (settings.home.current.resolve() / "hourly_summary" / "2026-03-02.parquet").unlink()
+    done = refresh_here(settings, NOW).rolled_up
+    assert done.lost == ("hourly_summary from 2026-03-02 to 2026-03-02",)
+    after = tables(settings)
+    assert len(after.pop("hourly_summary")) == len(before.pop("hourly_summary")) - 24
+    assert after == before
+
+
 def test_lost_patterns_are_made_again_as_far_as_texts_are_known(tmp_path: Path) -> None:
     """The texts of days that the source no longer holds are gone with the file."""
     settings = begin(tmp_path)
     before = published_rows(settings, "solution_patterns")
     (settings.home.current.resolve() / "solution_patterns" / "window.parquet").unlink()
-    refresh_here(settings, NOW)
+    done = refresh_here(settings, NOW).rolled_up
+    assert done.lost == ("solution_patterns from 2025-12-10 to 2026-03-10",)
     assert published_rows(settings, "solution_patterns") == before

@@ -11,6 +11,7 @@ import pytest
 from dbmon_pipeline.core.changes.request import RefreshRequest
 from dbmon_pipeline.core.config.settings import Settings
 from dbmon_pipeline.core.reader import refresh as work
+from dbmon_pipeline.core.rollup.chunks import Chunk
 from dbmon_pipeline.core.rollup.read_rows import ROWS, ReadChunk, read_chunk
 from dbmon_pipeline.core.rollup.result import RolledUp
 from dbmon_pipeline.core.rollup.roll_up import RollUp
@@ -102,7 +103,7 @@ def test_a_table_that_differs_from_the_ledger(
     """It is named, and no other one."""
     right = RollUp.roll_up
 
-    def roll_up_wrong(self: RollUp, chunk: work.Chunk) -> None:
+    def roll_up_wrong(self: RollUp, chunk: Chunk) -> None:
         right(self, chunk)
         self._con.execute(statement)
 

@@ -100,7 +100,8 @@ def test_percentiles_from_buckets_are_within_one_percent(
     rollup = TABLES["hourly_distribution"]
     start = datetime(2026, 5, 20)
     engine.execute(
-        "CREATE OR REPLACE TABLE executions AS SELECT $start + n % 5 * INTERVAL 1 HOUR AS timestamp,"
+        "CREATE OR REPLACE TABLE executions AS"
+        " SELECT $start + n % 5 * INTERVAL 1 HOUR AS timestamp,"
         " 'tier' || n % 3 AS model_tier, 'p' AS pool_type, value AS duration_seconds,"
         " CAST(NULL AS DOUBLE) AS peak_memory_mb"
         " FROM (SELECT unnest($values) AS value, unnest(range(len($values))) AS n)",

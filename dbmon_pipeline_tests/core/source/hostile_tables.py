@@ -107,9 +107,7 @@ def _texts_of_types(path: Path) -> Ends:
 def _unreadable_enum(path: Path) -> Ends:
     """Have one value that cannot be read; most of a large column would be refused."""
     made = row()
-    make_odd_source(
-        path, [{**made, "duration_seconds": "long"}], duration_seconds="ENUM ('long')"
-    )
+    make_odd_source(path, [{**made, "duration_seconds": "long"}], duration_seconds="ENUM ('long')")
     return read({**made, "duration_seconds": None})
 
 

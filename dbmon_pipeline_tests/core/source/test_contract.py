@@ -127,9 +127,7 @@ def test_other_types_that_cannot_be_cast(
         ("ENUM ('2026-02-10 09:30')", "'2026-02-10 09:30'"),
     ],
 )
-def test_every_timestamp_becomes_utc(
-    con: duckdb.DuckDBPyConnection, kind: str, value: str
-) -> None:
+def test_every_timestamp_becomes_utc(con: duckdb.DuckDBPyConnection, kind: str, value: str) -> None:
     """And lies in the hour in which it is counted, to the microsecond."""
     assert became(con, "timestamp", kind, value) == (AT, 0, 0)
     schema = inspect(con, PATH, is_ours=False)
@@ -172,9 +170,7 @@ def test_success_may_be_stored_as_a_number(con: duckdb.DuckDBPyConnection, kind:
 
 @pytest.mark.parametrize("column", COLUMNS, ids=lambda c: c.name)
 @pytest.mark.parametrize("kind", ["VARCHAR", "DOUBLE", "DECIMAL(9, 2)", "BOOLEAN", None])
-def test_null_stays_null(
-    con: duckdb.DuckDBPyConnection, column: Column, kind: str | None
-) -> None:
+def test_null_stays_null(con: duckdb.DuckDBPyConnection, column: Column, kind: str | None) -> None:
     """Whatever its type; it is neither unreadable nor infinite. A dimension is 'unknown'."""
     if column.type == "TIMESTAMP" and kind != "VARCHAR":
         kind = None

@@ -40,7 +40,6 @@ from dbmon_pipeline_tests.core.alerting.judging import (
 )
 from dbmon_pipeline_tests.helpers import execution, refresh_core
 
-
 METRICS = ("volume", "success_rate", "duration", "cost")
 OLDEST = AS_OF - 8 * WEEK - HOUR
 """In the first of the 24 hours alike."""

@@ -34,7 +34,6 @@ from dbmon_pipeline_tests.core.alerting.judging import (
 )
 from dbmon_pipeline_tests.helpers import execution
 
-
 TARGET = 1 - 1 / 32
 """With it burn rates are whole numbers; all failures together are 32 times too many."""
 FAST, SLOW, SLOWEST = (timedelta(hours=hours) for hours in (1, 6, 72))

@@ -21,7 +21,7 @@ from dbmon_pipeline.core.incidents.store import Incidents
 from dbmon_pipeline.outputs.notify.alertmanager import Alertmanager
 from dbmon_pipeline.outputs.notify.apprise_target import AppriseTarget
 from dbmon_pipeline.outputs.notify.deliver import Delivery, Store, deliver
-from dbmon_pipeline.outputs.notify.targets import Target, Unusable, targets
+from dbmon_pipeline.outputs.notify.targets import InvalidTarget, Target, targets
 from dbmon_pipeline.outputs.notify.webhook import Webhook
 from dbmon_pipeline_tests.outputs.notify.made import (
     MINUTE,
@@ -304,8 +304,8 @@ def test_the_targets_of_the_rules_file(receiver: Receiver) -> None:
         "hook": Webhook,
         "chat": AppriseTarget,
         "am": Alertmanager,
-        "unset": Unusable,
-        "odd": Unusable,
+        "unset": InvalidTarget,
+        "odd": InvalidTarget,
     }
     assert {name: target.name for name, target in found.items()} == {name: name for name in found}
     for name, said in (
