@@ -64,7 +64,7 @@ def test_tables(data: PublishedData) -> None:
     assert list(tables.columns) == ["table", "rows"]
     assert set(tables["table"]) == TABLES.keys()
     rows = tables.set_index("table")["rows"]
-    assert rows["recent_executions"] == 7
+    assert rows["recent_executions"] == 9
     assert rows["solution_patterns"] == 0
 
 

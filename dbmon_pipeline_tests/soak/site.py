@@ -58,7 +58,7 @@ class Site:
         rows: What the source holds.
     """
 
-    def __init__(self, folder: Path, seed: int, *, history_days: int = 40) -> None:
+    def __init__(self, folder: Path, seed: int, *, history_days: int = 130) -> None:
         """Make a source; nothing is refreshed yet.
 
         Args:

@@ -93,7 +93,7 @@ def find_changes(
             oldest_before=before.source.oldest if before else None,
             pruned_before=before.source.pruned_before if before else None,
             recent_from=before.recent_from if before else None,
-            recent_missing=damaged.pop(_RECENT, ()),
+            recent_missing=damaged.get(_RECENT, ()),
             again=_known_days(con, damaged) | _days_asked_for(request),
             all_days=bool(anew),
         ),

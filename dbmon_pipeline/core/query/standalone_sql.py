@@ -30,8 +30,11 @@ def pasteable(
     Raises:
         NotPublishedError: A table that it reads is not published.
     """
-    length = question.fixed_range or time_range.length
-    window = published.window(length, as_of, to_the_second=False)
+    window = (
+        published.rows_window(question.fixed_range, as_of)
+        if question.fixed_range
+        else published.window(time_range.length, as_of, to_the_second=False)
+    )
     places = {
         table: str(Path(published.patterns(table)[0]).parent / "*.parquet")
         for table in sorted(tables_read(question.select))

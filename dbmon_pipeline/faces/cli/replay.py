@@ -50,7 +50,7 @@ def replay_alerts(
 ) -> None:
     """Show which incidents the rules would have opened in the past, with one set of rules or two.
 
-    It looks every five minutes while the executions themselves are published (48 hours), and every
+    It looks every five minutes while the executions themselves are published (today and two days), and every
     hour before.
     """
     if thresholds and propose:

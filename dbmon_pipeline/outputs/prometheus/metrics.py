@@ -57,7 +57,7 @@ _REFRESH = (
     ("rows_read", "How many rows were read.", "rows_read"),
     ("late_rows", "How many of them came late.", "late_rows"),
     (
-        "unrepairable_hours",
+        "unrepairable",
         "How many hours changed of which the source has lost a part.",
         "unrepairable_hours",
     ),

@@ -111,7 +111,7 @@ def _file(name: str) -> dict[str, object]:
         ("source", {}, "missing required field `path`"),
         ("tables", {"t": [_file("2026-13.parquet")]}, "month must be in"),
         ("tables", {"t": [_file("")]}, "'' is no file of a table"),
-        ("tables", {"t": [_file("../../x.parquet")]}, "Invalid isoformat"),
+        ("tables", {"t": [_file("../../x.parquet")]}, "invalid literal for int"),
         ("tables", {"t": [{"name": "2026.parquet", "rows": 1}]}, "missing required field `bytes`"),
     ],
 )

@@ -124,7 +124,7 @@ def test_it_looks_every_hour_at_what_lies_longer_ago(long_ago: Settings) -> None
     """Two evaluations five minutes apart are over before the next hour: one is enough."""
     found = _replayed(long_ago, datetime.min, NOON)
     assert found.start == NOON - 8 * DAY + HOUR
-    assert found.fine_from == NOON - 47 * HOUR + 5 * MINUTE
+    assert found.fine_from == NOON - (12 + 48 - 1) * HOUR + 5 * MINUTE  # midnight two days before
     assert found.end == NOON
     [rate] = [one for one in found.rules if one.rule == "success_rate"]
     [episode] = rate.episodes

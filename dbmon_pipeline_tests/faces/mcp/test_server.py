@@ -104,7 +104,6 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Site:
     (folder / "way_in.db").symlink_to(folder / "allowed" / "other.db")
     rules = folder / "rules.yaml"
     rules.write_text(
-        f"source: {{lock_wait_seconds: 0.1}}\n"
         f"mcp: {{databases: ['{folder}/allowed/other.db'], max_rows: 20, max_text: 50}}\n"
     )
     config = load_config(shipped("config", "monitoring.yaml"), rules)

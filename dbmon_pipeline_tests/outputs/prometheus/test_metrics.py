@@ -209,7 +209,7 @@ def test_what_the_latest_refresh_read(settings: Settings) -> None:
         "readings_thrown_away": "readings_thrown_away",
         "read_bytes": "bytes_read",
         "late_rows": "late_rows",
-        "unrepairable_hours": "unrepairable_hours",
+        "unrepairable": "unrepairable_hours",
     }
     for metric, column in columns.items():
         assert found[f"dbmon_refresh_{metric}",] == row[column], metric
