@@ -59,5 +59,5 @@ def test_files_for_prometheus_in_the_home_of_a_user(
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.chdir(tmp_path)
     code, _, said = ended(monkeypatch, capsys, "prometheus-rules", "~/rules")
-    assert (code, said.count(f"{tmp_path}/rules/")) == (0, 3)
+    assert (code, said.count(f"{tmp_path}/rules/")) == (0, 2)
     assert [path.name for path in tmp_path.iterdir()] == ["rules"]

@@ -109,7 +109,8 @@ class Alert:
     @property
     def sentence(self) -> str:
         """What a person is told of it."""
-        said = f"{self.rule.replace('_', ' ')} is {format_value(self.measurement, self.measured.value)}"
+        value = format_value(self.measurement, self.measured.value)
+        said = f"{self.rule.replace('_', ' ')} is {value}"
         where = "" if self.scope == "all" else f" in {self.scope}"
         of = f" of {self.measured.samples:,} executions" if self.measurement in RATES else ""
         limit = format_value(self.measurement, self.limit)

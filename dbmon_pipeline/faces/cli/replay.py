@@ -50,8 +50,8 @@ def replay_alerts(
 ) -> None:
     """Show which incidents the rules would have opened in the past, with one set of rules or two.
 
-    It looks every five minutes while the executions themselves are published (today and two days), and every
-    hour before.
+    It looks every five minutes while the executions themselves are published (today and two days),
+    and every hour before.
     """
     if thresholds and propose:
         raise typer.BadParameter("give either --thresholds or --propose")

@@ -105,10 +105,11 @@ def status(
     ] = None,
     time_range: RangeOption = TimeRange.WEEK,
     watch: Annotated[
-        bool, typer.Option(
+        bool,
+        typer.Option(
             "--watch",
             help="Repeat until interrupted; one JSON line per check when not on a terminal.",
-        )
+        ),
     ] = False,
     interval: Annotated[float, typer.Option(min=1, help="Seconds from one look to the next.")] = 60,
     alert: Annotated[

@@ -150,9 +150,9 @@ def _spoken(row: dict[str, Scalar], config: MonitoringConfig) -> dict[str, Scala
     rule = config.rules.get(name)
     measurement = rule.judges(name) if rule else name
     limits = {
-        f"{level}_limit": f"{row['direction']} {format_value(measurement, cast('float', row[level]))}"
-        if row[level] is not None
-        else None
+        f"{level}_limit": None
+        if (limit := cast("float | None", row[level])) is None
+        else f"{row['direction']} {format_value(measurement, limit)}"
         for level in ("warning", "critical")
     }
     value = cast("float | None", row["value"])
