@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from dbmon_pipeline.core.source.reader_client import shared_reader
 from dbmon_pipeline.faces.cli import main as cli
 
 UNKNOWN = "~nobody_at_all/x"
+
+
+@pytest.fixture(autouse=True)
+def _no_reader_stays() -> Iterator[None]:
+    """End a reader process that was started in a folder that goes with the test."""
+    yield
+    shared_reader().close()
 
 
 def ended(

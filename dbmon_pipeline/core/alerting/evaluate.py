@@ -155,8 +155,8 @@ class _Evaluation:
                 days = (limit - size) / (size / about.executions * daily)
                 if days < _FARTHEST_DAYS:
                     day = (about.as_of + timedelta(days=days)).date()
-                    size = format_value("database_size", limit)
-                    note = f"as it grows now it will pass {size} on {day}"
+                    at = format_value("database_size", limit)
+                    note = f"as it grows now it will pass {at} on {day}"
                 break
         measured = Measured(size, about.executions, None, None)
         return self._alert("all", judge_raw(rule, measured), measured, measured, note)
