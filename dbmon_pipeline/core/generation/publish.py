@@ -49,6 +49,8 @@ def open_draft(home: Home) -> Iterator[Draft]:
     home.generations.mkdir(parents=True, exist_ok=True)
     for leftover in home.generations.glob(".draft-*"):
         shutil.rmtree(leftover)
+    for leftover in home.published.glob(".current.*"):
+        leftover.unlink()
     before = current_generation(home)
     folder = home.generations / f".draft-{os.getpid()}"
     folder.mkdir()
