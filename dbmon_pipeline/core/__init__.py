@@ -1,1 +1,1 @@
-"""What the project is about, without Dagster: its packages in the order of the flow."""
+"""The monitoring itself, without Dagster: packages in the order of the flow."""

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class PublishedData:
-    """One published generation; open it again to see a newer one.
+    """Published generation; open it again to see a newer one.
 
     Durations are seconds, costs USD, memory MB, rates 0 to 1, and instants naive UTC.
     """

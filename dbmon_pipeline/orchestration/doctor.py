@@ -15,7 +15,7 @@ from dbmon_pipeline.orchestration.namespace import Namespace
 from dbmon_pipeline.orchestration.own_health import findings
 
 _SILENT_SECONDS = 300
-"""How old the last sign of life of a daemon may be: they give one every 30 s, but a tick may take
+"""Greatest age of a daemon's last sign of life: they give one every 30 s, but a tick may take
 a minute and more."""
 _FILES = ("history/runs.db", "history/runs/index.db", "schedules/schedules.db")
 """An instance has them once something ran; opening one that has not would make them."""
@@ -52,7 +52,7 @@ def examine(home: Home, definitions: Callable[[], dg.Definitions]) -> Iterator[F
 
 
 def _code(definitions: Callable[[], dg.Definitions]) -> Outcome:
-    """Whether the daemon can load what it is to run."""
+    """Check that the daemon can load the code that it is to run."""
     loaded = definitions()
     return ok(f"the code location loads, with {len(list(loaded.jobs or ()))} jobs")
 
@@ -77,7 +77,7 @@ def _not_opened(home: Home, error: Exception) -> Outcome:
 
 
 def _instance(home: Home, instance: dg.DagsterInstance) -> Outcome:
-    """Whether it is configured as this version ships it."""
+    """Check that the instance is configured as this version ships it."""
     path, wanted = home.dagster / "dagster.yaml", shipped("config", "dagster.yaml")
     if not path.is_file() or path.read_text("utf-8") != wanted.read_text("utf-8"):
         return warning(
@@ -88,7 +88,7 @@ def _instance(home: Home, instance: dg.DagsterInstance) -> Outcome:
 
 
 def _daemon(instance: dg.DagsterInstance) -> Outcome:
-    """Whether it gives signs of life, and without errors."""
+    """Check that the daemon gives signs of life, and without errors."""
     signs = {
         kind: sign
         for kind, sign in instance.get_daemon_heartbeats().items()
@@ -112,7 +112,7 @@ def _daemon(instance: dg.DagsterInstance) -> Outcome:
 
 
 def _runs(home: Home, instance: dg.DagsterInstance) -> Outcome:
-    """Whether started runs have a process, and how the last ones ended."""
+    """Check that started runs have a process, and how the last ones ended."""
     started = started_runs(instance)
     orphans = [record.dagster_run.run_id for record in started if not has_process(home, record)]
     if orphans:
@@ -128,7 +128,7 @@ def _runs(home: Home, instance: dg.DagsterInstance) -> Outcome:
 
 
 def _switches(loaded: dg.Definitions, instance: dg.DagsterInstance) -> Outcome:
-    """Whether the schedules and sensors are on."""
+    """Check that the schedules and sensors are on."""
     names = {one.name for one in (*(loaded.schedules or ()), *(loaded.sensors or ()))}
     off = sorted(
         state.name

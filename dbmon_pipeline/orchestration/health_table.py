@@ -1,4 +1,4 @@
-"""How things are, at a glance in the Dagster UI."""
+"""Table of the present health, at a glance in the Dagster UI."""
 
 from collections.abc import Sequence
 

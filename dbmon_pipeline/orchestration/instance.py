@@ -72,7 +72,7 @@ def opened(home: Home) -> Iterator[dg.DagsterInstance]:
 
 @dataclass(frozen=True)
 class RefreshRun:
-    """What a refresh in this process did.
+    """Result of a refresh in this process.
 
     Attributes:
         generation: The number of what it published.

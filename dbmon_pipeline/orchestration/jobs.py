@@ -94,7 +94,7 @@ def _retention(project: Project, refreshed: dg.AssetsDefinition) -> dg.JobDefini
         executor_def=dg.in_process_executor,
     )
     def retention() -> None:
-        """One step: whatever is kept for a time."""
+        """Remove, in one step, everything whose retention time is over."""
         remove_old()
 
     return retention

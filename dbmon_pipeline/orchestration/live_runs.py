@@ -12,9 +12,9 @@ from dbmon_pipeline.core.home.locks import glance, is_alive
 from dbmon_pipeline.orchestration.namespace import JOBS, Namespace
 
 GRACE_SECONDS = 60
-"""How long a run may be started without having shown that it lives."""
+"""Seconds that a run may be started without having shown that it lives."""
 PROBLEM, REMEDY = "problem", "remedy"
-"""What a failure says of the error that caused it."""
+"""Metadata keys under which a failure describes the error that caused it."""
 
 _STARTED = [dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING]
 _TRANSIENT = (SourceLockedError, SourceChangingError)

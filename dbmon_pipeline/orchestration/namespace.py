@@ -62,7 +62,7 @@ class Namespace:
 
 @dataclass(frozen=True)
 class Project:
-    """One monitored source in a Dagster instance.
+    """Monitored source in a Dagster instance.
 
     Attributes:
         settings: The source, the home and the rules.

@@ -24,7 +24,7 @@ _FAILED, _UNDER_WAY = "FAILURE", "STARTED"
 _FINISHED = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE]
 _FRESHNESS = "source_freshness"
 _LATEST_TICKS = 5
-"""How many are looked at for one that has ended."""
+"""Number of ticks that are searched for one that has ended."""
 
 
 def findings(instance: dg.DagsterInstance, namespace: Namespace) -> list[Finding]:
@@ -59,7 +59,7 @@ def _ticks(instance: dg.DagsterInstance, namespace: Namespace) -> Iterator[Findi
 
 
 def freshness(published: Published, config: MonitoringConfig, at: datetime) -> Iterator[Finding]:
-    """How old the data is at an instant: inside of a refresh it never is.
+    """Judge the age of the data at an instant: inside of a refresh it is never old.
 
     Raises:
         NotPublishedError: A published file is damaged or gone.

@@ -23,7 +23,7 @@ from dbmon_pipeline.orchestration.namespace import (
 
 _HOLDS = timedelta(minutes=4)
 _HOLDS_IF_CALM = timedelta(minutes=14)
-"""How long verdicts hold without a new look."""
+"""Time that verdicts hold without a new look."""
 
 
 def define_schedules(project: Project, jobs: Jobs) -> list[dg.ScheduleDefinition]:

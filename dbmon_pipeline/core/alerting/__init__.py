@@ -1,1 +1,1 @@
-"""Measurements taken, judged by limits, and explained."""
+"""Alerting: measurements taken, judged by limits, and explained."""

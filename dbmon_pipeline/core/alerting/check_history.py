@@ -1,4 +1,4 @@
-"""The history of the checks: what every evaluation said, one row per rule and scope."""
+"""Check history: the verdicts of every evaluation, one row per rule and scope."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from dbmon_pipeline.core.schema.catalogue import CHECK_HISTORY
 
 @dataclass(frozen=True)
 class RecordedVerdict:
-    """One row: what one evaluation of a rule said of a scope; the columns are the attributes.
+    """Row of the check history: one verdict on a scope; the columns are the attributes.
 
     Attributes:
         rule: The rule.
@@ -84,7 +84,7 @@ def record(alert: Alert, evaluated_at: datetime) -> RecordedVerdict:
 
 
 def published_since(published: Published, instant: datetime) -> list[RecordedVerdict]:
-    """What is published of the evaluations after an instant, in their order.
+    """Read the published verdicts of the evaluations after an instant, in their order.
 
     Raises:
         NotPublishedError: There is no history, or a file of it is damaged or gone.

@@ -50,7 +50,7 @@ def evaluate(reader: Measuring, config: MonitoringConfig) -> list[Alert]:
 
 
 class _Evaluation:
-    """One rule as of one instant."""
+    """Evaluation of one rule as of one instant."""
 
     def __init__(self, reader: Measuring, name: str, rule: Rule, end: datetime) -> None:
         self._reader = reader
@@ -61,7 +61,7 @@ class _Evaluation:
         self._measured = Measurements(reader, self._measurement, rule, end)
 
     def alerts(self) -> Iterator[Alert]:
-        """What the rule says of each scope."""
+        """Judge each scope by the rule."""
         match self._measurement:
             case "database_size":
                 yield self._size()
@@ -89,7 +89,7 @@ class _Evaluation:
             yield self._alert(scope, *found, raws.of(scope))
 
     def _silence(self) -> Alert:
-        """How few executions there were, and whether that is unusual at this hour of the week."""
+        """Judge whether there were too few executions for this hour of the week."""
         rule, raw = self._rule, self._measured.over(self._rule.window).of("all")
         if not self._reader.about.executions:  # A silence says something after a sound alone.
             return self._alert("all", Verdict.INSUFFICIENT_DATA, raw, raw)
@@ -106,7 +106,7 @@ class _Evaluation:
         return self._alert("all", verdict, raw, raw, note)
 
     def _objective(self) -> Alert:
-        """How fast the error budget is burnt, over the pair of windows that says the worst."""
+        """Judge the burn rate of the error budget, over the pair of windows that is worst."""
         target = self._rule.target or 0.0
         found: list[tuple[Verdict, Measured, Burn]] = []
         for burn in BURNS:
@@ -131,7 +131,7 @@ class _Evaluation:
         )
 
     def _anomalies(self) -> Iterator[Alert]:
-        """How unlike the hours alike both the last hour and the one before are, by figure."""
+        """Judge by figure how unlike the hours alike both the last hour and the one before are."""
         start = self._end - 2 * HOUR
         last, before = (self._measured.scores(end) for end in (self._end, self._end - HOUR))
         for score in map(lasting, last, before):
@@ -144,7 +144,7 @@ class _Evaluation:
             yield self._alert(score.metric, verdict, measured, measured, note)
 
     def _size(self) -> Alert:
-        """The size, and when it will pass the next limit if it goes on growing as last week."""
+        """Judge the size, and estimate when it passes the next limit at last week's growth."""
         about, rule = self._reader.about, self._rule
         size = about.source_bytes / 1e6
         daily = self._reader.samples(TimeRange.WEEK) / 7

@@ -1,4 +1,4 @@
-"""Explaining a verdict: what contributes most to it, and whether work got worse or only changed.
+"""Explanation of a verdict: its main contributors, and whether work got worse or only changed.
 
 A rate of all executions can fall because each kind of work fails more often, or because more of the
 work is of a kind that always failed often. The two are told apart by the decomposition of
@@ -27,7 +27,7 @@ Cell = Mapping[str, Scalar]
 
 @dataclass(frozen=True)
 class Explanation:
-    """Why a value is what it is.
+    """Explanation of a value.
 
     Attributes:
         value: What part of the executions is bad now (or what they cost, in USD); None of nothing.
@@ -90,7 +90,7 @@ def contributors(
     window: tuple[datetime, datetime],
     filters: Mapping[str, str],
 ) -> tuple[str, ...]:
-    """The repos and task types that contribute most to a measurement, a line each.
+    """List the repos and task types that contribute most to a measurement, a line each.
 
     Raises:
         NotPublishedError: A published file is damaged or gone.
@@ -114,7 +114,7 @@ def contributors(
 
 
 def _bad(measurement: str) -> Callable[[Cell], float]:
-    """How much of a cell is bad."""
+    """Return the function that tells how much of a cell is bad."""
     match measurement:
         case "success_rate" | "success_slo":
             return lambda cell: _number(cell["executions"]) - _number(cell["successes"])
@@ -135,7 +135,7 @@ def _rate(cells: Sequence[Cell], bad: Callable[[Cell], float]) -> float | None:
 def _change(
     now: Sequence[Cell], before: Sequence[Cell], bad: Callable[[Cell], float]
 ) -> tuple[float | None, float | None]:
-    """The change of the rate by the mix of cells, and by the rates within them."""
+    """Split the change of the rate by the mix of cells, and by the rates within them."""
     shares_now, rates_now = _shares(now, bad)
     shares_before, rates_before = _shares(before, bad)
     if not shares_now or not shares_before:
@@ -154,7 +154,7 @@ def _change(
 def _shares(
     cells: Sequence[Cell], bad: Callable[[Cell], float]
 ) -> tuple[dict[tuple[Scalar, ...], float], dict[tuple[Scalar, ...], float]]:
-    """Each cell's share of the executions, and its rate."""
+    """Compute each cell's share of the executions, and its rate."""
     total = sum(_number(cell["executions"]) for cell in cells)
     return (
         {_key(cell): _number(cell["executions"]) / total for cell in cells},

@@ -1,4 +1,4 @@
-"""Measurements: what a rule needs to know as of one instant, from whatever a reader reads."""
+"""Measurements: the values a rule needs as of one instant, from any reader."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ from dbmon_pipeline.core.stats.bounds import quantile
 from dbmon_pipeline.core.stats.burn_rate import burn_rate
 
 WIDEST = timedelta(hours=24)
-"""How far to look when no window of a rule on a rate has enough samples."""
+"""The widest window, for a rule on a rate none of whose windows has enough samples."""
 _HISTORY = timedelta(weeks=8, hours=2)
-"""How far back what is usual at an hour of the week is looked for."""
+"""The history that is searched for the usual values of an hour of the week."""
 
 
 class Measuring(Protocol):
-    """What an evaluation reads from: a reader, or what has its answers from elsewhere."""
+    """Protocol of an evaluation's input: a reader, or a substitute with the same answers."""
 
     @property
     def about(self) -> ReaderInfo:
-        """What the figures are about."""
+        """The source, the instants and the totals of the figures."""
 
     def measure(
         self, name: str, length: timedelta, end: datetime, **values: str | float | None
@@ -38,30 +38,30 @@ class Measuring(Protocol):
         """Take a measurement of ``sql/checks`` over the window that ends at an instant."""
 
     def samples(self, time_range: TimeRange) -> int:
-        """How many executions a range has."""
+        """Count the executions of a range."""
 
     def hours_beyond_limit(self, start: datetime, end: datetime) -> frozenset[datetime]:
-        """The hours of a stretch in which a rule was beyond a limit, as far as that is known."""
+        """List the hours of a stretch in which a rule is known to have been beyond a limit."""
 
 
 @dataclass(frozen=True)
 class Seen:
-    """What was measured over one window, by scope."""
+    """Measured values of one window, by scope."""
 
     start: datetime
     end: datetime
     scopes: Mapping[str, Measured]
 
     def of(self, scope: str) -> Measured:
-        """What was measured of a scope: nothing, if it has no executions."""
+        """Return the measured value of a scope: an empty one, if it has no executions."""
         return self.scopes.get(scope, Measured(None, 0, self.start, self.end))
 
 
 class Measurements:
-    """What one rule is about, measured as of one instant."""
+    """Measurements for one rule as of one instant."""
 
     def __init__(self, reader: Measuring, measurement: str, rule: Rule, end: datetime) -> None:
-        """Nothing is measured yet; no window will be measured twice.
+        """Start with nothing measured; no window will be measured twice.
 
         Args:
             reader: What is measured.
@@ -100,7 +100,7 @@ class Measurements:
         return self._seen[length]
 
     def from_the_latest(self, scope: str, lengths: Sequence[str]) -> list[Measured]:
-        """What was measured of a scope, from the shortest window with enough samples on.
+        """Measure a scope over the shortest window with enough samples and all longer ones.
 
         Where those of the rule are too short, that is one of full hours: after a pause, a much
         longer one would tell of what has been over for long.
@@ -119,7 +119,7 @@ class Measurements:
         return [self.over(hours[min(at, len(hours) - 1)]).of(scope), *seen[few:]]
 
     def usual(self, length: timedelta) -> tuple[float, float, int]:
-        """How many executions are usual in a window that ends now.
+        """Estimate how many executions are usual in a window that ends now.
 
         Returns:
             The mean, the variance, and from how many hours like the one of which fewest are known;
@@ -138,14 +138,14 @@ class Measurements:
         return usual, variance, min(known)
 
     def burnt(self, window: timedelta, target: float) -> Measured:
-        """How fast the error budget of a target was burnt over a window."""
+        """Measure how fast the error budget of a target was burnt over a window."""
         rows = self._reader.measure("success_rate", window, self._end, by=None).rows
         [(_, value, samples)] = rows or [("all", None, 0)]
         rate = None if value is None else burn_rate(float(str(value)), target)
         return Measured(rate, int(str(samples)), self._end - window, self._end)
 
     def scores(self, end: datetime) -> list[Score]:
-        """How unlike the hours alike the one that ends at an instant is."""
+        """Score how unlike the hours alike the one that ends at an instant is."""
         [now] = self._reader.measure("last_hour", HOUR, end).rows
         beyond_limit = self._reader.hours_beyond_limit(end - _HISTORY, end)
         alike = [

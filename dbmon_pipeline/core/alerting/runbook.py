@@ -1,4 +1,4 @@
-"""Where RUNBOOK.md says what to do."""
+"""Links to the sections of RUNBOOK.md."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import re
 
 
 def anchor(section: str) -> str:
-    """A section as a part of an address, as it is made from its heading."""
+    """Return the anchor of a section, as it is made from its heading."""
     return re.sub(r"[^\w\- ]", "", section.strip().lower()).replace(" ", "-")
 
 
 def link(section: str) -> str:
-    """The file and the section."""
+    """Return the link to a section: the file and the anchor."""
     return f"RUNBOOK.md#{anchor(section)}"

@@ -1,4 +1,4 @@
-"""Rules: measurements are judged by the limits of the rules file.
+"""Verdicts: measurements judged by the limits of the rules file.
 
 A measurement is a value with its sample size; it knows no limit. Every face shows these verdicts.
 A confident verdict is about the value at its best, as far as the sample can tell: what a few bad
@@ -34,7 +34,7 @@ _OF_NO_WINDOW = frozenset(
 
 
 class Verdict(StrEnum):
-    """What a rule says of a value."""
+    """Verdict of a rule on a value."""
 
     OK = "ok"
     WARNING = "warning"
@@ -43,13 +43,13 @@ class Verdict(StrEnum):
 
     @property
     def badness(self) -> int:
-        """For comparing: above 0 for what is beyond a limit, below 0 for what is not known."""
+        """Rank for comparing: above 0 for values beyond a limit, below 0 for unknown ones."""
         return {"insufficient_data": -1, "ok": 0, "warning": 1, "critical": 2}[self.value]
 
 
 @dataclass(frozen=True)
 class Measured:
-    """What was measured of one scope over one window.
+    """Measured value of one scope over one window.
 
     Attributes:
         value: The value; None if nothing could be measured.
@@ -68,7 +68,7 @@ class Measured:
 
 @dataclass(frozen=True, kw_only=True)
 class Alert:
-    """A judged measurement.
+    """Measurement with its verdict.
 
     Attributes:
         rule: The rule.
@@ -108,7 +108,7 @@ class Alert:
 
     @property
     def sentence(self) -> str:
-        """What a person is told of it."""
+        """The verdict in a sentence for people."""
         value = format_value(self.measurement, self.measured.value)
         said = f"{self.rule.replace('_', ' ')} is {value}"
         where = "" if self.scope == "all" else f" in {self.scope}"
@@ -125,7 +125,7 @@ class Alert:
 
 
 def format_value(measurement: str, value: float | None) -> str:
-    """A value of a measurement with its unit."""
+    """Format a value of a measurement with its unit."""
     if value is None:
         return "unknown"
     match measurement:
@@ -147,7 +147,7 @@ def format_value(measurement: str, value: float | None) -> str:
 
 
 def described(name: str, rule: Rule) -> str:
-    """What a rule watches and where its limits are, in a sentence."""
+    """Describe in a sentence what a rule watches and where its limits are."""
     measurement = rule.judges(name)
     about = _ABOUT[measurement]
     if rule.by:
@@ -171,7 +171,7 @@ def compare(rule: Rule, value: float) -> Verdict:
 
 
 def is_recovered(rule: Rule, value: float | None) -> bool:
-    """Whether a value is better than where it begins to be wrong, by the margin of its rule."""
+    """Tell whether a value is better than its first limit by the recovery margin of the rule."""
     limit = rule.limits.critical if rule.limits.warning is None else rule.limits.warning
     if value is None or limit is None:
         return True
@@ -184,7 +184,7 @@ def _is_beyond(rule: Rule, value: float, limit: float | None) -> bool:
 
 
 def judge_raw(rule: Rule, measured: Measured) -> Verdict:
-    """The plain comparison of a value; nothing is said of a rate of nothing."""
+    """Judge a value by plain comparison; a rate of nothing has insufficient data."""
     if measured.value is None:
         return Verdict.INSUFFICIENT_DATA
     return compare(rule, measured.value)
@@ -221,7 +221,7 @@ def judge_rate(rule: Rule, windows: Iterable[Measured]) -> tuple[Verdict, Measur
 
 
 def _best_rate(rule: Rule, value: float, samples: int) -> float:
-    """The bound on the good side, with half an execution's correction for continuity.
+    """Return the bound on the good side, with half an execution's correction for continuity.
 
     Without that a few executions seem twice as sure as they are: at 85 % no more than 7 of 12
     succeed once in 42 times, which a bound of 99.5 % would call certainly below.

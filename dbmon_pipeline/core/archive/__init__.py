@@ -1,1 +1,1 @@
-"""Verified monthly exports of a source's old rows."""
+"""Archive: verified monthly exports of a source's old rows."""

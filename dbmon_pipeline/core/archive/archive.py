@@ -1,4 +1,4 @@
-"""The archive: a source's old rows, with all of their columns, in one Parquet file per month.
+"""Archive of a source's old rows, with all of their columns, in one Parquet file per month.
 
 The source is never written. Its owner may run the statements that delete the rows; to the pipeline
 that looks like pruning, so the summaries stay. The reader process reads and writes the rows.
@@ -26,12 +26,12 @@ from dbmon_pipeline.core.query.published import Published
 from dbmon_pipeline.core.source.reader_client import shared_reader
 
 _DEATHS = 2
-"""How often the work is begun again after the reader process died over a block that changed."""
+"""The number of restarts after the reader process died over a block that changed."""
 
 
 @dataclass(frozen=True)
 class Archive:
-    """What was archived.
+    """Result of an archive run.
 
     Attributes:
         folder: The folder of the files.

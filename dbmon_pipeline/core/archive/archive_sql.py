@@ -14,12 +14,12 @@ from dbmon_pipeline.core.common.duck import quoted
 from dbmon_pipeline.core.source.contract import SourceSchema
 
 _NOT_IN_PARQUET = re.compile(r"\b(U?HUGEINT|INTERVAL|TIME WITH TIME ZONE)\b")
-"""What DuckDB writes to Parquet with a loss; such a column is written as text."""
+"""Types that DuckDB writes to Parquet with a loss; such a column is written as text."""
 
 
 @dataclass(frozen=True)
 class AllColumns:
-    """Every column of a source, those that are not monitored too.
+    """Columns of a source, including those that are not monitored.
 
     Attributes:
         types: Their DuckDB types by name, in the order of the table.
@@ -50,7 +50,7 @@ class AllColumns:
 
     @property
     def row_hash_of_file(self) -> str:
-        """SQL for the same of a row in a file, whose values become what they were."""
+        """SQL for the same hash of a row in a file, with its values cast back to their types."""
         values = (f"CAST({_name(name)} AS {kind})" for name, kind in self.types.items())
         return f"hash(hash({', '.join(values)}))"
 

@@ -1,4 +1,4 @@
-"""The file of one month: written in parts, read back, and given its name only if it is right."""
+"""File of one month: written in parts, read back, and given its name only if it is right."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ _OPTIONS = "FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE_BYTES '64MB'"
 
 
 class Sums(NamedTuple):
-    """The figures in which two copies of the same rows agree."""
+    """Figures in which two copies of the same rows agree."""
 
     rows: int
     hashes: int
 
     def plus(self, other: Sums) -> Sums:
-        """Add those of other rows."""
+        """Add the figures of other rows."""
         return Sums(self.rows + other.rows, self.hashes + other.hashes)
 
 
@@ -42,7 +42,7 @@ def month_end(month: datetime) -> datetime:
 
 
 class MonthFile:
-    """The file of a month, and its draft.
+    """File of a month, and its draft.
 
     Attributes:
         path: Where it belongs.
@@ -56,7 +56,7 @@ class MonthFile:
         path: Path,
         workshop: Path,
     ) -> None:
-        """Look whether it is there.
+        """Check whether the file is there already.
 
         Args:
             con: The instance that reads and writes it.
@@ -127,7 +127,7 @@ class MonthFile:
         )
 
     def give_name(self) -> None:
-        """Put the draft where it belongs.
+        """Move the draft to its final path.
 
         Raises:
             StorageError: It cannot be moved there.

@@ -1,4 +1,4 @@
-"""The result of an archive, as the reader process answers with it."""
+"""Result of an archive, as the reader process answers with it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import msgspec
 
 
 class ArchivedFile(msgspec.Struct, frozen=True, kw_only=True):
-    """The file of a month, or of the part of one that was archived.
+    """File of a month, or of the archived part of one.
 
     Attributes:
         name: Its name in the folder of the archive.
@@ -24,7 +24,7 @@ class ArchivedFile(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ArchivedRows(msgspec.Struct, frozen=True, kw_only=True):
-    """What was read from the source and written.
+    """Rows that were read from the source and written.
 
     Attributes:
         files: The files, in the order of time.
@@ -45,5 +45,5 @@ class ArchivedRows(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def rows(self) -> int:
-        """How many rows the files have."""
+        """The number of rows in the files."""
         return sum(file.rows for file in self.files)

@@ -24,13 +24,13 @@ Window = tuple[datetime, datetime]
 """A stretch of time ``[start, end)``, naive UTC."""
 
 SEEN = "seen"
-"""What the source says of hours: rows and fingerprint, and sums where those are compared."""
+"""Table of the source's rows and fingerprint per hour, and of sums where those are compared."""
 _RELATIVE_TOLERANCE = 1e-9
 
 
 @dataclass(frozen=True)
 class Look:
-    """One look over the source, as of one moment.
+    """State of the source as of one moment.
 
     Attributes:
         profile: What it holds, in figures.
@@ -47,7 +47,7 @@ class Look:
 
 @dataclass(frozen=True)
 class LookRequest:
-    """What a look has to find out.
+    """Request for a look: the facts to find out about the source.
 
     Attributes:
         history: The stretch that is monitored: from the start of the history to as_of.

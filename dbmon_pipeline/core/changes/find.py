@@ -31,7 +31,7 @@ _RECENT = "recent_executions"
 
 @dataclass(frozen=True)
 class Found:
-    """What a refresh has to do.
+    """Work of a refresh, with the look at the source that it follows from.
 
     Attributes:
         look: What the source said.

@@ -21,7 +21,7 @@ BEFORE = "known_before"
 
 
 class HourState(StrEnum):
-    """What of an hour's rows the source still holds."""
+    """State of an hour: how much of its rows the source still holds."""
 
     WHOLE = "whole"
     CUT = "cut"

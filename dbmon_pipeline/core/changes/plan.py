@@ -24,7 +24,7 @@ _FEWEST = 100
 
 @dataclass(frozen=True)
 class Plan:
-    """What a refresh has to do.
+    """Plan of a refresh: the hours that differ and the days to read.
 
     Attributes:
         changed: The hours that differ: their rows in the source now and before.
@@ -49,7 +49,7 @@ class Plan:
 
 @dataclass(frozen=True)
 class PlanRequest:
-    """What a plan must heed besides the hours that differ.
+    """Conditions that a plan must heed besides the hours that differ.
 
     Attributes:
         as_of: Rows at or after it are not read.

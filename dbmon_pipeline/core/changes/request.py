@@ -1,4 +1,4 @@
-"""What a refresh is asked for."""
+"""Request for a refresh."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from dbmon_pipeline.core.common.instants import parse_as_of
 
 
 class RefreshRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """What a refresh is asked for.
+    """Request for a refresh.
 
     Attributes:
         as_of: Rows at or after it are not read, naive UTC.

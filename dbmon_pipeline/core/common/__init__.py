@@ -1,1 +1,1 @@
-"""Shared by every package: errors, instants, DuckDB connections, atomic files, shipped files."""
+"""Helpers of every package: errors, instants, DuckDB connections, atomic and shipped files."""

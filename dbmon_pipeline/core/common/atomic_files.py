@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 
 _TAIL = 40
-"""How many letters of the name of a file are in that of its draft, which may not be too long."""
+"""The letters of a file name that its draft keeps, whose name may not be too long."""
 
 
 def write_whole(path: Path, text: str, *, mode: int | None = None) -> None:
@@ -49,7 +49,7 @@ def write_together(texts: Mapping[Path, str], *, mode: int | None = None) -> Non
 
 
 def _target(path: Path) -> Path:
-    """The file that is replaced; nothing else is, be it a folder, a device or a pipe."""
+    """Return the file to replace; refuse a folder, a device or a pipe."""
     with suppress(FileNotFoundError):
         kind = path.stat().st_mode
         if stat.S_ISDIR(kind):
@@ -60,7 +60,7 @@ def _target(path: Path) -> Path:
 
 
 def sync(path: Path) -> None:
-    """Have a file, or the names in a folder, on the disk."""
+    """Flush a file, or the names in a folder, to the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -69,7 +69,7 @@ def sync(path: Path) -> None:
 
 
 def sync_tree(folder: Path) -> None:
-    """Have the new files and all folders below a folder on the disk; links are there already."""
+    """Flush the new files and all folders below a folder to the disk; links are there already."""
     for path in folder.rglob("*"):
         if path.is_dir() or path.stat().st_nlink == 1:
             sync(path)

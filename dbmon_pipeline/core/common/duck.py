@@ -71,18 +71,18 @@ def connect(
 
 
 def bound_memory(con: duckdb.DuckDBPyConnection) -> None:
-    """Have what does not fit into some memory wait on the disk, beside the file that is open."""
+    """Limit the memory of DuckDB; the rest spills to the disk, beside the file that is open."""
     con.execute(f"SET memory_limit = '{_MEMORY_LIMIT}'")
 
 
 def quoted(text: object) -> str:
-    """A SQL string literal, for the places that take no parameter."""
+    """Quote a text as a SQL string literal, for the places that take no parameter."""
     return "'" + str(text).replace("'", "''") + "'"
 
 
 @contextmanager
 def storage_errors(path: Path) -> Iterator[None]:
-    """Tell a failure of the home's own files as one.
+    """Translate a failure of the home's own files into a storage error.
 
     Raises:
         StorageError: DuckDB or the system could not read or write below ``path``.
@@ -109,7 +109,7 @@ def storage_errors(path: Path) -> Iterator[None]:
 
 
 def explain_source(path: Path, error: duckdb.Error | UnicodeDecodeError) -> SourceError:
-    """What is wrong with a source that could not be opened or read."""
+    """Explain why a source could not be opened or read."""
     text = str(error).splitlines()[0]
     holder = re.search(r"held in (\S+) \(PID (\d+)\)", text)
     if "Could not set lock" in text:
@@ -139,7 +139,7 @@ def explain_source(path: Path, error: duckdb.Error | UnicodeDecodeError) -> Sour
 
 
 def not_a_database(path: Path) -> SourceError | None:
-    """What a file is instead of a DuckDB database, by its head; None if it begins like one."""
+    """Tell by its head what a file is instead of a DuckDB database; None if it looks like one."""
     head = _head(path)
     if head.startswith(_SQLITE):
         return SourceError(f"{path} is a SQLite database", remedy="name a DuckDB learning.db")
@@ -149,7 +149,7 @@ def not_a_database(path: Path) -> SourceError | None:
 
 
 def unreadable_value(path: Path, error: duckdb.ConversionException) -> SourceError:
-    """A value of a source that is not what its column should hold."""
+    """Report a value of a source that does not fit the type of its column."""
     return SourceError(
         f"{path} holds a value that cannot be read ({str(error).splitlines()[0]})",
         remedy="correct that value in the source; the last published data stays",

@@ -1,4 +1,4 @@
-"""Every error that a user can meet, one tree.
+"""Errors that a user can meet, in one tree.
 
 An error names the thing, says what was expected, and carries the remedy. The faces print
 ``str(error)`` on one line and never a traceback. Nothing here knows an exit code: a command does.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 
 class DbmonError(Exception):
-    """Something went wrong that a person can act upon.
+    """Base error: something went wrong that a person can act upon.
 
     Attributes:
         message: What went wrong, on one line.
@@ -22,103 +22,103 @@ class DbmonError(Exception):
         super().__init__(self.message)
 
     def __str__(self) -> str:
-        """The message and its remedy, on one line."""
+        """Return the message and its remedy, on one line."""
         return f"{self.message}: {self.remedy}"
 
 
 class ConfigError(DbmonError):
-    """The rules file, an environment variable or an argument cannot be understood."""
+    """Error of configuration: the rules file, a variable or an argument cannot be understood."""
 
 
 class SourceError(DbmonError):
-    """The source database cannot be read as a table of executions."""
+    """Error of the source: it cannot be read as a table of executions."""
 
 
 class ContractError(SourceError):
-    """The source lacks the table, a required column, or a usable type of one."""
+    """Contract error: the source lacks the table, a required column, or a usable type of one."""
 
 
 class SourceLockedError(SourceError):
-    """Another process holds the source open for writing."""
+    """Lock error: another process holds the source open for writing."""
 
 
 class SourceChangingError(SourceError):
-    """The owner writes the source so often that no reading of it held.
+    """Read error: the owner writes the source so often that no reading of it held.
 
     Its message names the file, and how many readings were thrown away within how many seconds.
     """
 
 
 class SourceShrankError(SourceError):
-    """The source no longer holds much of what was read from it."""
+    """Source error: the source no longer holds much of what was read from it."""
 
 
 class ArchiveError(DbmonError):
-    """Old rows cannot be archived: they changed meanwhile, or another file is in the way."""
+    """Archive error: old rows changed meanwhile, or another file is in the way."""
 
 
 class BackupError(DbmonError):
-    """A backup cannot be made there, or is none that can be restored."""
+    """Backup error: a backup cannot be made there, or is none that can be restored."""
 
 
 class HomeError(DbmonError):
-    """The working folder cannot be used."""
+    """Home error: the working folder cannot be used."""
 
 
 class HomeBusyError(HomeError):
-    """Another process works in the home at this moment."""
+    """Lock error: another process works in the home at this moment."""
 
 
 class StorageError(HomeError):
-    """Writing into the home failed: the disk is full, or a file is damaged."""
+    """Storage error: writing into the home failed, as the disk is full or a file is damaged."""
 
 
 class OutputError(DbmonError):
-    """A file that was asked for cannot be written."""
+    """Output error: a requested file cannot be written."""
 
 
 class RefreshError(DbmonError):
-    """A refresh was refused or stopped before it could publish."""
+    """Refresh error: a refresh was refused or stopped before it could publish."""
 
 
 class NotPublishedError(DbmonError):
-    """There is no published data, or not the table that was asked for."""
+    """Publication error: there is no published data, or not the requested table."""
 
 
 class QuestionError(DbmonError):
-    """A question, a filter, a range or a metric that there is not."""
+    """Question error: a question, filter, range or metric does not exist."""
 
 
 class TimeoutExceededError(DbmonError):
-    """An answer took longer than it was given."""
+    """Timeout error: an answer took longer than its time limit."""
 
 
 class ReaderError(DbmonError):
-    """The reader process failed, or cannot be started."""
+    """Reader error: the reader process failed, or cannot be started."""
 
 
 class ReaderDiedError(ReaderError):
-    """The reader process ended in the middle of a request."""
+    """Reader error: the reader process ended in the middle of a request."""
 
 
 class LoadError(DbmonError):
-    """A file of executions cannot be loaded."""
+    """Load error: a file of executions cannot be loaded."""
 
 
 class ExportError(DbmonError):
-    """Files for another program cannot be made of the rules, or cannot be written."""
+    """Export error: files for another program cannot be made from the rules, or written."""
 
 
 class IncidentError(DbmonError):
-    """The incident store cannot be used, or has no such incident or silence."""
+    """Incident error: the store cannot be used, or has no such incident or silence."""
 
 
 class ReportError(DbmonError):
-    """A report cannot be written where it should be."""
+    """Report error: a report cannot be written to its place."""
 
 
 class NotificationError(DbmonError):
-    """A target could not be told; it will be tried again.
+    """Notification error: a target could not be notified; the sender will try again.
 
     Attributes:
         told: The numbers of the notifications that it was told all the same.

@@ -17,7 +17,7 @@ EARLIEST = datetime.fromisoformat("1970-01-01")
 
 
 def utc_now() -> datetime:
-    """The present instant, naive UTC."""
+    """Return the present instant, naive UTC."""
     return datetime.now(UTC).replace(tzinfo=None)
 
 
@@ -44,7 +44,7 @@ def parse_instant(text: str) -> datetime:
 
 
 def parse_as_of(text: str | None) -> datetime:
-    """The instant a run speaks for: the one given, or the present one.
+    """Return the instant a run speaks for: the one given, or the present one.
 
     Raises:
         ConfigError: The text cannot be read, or names an instant in the future or before 1970.
@@ -67,12 +67,12 @@ def parse_as_of(text: str | None) -> datetime:
 
 
 def iso(instant: datetime) -> str:
-    """ISO 8601 with a ``Z``, for people and for files."""
+    """Format an instant in ISO 8601 with a ``Z``, for people and for files."""
     return instant.isoformat() + "Z"
 
 
 def is_time_zone(name: str) -> bool:
-    """Whether that is the IANA name of a time zone."""
+    """Tell whether a name is the IANA name of a time zone."""
     try:
         ZoneInfo(name)
     except (ValueError, OSError, KeyError):  # a name that climbs out, a folder, an unknown one
@@ -81,7 +81,7 @@ def is_time_zone(name: str) -> bool:
 
 
 def local(instant: datetime, zone: str) -> datetime:
-    """An instant as the clocks of a time zone show it, with its offset.
+    """Convert an instant to the local time of a time zone, with its offset.
 
     Args:
         instant: Naive UTC.
@@ -91,17 +91,17 @@ def local(instant: datetime, zone: str) -> datetime:
 
 
 def hour_floor(instant: datetime) -> datetime:
-    """The full hour at or before an instant."""
+    """Return the full hour at or before an instant."""
     return instant.replace(minute=0, second=0, microsecond=0)
 
 
 def day_start(day: date) -> datetime:
-    """Midnight at which a day begins."""
+    """Return the midnight at which a day begins."""
     return datetime.combine(day, time.min)
 
 
 def stretches(days: set[date], *, longest: int | None = None) -> list[tuple[date, date]]:
-    """Runs of consecutive days as (first, last), both included, in ascending order.
+    """List runs of consecutive days as (first, last), both included, in ascending order.
 
     Args:
         days: The days, in any order.

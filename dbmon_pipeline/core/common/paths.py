@@ -8,7 +8,7 @@ from dbmon_pipeline.core.common.errors import ConfigError
 
 
 def expanded(path: Path) -> Path:
-    """A path that may begin with ``~``, for the home of a user.
+    """Expand a path that may begin with ``~``, for the home of a user.
 
     Raises:
         ConfigError: There is no such user.

@@ -34,7 +34,7 @@ class Rows:
 
 
 def plain(value: object) -> Scalar:
-    """A value as JSON and CSV have it: instants with a Z, dates in ISO 8601, no NaN."""
+    """Convert a value to its form in JSON and CSV: instants with a Z, ISO 8601 dates, no NaN."""
     match value:
         case datetime():
             return iso(value)
@@ -48,5 +48,5 @@ def plain(value: object) -> Scalar:
 
 
 def number(value: object) -> float | None:
-    """A value that is a number, whatever its type, or none."""
+    """Convert a numeric value of any type to a float; None stays None."""
     return None if value is None else float(str(value))

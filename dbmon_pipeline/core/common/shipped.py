@@ -9,7 +9,7 @@ _PACKAGE = Path(__file__).resolve().parents[2]
 
 
 def shipped(*parts: str) -> Path:
-    """A file or folder that ships with the project.
+    """Return the path of a file or folder that ships with the project.
 
     An installed wheel holds ``sql``, ``config`` and ``workspace.yaml`` inside the package; in a
     checkout they stand beside it.
@@ -20,5 +20,5 @@ def shipped(*parts: str) -> Path:
 
 @cache
 def sql(folder: str, name: str) -> str:
-    """The text of ``sql/FOLDER/NAME.sql``."""
+    """Read the text of ``sql/FOLDER/NAME.sql``."""
     return shipped("sql", folder, f"{name}.sql").read_text("utf-8")

@@ -1,1 +1,1 @@
-"""The rules file: its structs, its loader, and the settings of a process."""
+"""Configuration: the structs and the loader of the rules file, and the settings of a process."""

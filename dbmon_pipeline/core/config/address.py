@@ -1,4 +1,4 @@
-"""The address of a source that is no file, without its secrets."""
+"""Addresses of sources that are no files, without their secrets."""
 
 from __future__ import annotations
 

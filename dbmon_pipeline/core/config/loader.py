@@ -1,4 +1,4 @@
-"""Load the rules file: YAML read, merged over the shipped one, and validated."""
+"""Loader of the rules file: YAML read, merged over the shipped one, and validated."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def load_config(*files: Path) -> MonitoringConfig:
 
 
 class _WrongValueError(Exception):
-    """A value that cannot be, and where it stands."""
+    """Error of a value that is not allowed, with the place of that value."""
 
     def __init__(
         self, key: tuple[str, ...], message: str, remedy: str = "correct that value"
@@ -82,7 +82,7 @@ class _WrongValueError(Exception):
 
 
 def _check(value: object, key: tuple[str, ...] = ()) -> None:
-    """See that keys are names, and that numbers are numbers."""
+    """Check that keys are names, and that numbers are numbers."""
     if len(key) > _DEEPEST:
         raise _WrongValueError(key[:2], "nested too deeply")
     if isinstance(value, dict):
@@ -103,7 +103,7 @@ def _refuse_replaced(parsed: Mapping[str, object]) -> None:
 
 
 def _convert(merged: Mapping[str, object]) -> MonitoringConfig:
-    """The configuration that nested mappings stand for.
+    """Convert nested mappings to the configuration.
 
     What has names of its own is converted one by one, to tell which is wrong.
 
@@ -135,7 +135,7 @@ def _convert(merged: Mapping[str, object]) -> MonitoringConfig:
 
 
 def _named(merged: Mapping[str, object], *key: str) -> Iterable[tuple[str, object]]:
-    """What stands in a mapping whose names the user chooses."""
+    """List the items of a mapping whose names the user chooses."""
     found: object = merged
     for part in key:
         found = found.get(part) or {} if isinstance(found, Mapping) else {}
@@ -158,7 +158,7 @@ def _converted(value: object, wanted: type[T], key: tuple[str, ...]) -> T:
 
 
 def _over(base: dict[str, object], given: dict[str, object]) -> dict[str, object]:
-    """The sections of one file over those of another; rules are merged limit by limit."""
+    """Merge the sections of one file over those of another; rules are merged limit by limit."""
     merged = base | {section: values for section, values in given.items() if values is not None}
     for section, values in given.items():
         fallback = base.get(section)
@@ -168,7 +168,7 @@ def _over(base: dict[str, object], given: dict[str, object]) -> dict[str, object
 
 
 def _merged(base: dict[str, object], given: dict[str, object]) -> dict[str, object]:
-    """What is given over what it leaves out, at every depth."""
+    """Merge the given values over the base, at every depth."""
     merged = base | given
     for name, value in given.items():
         fallback = base.get(name)
@@ -199,7 +199,7 @@ def _parse(path: Path, text: str) -> dict[str, object]:
 
 
 def _line_of(text: str, key: tuple[str, ...]) -> int:
-    """The line on which a key of nested mappings stands, or that of its nearest parent."""
+    """Find the line on which a key of nested mappings stands, or that of its nearest parent."""
     node, line = yaml.compose(text, Loader=_LOADER), 1
     for part in key:
         if not isinstance(node, yaml.MappingNode):

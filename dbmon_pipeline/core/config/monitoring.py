@@ -1,4 +1,4 @@
-"""The rules file: every limit, once, read from YAML and validated."""
+"""Rules file: every limit, once, read from YAML and validated."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from dbmon_pipeline.core.config.section import (
 
 
 class Keep(Section, frozen=True):
-    """How long things are kept.
+    """Retention periods.
 
     Attributes:
         generations: Published generations, the current one included.
@@ -32,7 +32,7 @@ class Keep(Section, frozen=True):
 
 
 class SourceLimits(Section, frozen=True):
-    """How the source is read.
+    """Limits on reading the source.
 
     Attributes:
         attach_wait_seconds: How long to try while the owner holds a source that must be attached,
@@ -53,7 +53,7 @@ class SourceLimits(Section, frozen=True):
 
 
 class HomeLimits(Section, frozen=True):
-    """How the home may be waited for.
+    """Limits on waiting for the home.
 
     Attributes:
         lock_wait_seconds: How long a refresh waits for another one to end.
@@ -63,7 +63,7 @@ class HomeLimits(Section, frozen=True):
 
 
 class Redaction(Section, frozen=True):
-    """What free text loses while it is read from the source.
+    """Redaction of free text while it is read from the source.
 
     Attributes:
         enabled: Whether anything is removed at all.
@@ -75,7 +75,7 @@ class Redaction(Section, frozen=True):
 
 
 class Mcp(Section, frozen=True):
-    """What the MCP server may do.
+    """Permissions of the MCP server.
 
     Attributes:
         databases: Databases that a caller may name besides the configured source.
@@ -91,7 +91,7 @@ class Mcp(Section, frozen=True):
 
 
 class MonitoringConfig(Section, frozen=True):
-    """The whole rules file.
+    """Configuration of monitoring: the whole rules file.
 
     Attributes:
         history_start: The first day that is monitored; older executions are only counted.

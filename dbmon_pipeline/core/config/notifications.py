@@ -1,4 +1,4 @@
-"""Where notifications go, as the rules file has it. Secrets are named there, never written."""
+"""Targets of notifications, as in the rules file. Secrets are named there, never written."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from dbmon_pipeline.core.config.section import Positive, Section
 
 
 class TargetConfig(Section, frozen=True):
-    """One place that is told of incidents.
+    """Target that is notified of incidents.
 
     Attributes:
         kind: ``apprise`` for whatever Apprise has a URL for, ``webhook`` for a signed POST of JSON,
@@ -51,7 +51,7 @@ class TargetConfig(Section, frozen=True):
 
 
 class Notifications(Section, frozen=True):
-    """How people are told.
+    """Settings of notifications.
 
     Attributes:
         targets: Who is told, by name.

@@ -1,4 +1,4 @@
-"""What is written for others besides what is published, as the rules file has it."""
+"""Outputs for other programs and people besides the published data, as in the rules file."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dbmon_pipeline.core.config.section import Positive, Section, TextFile
 
 
 class PrometheusOutput(Section, frozen=True):
-    """What Prometheus is given.
+    """Output for Prometheus.
 
     Attributes:
         textfile: A file for the node exporter, absolute, of a name that it reads; None for none.
@@ -16,7 +16,7 @@ class PrometheusOutput(Section, frozen=True):
 
 
 class ReportOutput(Section, frozen=True):
-    """How reports are made.
+    """Settings of reports.
 
     Attributes:
         time_zone: The IANA name of the zone of their days and times, and of their schedules.

@@ -14,14 +14,14 @@ from dbmon_pipeline.core.stats.burn_rate import can_fire
 
 
 class Severity(StrEnum):
-    """How bad an incident is."""
+    """Severity of an incident."""
 
     WARNING = "warning"
     CRITICAL = "critical"
 
     @property
     def badness(self) -> int:
-        """For comparing."""
+        """Rank for comparing."""
         return {"warning": 1, "critical": 2}[self.value]
 
 
@@ -37,7 +37,7 @@ Measurement = Literal[
     "database_size",
     "source_freshness",
 ]
-"""What a rule can be about: a file in ``sql/checks``, or a fact about the source."""
+"""The subject of a rule: a file in ``sql/checks``, or a fact about the source."""
 
 RATES = frozenset({"success_rate", "error_rate", "slow_executions"})
 """Measurements that are a part of the executions."""
@@ -61,12 +61,12 @@ _UNITS = {"m": "minutes", "h": "hours", "d": "days"}
 
 
 def length_of(text: str) -> timedelta:
-    """How long a length like ``30m``, ``1h`` or ``7d`` is."""
+    """Parse a length like ``30m``, ``1h`` or ``7d``."""
     return timedelta(**{_UNITS[text[-1]]: int(text[:-1])})
 
 
 class Limits(Section, frozen=True):
-    """Where a value begins to be wrong.
+    """Limits of a value, for a warning and for a critical verdict.
 
     Attributes:
         warning: Beyond it there is a warning.
@@ -78,7 +78,7 @@ class Limits(Section, frozen=True):
 
 
 class Rule(Section, frozen=True, rename={"evaluations": "for"}):
-    """An alert rule.
+    """Alert rule.
 
     Attributes:
         measurement: What it judges; left out, that of its own name.
@@ -133,34 +133,34 @@ class Rule(Section, frozen=True, rename={"evaluations": "for"}):
 
     @property
     def limits(self) -> Limits:
-        """Those of the one side that it has."""
+        """The limits of the one side that the rule has."""
         return self.below or self.above or Limits()
 
     def judges(self, name: str) -> str:
-        """The measurement that the rule of this name judges."""
+        """Return the measurement that the rule of this name judges."""
         return self.measurement or name
 
     def section(self, name: str) -> str:
-        """The section of RUNBOOK.md for the rule of this name."""
+        """Return the section of RUNBOOK.md for the rule of this name."""
         return self.runbook or self.judges(name)
 
     def limit(self, severity: Severity) -> float | None:
-        """Beyond which value it is that bad; None if it never is, or decides otherwise."""
+        """Return the limit of a severity; None if the rule has none, or decides otherwise."""
         return self.limits.critical if severity is Severity.CRITICAL else self.limits.warning
 
     def severities(self, name: str) -> list[Severity]:
-        """How bad the rule of this name can call a value, the worst last."""
+        """List the severities that the rule of this name can assign, the worst last."""
         decides_otherwise = self.judges(name) in _WITH_LIMITS_OF_ITS_OWN
         return [one for one in Severity if decides_otherwise or self.limit(one) is not None]
 
     @property
     def direction(self) -> Literal["below", "above"]:
-        """On which side of a limit a value is wrong."""
+        """The side of a limit on which a value is wrong."""
         return "below" if self.below else "above"
 
 
 def check_rule(name: str, rule: Rule) -> None:
-    """See that a rule can be measured.
+    """Check that a rule can be measured.
 
     Raises:
         ValueError: It cannot.

@@ -1,4 +1,4 @@
-"""What every mapping of the rules file has in common."""
+"""Section: the common base of every mapping of the rules file."""
 
 from __future__ import annotations
 
@@ -16,4 +16,4 @@ Seconds = Annotated[float, Meta(ge=0)]
 
 
 class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """A mapping of the rules file; a key that it does not know is an error."""
+    """Mapping of the rules file; an unknown key is an error."""

@@ -17,7 +17,7 @@ from dbmon_pipeline.core.home.home import Home
 
 @dataclass(frozen=True)
 class Settings:
-    """What a process works on.
+    """Settings of a process: its source, its home and its rules.
 
     Attributes:
         source: The learning database, absolute; the name of one that is no file.
@@ -38,7 +38,7 @@ class Settings:
         *,
         rules: Path | None = None,
     ) -> Settings:
-        """Settings from arguments, then ``DBMON_SOURCE/HOME/CONFIG``, then the defaults.
+        """Take settings from arguments, then ``DBMON_SOURCE/HOME/CONFIG``, then the defaults.
 
         Args:
             source: The learning database.

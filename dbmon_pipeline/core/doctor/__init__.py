@@ -1,1 +1,1 @@
-"""The diagnosis of an installation; read-only."""
+"""Diagnosis of an installation; read-only."""

@@ -12,7 +12,7 @@ from dbmon_pipeline.core.doctor.finding import Outcome, megabytes, ok, problem, 
 from dbmon_pipeline.core.home.locks import glance, holder
 
 _LONG_SECONDS = 6 * 3600
-"""How long a refresh may have the home before that is strange."""
+"""The longest time that a refresh normally holds the home."""
 _LEAST_ROOM = 50e6
 """Bytes without which nothing can be done: the events of some runs, and a small generation."""
 _LEAST_FILES = 1_000
@@ -61,7 +61,7 @@ def lock(settings: Settings) -> Outcome | None:
 
 
 def leftovers(settings: Settings) -> Outcome | None:
-    """Look for what version 0.1 kept in a home, and nothing reads any more."""
+    """Look for files of version 0.1 in a home, which nothing reads any more."""
     home = settings.home.path
     left = [path for name in _OF_EARLIER_VERSIONS if os.path.lexists(path := home / name)]
     if not left:

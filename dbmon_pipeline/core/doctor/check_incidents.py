@@ -15,7 +15,7 @@ from dbmon_pipeline.core.incidents.sqlite_file import LAYOUT_VERSION, WAITS
 _WAIT_SECONDS = 1.0
 _LOOKS = 3
 _PAUSE_SECONDS = 0.1
-"""What a writer left half done while we looked at an immutable file is whole a moment later."""
+"""The pause before the next look: work half done in an immutable file is whole by then."""
 _ASIDE = (
     "move it away, with those of its name that end in -wal and -shm; the next evaluation begins a"
     " new one"
@@ -23,7 +23,7 @@ _ASIDE = (
 
 
 def store(settings: Settings) -> Outcome | None:
-    """Whether it opens, and is whole by SQLite's own check."""
+    """Check whether the store opens, and is whole by SQLite's own check."""
     path = settings.home.incidents
     if not settings.home.path.exists():
         return None
@@ -68,7 +68,7 @@ def _store(path: Path) -> Outcome:
 
 
 def outbox(settings: Settings) -> Outcome | None:
-    """Whether what was to be told was told."""
+    """Check whether every notification was sent."""
     path = settings.home.incidents
     if not path.is_file():
         return None
@@ -92,7 +92,7 @@ def outbox(settings: Settings) -> Outcome | None:
 
 @contextmanager
 def _reading(path: Path) -> Iterator[sqlite3.Connection]:
-    """The store, for reading.
+    """Open the store for reading.
 
     SQLite leaves two files beside one that it opens read-only, unless that is called immutable; so
     it is where nobody writes, which is where there is no log.

@@ -1,4 +1,4 @@
-"""The check of the tables against the hour ledger: each day's totals must be the same."""
+"""Check of the tables against the hour ledger: each day's totals must be the same."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _MAGNITUDES = {
     "duration_sum": "duration_abs_sum",
     "actual_cost_sum": "actual_cost_abs_sum",
 }
-"""How much was added up for a sum that may cancel out."""
+"""The total magnitude of the terms of a sum that may cancel out."""
 _KEPT_FOR = {table.source: table for table in ROLLED_UP if table.window and table.source in TABLES}
 """The table of the last so much time for which a table of days is kept, by that table's name."""
 

@@ -1,4 +1,4 @@
-"""Checks of what is published: readable manifests, and every file that they name."""
+"""Checks of the published data: readable manifests, and every file that they name."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from dbmon_pipeline.core.schema.manifest import PublishedFile, read_manifest
 
 _COUNT = "SELECT file_name, num_rows FROM parquet_file_metadata($files)"
 _MOST_NAMED = 3
-"""How many of several are named; the path of each may be long."""
+"""The number of items that are named; the path of each may be long."""
 
 
 class Fault(NamedTuple):
-    """What is wrong with a file of a generation.
+    """Fault of a file of a generation.
 
     Attributes:
         path: The file.
@@ -85,7 +85,7 @@ def bad_values(settings: Settings) -> Outcome | None:
 
 
 def others(settings: Settings) -> Outcome | None:
-    """Look at older generations, which readers may still use, and at what was left behind."""
+    """Look at older generations, which readers may still use, and at leftovers."""
     home = settings.home
     if not home.generations.is_dir():
         return None
@@ -112,7 +112,7 @@ def others(settings: Settings) -> Outcome | None:
 
 
 def _faults(generations: Iterable[Generation]) -> list[Fault]:
-    """List what is wrong with the files of generations; one that goes meanwhile is not wrong.
+    """List the faults in the files of generations; one that goes meanwhile is not wrong.
 
     The footer of a file that several of them share is read once.
     """

@@ -28,7 +28,7 @@ _WAYS = {
     "files": "read file by file",
     "address": "attached by its address",
 }
-"""How a source is read, in words."""
+"""The ways of reading a source, in words."""
 
 
 def source_file(settings: Settings) -> Outcome:
@@ -87,7 +87,7 @@ def source_schema(settings: Settings) -> Outcome | None:
 
 
 def source_of_the_home(settings: Settings) -> Outcome | None:
-    """Tell whether what is published was read from this source, and how."""
+    """Tell whether the published data was read from this source, and how."""
     try:
         with Published(settings.home) as published:
             profile = published.manifest.source
@@ -108,7 +108,7 @@ def source_of_the_home(settings: Settings) -> Outcome | None:
 
 
 def _profile(settings: Settings, path: Path) -> SourceProfile:
-    """Have the reader process look over the source.
+    """Profile the source in the reader process.
 
     Raises:
         SourceError: It cannot be read.

@@ -1,4 +1,4 @@
-"""``dbmon doctor``, as far as it needs no Dagster: what is looked at, in the order of the flow.
+"""Examination of ``dbmon doctor`` without Dagster: its checks, in the order of the flow.
 
 Nothing is changed, and no lock of the source is taken but where it must be attached. What is broken
 is a finding, never an error.
@@ -74,7 +74,7 @@ def configured(
 
 
 def versions() -> Outcome:
-    """Compare what is installed with the requirements of this project."""
+    """Compare the installed versions with the requirements of this project."""
     about = metadata.metadata(_DISTRIBUTION)
     wrong = []
     for requirement in _requirements(about["Requires-Python"]):
@@ -95,7 +95,7 @@ def versions() -> Outcome:
 
 
 def _requirements(python: str) -> Iterator[Requirement]:
-    """List what is required; what only some installations need is left out."""
+    """List the requirements, except those that only some installations need."""
     yield Requirement(f"python {python}")
     for line in metadata.requires(_DISTRIBUTION) or ():
         requirement = Requirement(line)

@@ -1,4 +1,4 @@
-"""What a check of ``dbmon doctor`` finds; a check that fails itself has found something, too."""
+"""Findings of the checks of ``dbmon doctor``; a check that fails itself is a finding, too."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _LONGEST_TEXT = 600
 
 
 class Level(StrEnum):
-    """How bad a finding is."""
+    """Level of a finding."""
 
     OK = "ok"
     WARNING = "warning"
@@ -21,7 +21,7 @@ class Level(StrEnum):
 
 
 class Outcome(NamedTuple):
-    """How a check ended.
+    """Outcome of a check.
 
     Attributes:
         level: How bad it is.
@@ -36,7 +36,7 @@ class Outcome(NamedTuple):
 
 @dataclass(frozen=True)
 class Finding:
-    """One line of the examination.
+    """Line of the examination.
 
     Attributes:
         name: What was looked at.
@@ -52,17 +52,17 @@ class Finding:
 
 
 def ok(seen: str) -> Outcome:
-    """All is well."""
+    """Report that all is well."""
     return Outcome(Level.OK, seen)
 
 
 def warning(seen: str, remedy: str) -> Outcome:
-    """Something works, but not as it should."""
+    """Report that something works, but not as it should."""
     return Outcome(Level.WARNING, seen, remedy)
 
 
 def problem(seen: str, remedy: str) -> Outcome:
-    """Something does not work."""
+    """Report that something does not work."""
     return Outcome(Level.PROBLEM, seen, remedy)
 
 
@@ -96,11 +96,11 @@ def found(name: str, check: Callable[[], Outcome | None]) -> list[Finding]:
 
 
 def megabytes(size: float) -> str:
-    """A size in bytes for people."""
+    """Format a size in bytes for people."""
     return f"{size / 1e6:,.1f} MB"
 
 
 def _line(text: str) -> str:
-    """A text of whatever origin on one line, without control characters."""
+    """Put a text of any origin on one line, without control characters."""
     line = " ".join("".join(c if c.isprintable() else " " for c in text).split())
     return line if len(line) <= _LONGEST_TEXT else f"{line[: _LONGEST_TEXT - 1]}…"

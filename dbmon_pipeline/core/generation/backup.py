@@ -37,7 +37,7 @@ from dbmon_pipeline.core.home.locks import alive, is_alive
 from dbmon_pipeline.core.schema.manifest import Manifest
 
 _ATTEMPTS = 20
-"""How many generations may vanish, one after the other, before they could be linked."""
+"""Most generations that may vanish, one after the other, before they could be linked."""
 _NO_LINKS = (errno.EXDEV, errno.EPERM, errno.EMLINK, errno.EOPNOTSUPP)
 _SPARE_DESCRIPTORS = 64
 _REPLACED = "replaced"

@@ -17,7 +17,7 @@ _MAGIC = b"PAR1"
 
 @dataclass(frozen=True)
 class Generation:
-    """One generation.
+    """Generation: its folder and its manifest.
 
     Attributes:
         folder: Where it lies.

@@ -1,1 +1,1 @@
-"""Where things lie in a home, and the lock that makes one process its writer."""
+"""Layout of a home, and the lock that makes one process its writer."""

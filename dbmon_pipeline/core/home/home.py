@@ -1,4 +1,4 @@
-"""Where things lie in a home, the working folder."""
+"""Layout of a home, the working folder."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dbmon_pipeline.core.common.errors import NotPublishedError
 
 @dataclass(frozen=True)
 class Home:
-    """The working folder, the only place that the pipeline writes to.
+    """Working folder, the only place that the pipeline writes to.
 
     Attributes:
         path: The folder itself, absolute.
@@ -20,7 +20,7 @@ class Home:
 
     @property
     def lock(self) -> Path:
-        """Locked by the one process that works in the home."""
+        """The file locked by the one process that works in the home."""
         return self.path / "lock"
 
     @property
@@ -55,12 +55,12 @@ class Home:
 
     @property
     def live_runs(self) -> Path:
-        """One locked file for each Dagster run that is alive."""
+        """The folder with one locked file for each Dagster run that is alive."""
         return self.path / "live_runs"
 
     @property
     def incidents(self) -> Path:
-        """The SQLite file of the incidents and what is to be told of them."""
+        """The SQLite file of the incidents and their notifications."""
         return self.path / "incidents.sqlite"
 
     @property
@@ -70,7 +70,7 @@ class Home:
 
     @property
     def heartbeat(self) -> Path:
-        """When all went well last, for a watchdog."""
+        """The file with the instant when all went well last, for a watchdog."""
         return self.path / "heartbeat.json"
 
     @property

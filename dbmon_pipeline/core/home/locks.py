@@ -21,7 +21,7 @@ _POLL_SECONDS = 0.1
 
 
 class HomeLock:
-    """The lock file of a home, open; held by the one process that works there.
+    """Lock file of a home, open; held by the one process that works there.
 
     A process that is started with the descriptor shares the lock: it is free once both have ended.
 
@@ -44,7 +44,7 @@ class HomeLock:
 
     @contextmanager
     def held(self, who: str, *, wait_seconds: float) -> Iterator[None]:
-        """Be the one process that works in the home.
+        """Hold the lock, as the one process that works in the home.
 
         Args:
             who: What this process does, told to whoever waits.
@@ -85,7 +85,7 @@ class HomeLock:
 
 @contextmanager
 def home_lock(home: Home, who: str, *, wait_seconds: float) -> Iterator[None]:
-    """Be the one process that works in a home, as :meth:`HomeLock.held`.
+    """Hold the lock of a home, as :meth:`HomeLock.held`.
 
     Raises:
         HomeBusyError: Another process still works there; it is named.
@@ -101,7 +101,7 @@ def home_lock(home: Home, who: str, *, wait_seconds: float) -> Iterator[None]:
 
 @contextmanager
 def glance(path: Path) -> Iterator[bool]:
-    """See whether a lock file is held, and let nobody take it during the block if it is not.
+    """Tell whether a lock file is held; if not, nobody can take it during the block.
 
     Nothing is written; whoever wants the lock meanwhile has to wait, so be quick.
 
@@ -141,7 +141,7 @@ def alive(path: Path) -> Iterator[None]:
 
 
 def is_alive(path: Path) -> bool:
-    """Whether a file made by :func:`alive` is still locked; one that is not is removed."""
+    """Tell whether a file made by :func:`alive` is still locked; remove one that is not."""
     try:
         descriptor = os.open(path, os.O_RDWR)
     except FileNotFoundError:
@@ -156,7 +156,7 @@ def is_alive(path: Path) -> bool:
 
 
 def holder(path: Path) -> str:
-    """Who took a lock of :func:`home_lock` last, by what it said of itself."""
+    """Name the last holder of a lock of :func:`home_lock`, as it described itself."""
     try:
         note = json.loads(path.read_text("utf-8"))
         return f"{note['who']} (process {note['process']}, since {note['since']})"

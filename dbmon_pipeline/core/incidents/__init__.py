@@ -1,1 +1,1 @@
-"""Incidents opened, notified and closed."""
+"""Incidents: opened, notified and closed."""

@@ -1,4 +1,4 @@
-"""Words about incidents: what is wrong, since when, and what people were told of it."""
+"""Vocabulary of incidents: findings, states, silences and notifications."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from dbmon_pipeline.core.config.rule import Severity
 
 
 class IncidentState(StrEnum):
-    """Where an incident stands: the first four are open, the last one is final."""
+    """State of an incident: the first four are open, the last one is final."""
 
     PENDING = "pending"
     FIRING = "firing"
@@ -22,7 +22,7 @@ class IncidentState(StrEnum):
 
 
 class Kind(StrEnum):
-    """What a notification tells."""
+    """Kind of a notification."""
 
     OPENED = "opened"
     ESCALATED = "escalated"
@@ -32,7 +32,7 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Finding:
-    """What one evaluation found about one scope of one rule, as incidents need it.
+    """Finding of one evaluation about one scope of one rule, as incidents need it.
 
     Attributes:
         rule: The rule.
@@ -74,13 +74,13 @@ class Finding:
 
     @property
     def fingerprint(self) -> str:
-        """What makes two findings the same incident."""
+        """The text that two findings of the same incident share."""
         return f"{self.rule}/{self.scope}"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Incident:
-    """One incident.
+    """Incident, with its state and its latest finding.
 
     Attributes:
         number: Its number, for people.
@@ -107,7 +107,7 @@ class Incident:
 
 @dataclass(frozen=True, kw_only=True)
 class Silence:
-    """Incidents of which nothing is told for a while.
+    """Silence: matching incidents send no notifications for a while.
 
     Attributes:
         number: Its number, for people.
@@ -125,7 +125,7 @@ class Silence:
     created_at: datetime
 
     def covers(self, incident: Incident) -> bool:
-        """Whether an incident has all that the silence asks for."""
+        """Tell whether an incident has all that the silence asks for."""
         finding = incident.finding
         has = {
             **finding.labels,
@@ -143,7 +143,7 @@ class Silence:
 
 @dataclass(frozen=True, kw_only=True)
 class Notification:
-    """Something to tell to one target.
+    """Notification of an incident to one target.
 
     Attributes:
         number: Its place in the outbox.

@@ -1,4 +1,4 @@
-"""Transitions: how an incident moves on with each finding about it.
+"""Transitions of an incident with each finding about it.
 
 ``pending`` → ``firing`` → ``acknowledged`` → ``recovering`` → ``resolved``: it takes several bad
 evaluations in a row to fire, and several good ones, beyond the recovery margin, to be over.
@@ -19,7 +19,7 @@ UNSEEN = DAY
 def next_incident(
     was: Incident | None, counter: int, finding: Finding, at: datetime
 ) -> tuple[Incident, int] | None:
-    """An incident after a finding that is known.
+    """Return the incident after a finding that is known.
 
     Args:
         was: The incident before; None if there was none.
@@ -62,14 +62,14 @@ def next_incident(
 
 
 def ended(was: Incident, at: datetime) -> Incident | None:
-    """An incident of what is no longer looked at; None if it never fired."""
+    """Resolve an incident whose scope is no longer evaluated; None if it never fired."""
     if was.state is IncidentState.PENDING:
         return None
     return replace(was, state=IncidentState.RESOLVED, changed_at=at, resolved_at=at)
 
 
 def _step(was: Incident | None, counter: int, finding: Finding) -> tuple[IncidentState | None, int]:
-    """Where an incident stands after a finding, and its counter; None is no incident."""
+    """Return the state of an incident after a finding, and its counter; None is no incident."""
     is_new = was is None or was.state is IncidentState.PENDING
     if finding.severity is not None:
         if is_new and counter + 1 < finding.evaluations:

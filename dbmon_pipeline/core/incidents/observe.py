@@ -1,4 +1,4 @@
-"""Watching the rules: published evaluations become what incidents are made of.
+"""Observation of the rules: published evaluations become findings of incidents.
 
 Evaluations, and not runs, open incidents: a run whose checks fail is green.
 """
@@ -23,7 +23,7 @@ from dbmon_pipeline.core.query.reader import Reader
 
 _OBSERVED = "evaluations observed through"
 _FIRST_LOOK = timedelta(hours=1)
-"""How far back the first look of a new incident store goes: what is long over is not told."""
+"""The reach of the first look of a new incident store: incidents long over are not notified."""
 
 _SEVERITIES = {Verdict.WARNING: Severity.WARNING, Verdict.CRITICAL: Severity.CRITICAL}
 
@@ -56,7 +56,7 @@ def observe_published(
 
 
 def finding(judged: RecordedVerdict, rule: Rule, lines: tuple[str, ...] = ()) -> Finding:
-    """What an evaluation of a rule means for incidents.
+    """Convert a verdict of a rule to a finding for incidents.
 
     Args:
         judged: What it said.
@@ -89,7 +89,7 @@ def finding(judged: RecordedVerdict, rule: Rule, lines: tuple[str, ...] = ()) ->
 def _findings(
     reader: Reader, judged: Iterable[RecordedVerdict], config: MonitoringConfig, *, explained: bool
 ) -> list[Finding]:
-    """The findings of one evaluation; rules that there are no more find nothing."""
+    """List the findings of one evaluation; rules that no longer exist have none."""
     found = []
     for one in judged:
         rule = config.rules.get(one.rule)

@@ -1,4 +1,4 @@
-"""The outbox: what is still to be told.
+"""Outbox: the notifications that are still to be sent.
 
 A notification is put there in the transaction of the transition that it tells of. A sender claims
 it for a while, and it stays until it was sent or given up; so it is sent at least once, and for
@@ -31,7 +31,7 @@ _LONGEST_ERROR = 500
 
 @dataclass(frozen=True, kw_only=True)
 class Undelivered:
-    """A notification that was not sent so far.
+    """Notification that was not sent so far.
 
     Attributes:
         number: Its place in the outbox.
@@ -53,7 +53,7 @@ class Undelivered:
 
 
 class Outbox(IncidentFile):
-    """The file of incidents as a sender needs it; :class:`Incidents` is the whole of it.
+    """File of incidents as a sender needs it; :class:`Incidents` is the whole of it.
 
     Attributes:
         path: The file.
@@ -143,7 +143,7 @@ class Outbox(IncidentFile):
         return given_up
 
     def undelivered(self) -> list[Undelivered]:
-        """The notifications that wait and those that were given up, in order.
+        """List the notifications that wait and those that were given up, in order.
 
         Raises:
             IncidentError: The file cannot be read.
@@ -165,7 +165,7 @@ class Outbox(IncidentFile):
         ]
 
     def _put(self, kind: Kind, targets: Iterable[str], incident: Incident, at: datetime) -> None:
-        """Have something told; inside the transaction of what it tells of."""
+        """Queue notifications; inside the transaction of the transition that they report."""
         snapshot = msgspec.json.encode(incident).decode()
         self._con.executemany(
             "INSERT INTO notifications"
@@ -204,7 +204,7 @@ def _notification(row: tuple[Any, ...]) -> Notification:
 
 
 def _pause(notification: Notification) -> timedelta:
-    """How long to wait after a failed attempt: twice as long each time, and not all at once."""
+    """Compute the wait after a failed attempt: doubled each time, and with jitter."""
     doublings = min(notification.attempts - 1, _MOST_DOUBLINGS)
     spread = hashlib.sha256(notification.key.encode()).digest()[0] / 255
     return min(_FIRST_RETRY * (1 << doublings), _LONGEST_RETRY) * (1 + _JITTER * spread)

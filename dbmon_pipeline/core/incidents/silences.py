@@ -1,4 +1,4 @@
-"""Silences: people have nothing told of some incidents for a while."""
+"""Silences: people suspend the notifications of some incidents for a while."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from dbmon_pipeline.core.incidents.sqlite_file import IncidentFile, one_of, text
 
 
 class Silences(IncidentFile):
-    """The file of incidents as far as silences go; :class:`Incidents` is the whole of it."""
+    """File of incidents as far as silences go; :class:`Incidents` is the whole of it."""
 
     def silence(self, matcher: Mapping[str, str], until: datetime, by: str, at: datetime) -> int:
-        """Silence notifications for matching incidents; that one has ended is still notified.
+        """Silence notifications for matching incidents; their resolution is still notified.
 
         Args:
             matcher: What an incident must have, see :class:`Silence`.
@@ -51,7 +51,7 @@ class Silences(IncidentFile):
         return int(number)
 
     def unsilence(self, number: int, at: datetime) -> None:
-        """End a silence; what still fires is told at the next round.
+        """End a silence; incidents that still fire are notified at the next round.
 
         Raises:
             IncidentError: There is no such silence now, or the file cannot be written.
@@ -64,7 +64,7 @@ class Silences(IncidentFile):
             con.execute("DELETE FROM silences WHERE number = ?", (number,))
 
     def silences(self, at: datetime) -> list[Silence]:
-        """The silences that have not ended, by number.
+        """List the silences that have not ended, by number.
 
         Raises:
             IncidentError: The file cannot be read.

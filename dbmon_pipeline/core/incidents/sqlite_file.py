@@ -1,4 +1,4 @@
-"""The file of incidents: one SQLite file that several processes open, and write one at a time.
+"""File of incidents: one SQLite file that several processes open, and write one at a time.
 
 A new one is made whole or not at all, and one that is damaged, newer, or of another program is
 refused as it is.
@@ -22,7 +22,7 @@ LAYOUT_VERSION = 1
 """The version of the tables; a file of a newer one is refused."""
 
 BUSY_SECONDS = 30.0
-"""How long a process waits for the others to finish writing."""
+"""The time that a process waits for the others to finish writing."""
 
 WAITS = "sent_at IS NULL AND given_up_at IS NULL"
 """Which notifications wait; there is an index of just these."""
@@ -57,7 +57,7 @@ _TABLES = (
 
 
 class IncidentFile:
-    """The open file, for those who keep something in it.
+    """Open file of incidents, for its parts that store something there.
 
     Attributes:
         path: The file.
@@ -82,7 +82,7 @@ class IncidentFile:
                 raise
 
     def close(self) -> None:
-        """Close the file; what was written stays."""
+        """Close the file; everything written stays."""
         self._con.close()
 
     def __enter__(self) -> Self:
@@ -103,7 +103,7 @@ class IncidentFile:
             con.execute("INSERT OR REPLACE INTO facts VALUES (?, ?)", (name, value))
 
     def remembered(self, name: str) -> str | None:
-        """A fact that was kept, or None.
+        """Read a stored fact; None if there is none.
 
         Raises:
             IncidentError: The file cannot be read.
@@ -117,7 +117,7 @@ class IncidentFile:
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
-        """All of the block's writes, or none of them; nobody else writes meanwhile."""
+        """Apply all of the block's writes, or none of them; no other process writes meanwhile."""
         with self._errors():
             try:
                 self._con.execute("BEGIN IMMEDIATE")
@@ -130,7 +130,7 @@ class IncidentFile:
 
     @contextmanager
     def _errors(self) -> Iterator[None]:
-        """Tell a failure of the file in our own words."""
+        """Translate a failure of the file into an incident error."""
         try:
             yield
         except (sqlite3.ProgrammingError, sqlite3.InterfaceError):
@@ -165,7 +165,7 @@ class IncidentFile:
                     con.execute(f"PRAGMA user_version = {LAYOUT_VERSION}")
 
     def _use_wal(self) -> None:
-        """Have readers and the writer not wait for each other.
+        """Switch to WAL mode, so that readers and the writer do not wait for each other.
 
         SQLite itself does not wait when two processes make this change at once.
         """
@@ -181,7 +181,7 @@ class IncidentFile:
 
 
 def text(at: datetime) -> str:
-    """An instant as the file has it; these sort as the instants do."""
+    """Format an instant for the file; these texts sort as the instants do."""
     return at.isoformat(timespec="microseconds")
 
 
@@ -211,5 +211,5 @@ def _explained(path: Path, error: Exception) -> IncidentError:
 
 
 def one_of(numbers: Sequence[int]) -> str:
-    """What to do about a number that is none of these."""
+    """Return the remedy for a number that is none of these."""
     return f"name one of {', '.join(map(str, numbers))}" if numbers else "there is none at present"

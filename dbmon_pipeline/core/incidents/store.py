@@ -1,4 +1,4 @@
-"""The incident store: what is wrong, since when, who looks after it, and what people were told.
+"""Incident store: the incidents, their owners, and the notifications that were sent.
 
 One SQLite file, the only state that several processes write at the same time. Each write is one
 transaction: a transition and the notifications that tell of it are stored together or not at all.
@@ -29,7 +29,7 @@ from dbmon_pipeline.core.incidents.stored_incident import (
 
 
 class Incidents(Outbox, Silences):
-    """The open incident store, all of it.
+    """Incident store, open, all of it.
 
     Attributes:
         path: The file.
@@ -39,7 +39,7 @@ class Incidents(Outbox, Silences):
     def observe(
         self, findings: Sequence[Finding], at: datetime, *, complete: bool = True
     ) -> list[Incident]:
-        """Take in one evaluation round: move incidents on, and have told what is to be told.
+        """Take in one evaluation round: move incidents on, and queue the notifications due.
 
         A fingerprint that was judged at ``at`` or later stays as it is, so a round can be repeated.
 
@@ -100,7 +100,7 @@ class Incidents(Outbox, Silences):
         return sorted(changed, key=lambda incident: incident.number)
 
     def open_incidents(self) -> list[Incident]:
-        """The incidents that are not over, pending ones too: the worst first, then the oldest.
+        """List the incidents that are not over, pending ones too: the worst first, then the oldest.
 
         Raises:
             IncidentError: The file cannot be read.
@@ -110,7 +110,7 @@ class Incidents(Outbox, Silences):
         return sorted(found, key=lambda one: (-one.severity.badness, one.opened_at, one.number))
 
     def history(self, since: datetime | None, limit: int) -> list[Incident]:
-        """What has fired, the newest first.
+        """List the incidents that have fired, the newest first.
 
         Args:
             since: Incidents that were over before then are left out.
@@ -130,7 +130,7 @@ class Incidents(Outbox, Silences):
         return [kept.incident for kept in found]
 
     def incident(self, number: int) -> Incident:
-        """One incident.
+        """Return one incident.
 
         Raises:
             IncidentError: There is none of that number, or the file cannot be read.
@@ -170,7 +170,7 @@ class Incidents(Outbox, Silences):
         return incident
 
     def forget(self, before: datetime) -> None:
-        """Remove what has been over since before an instant.
+        """Remove incidents and notifications that have been over since before an instant.
 
         These are resolved incidents, and notifications that were sent, given up, or wait for a
         target that is not told any more.
@@ -190,7 +190,7 @@ class Incidents(Outbox, Silences):
     def _tell(
         self, con: sqlite3.Connection, kept: KeptIncident, at: datetime, silences: Sequence[Silence]
     ) -> None:
-        """Put into the outbox what people do not know of an incident as yet."""
+        """Put the news of an incident that people do not know yet into the outbox."""
         match self._news(kept, at, silences):
             case None:
                 return
@@ -247,7 +247,7 @@ def _moved(kept: KeptIncident | None, finding: Finding, at: datetime) -> KeptInc
 
 
 def _ended(kept: KeptIncident, at: datetime) -> KeptIncident | None:
-    """An incident of what is no longer looked at."""
+    """Resolve a stored incident whose scope is no longer evaluated; None if it never fired."""
     incident = ended(kept.incident, at)
     return replace(kept, incident=incident, counter=0) if incident else None
 

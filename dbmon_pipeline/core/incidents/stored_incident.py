@@ -1,4 +1,4 @@
-"""How incidents lie in their file: all of one as JSON, beside the columns that it is found by."""
+"""Storage of incidents: each as JSON, beside the columns that it is found by."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from dbmon_pipeline.core.incidents.sqlite_file import text
 
 @dataclass(frozen=True, kw_only=True)
 class KeptIncident:
-    """An incident as it is stored.
+    """Incident as it is stored.
 
     Attributes:
         incident: The incident.
@@ -52,12 +52,12 @@ def stored(con: sqlite3.Connection, kept: KeptIncident) -> KeptIncident:
 
 
 def kept_open(con: sqlite3.Connection) -> list[KeptIncident]:
-    """The incidents that are not over, by number."""
+    """List the incidents that are not over, by number."""
     return kept_where(con, "state <> 'resolved' ORDER BY number")
 
 
 def kept_where(con: sqlite3.Connection, condition: str, *values: object) -> list[KeptIncident]:
-    """The incidents that a condition holds for, which may go on with an order and a limit."""
+    """List the incidents that match a condition, which may go on with an order and a limit."""
     found = con.execute(f"SELECT kept, number FROM incidents WHERE {condition}", values).fetchall()
     return [
         _numbered(msgspec.json.decode(kept, type=KeptIncident), number) for kept, number in found

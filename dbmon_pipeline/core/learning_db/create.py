@@ -1,4 +1,4 @@
-"""A learning database of our own making: empty, or filled from a file.
+"""Creation of a learning database: empty, or filled from a file.
 
 The pipeline itself never writes to a source; these are the commands that make one.
 """

@@ -1,4 +1,4 @@
-"""A file of executions, brought into a new learning database.
+"""Loader of a file of executions into a new learning database.
 
 Reading and casting are DuckDB's; here is what a person is told when it cannot.
 """
@@ -25,7 +25,7 @@ _READERS = {
     ".jsonl": _JSON,
     ".ndjson": _JSON,
 }
-"""What reads a file of each kind. Text stays text, so that all kinds are cast alike."""
+"""The reader of each kind of file. Text stays text, so that all kinds are cast alike."""
 
 logger = logging.getLogger(__name__)
 
@@ -58,7 +58,7 @@ def load(file: Path, path: Path) -> int:
 
 
 def _refuse_at_sight(file: Path) -> None:
-    """Refuse what needs no reader to be refused."""
+    """Refuse a file that no reader is needed to refuse."""
     if file.suffix.lower() not in _READERS:
         raise LoadError(
             f"{file} is of an unsupported file type",
@@ -73,7 +73,7 @@ def _refuse_at_sight(file: Path) -> None:
 
 
 def _names(con: duckdb.DuckDBPyConnection, file: Path) -> list[str]:
-    """What the columns of the file are called."""
+    """List the column names of the file."""
     reader = _READERS[file.suffix.lower()]
     try:
         if reader is _JSON:
@@ -90,7 +90,7 @@ def _names(con: duckdb.DuckDBPyConnection, file: Path) -> list[str]:
 
 
 def _known(file: Path, names: list[str], types: dict[str, str]) -> list[str]:
-    """Those of the file's columns that the schema has, in its order."""
+    """List the file's columns that the schema has, in its order."""
     missing = [column.name for column in COLUMNS if column.required and column.name not in names]
     if missing:
         raise LoadError(
@@ -120,7 +120,7 @@ def _fill(con: duckdb.DuckDBPyConnection, file: Path, types: dict[str, str]) -> 
 
 
 def _cast(cast: str, name: str, type_: str) -> str:
-    """A column as the schema has it; straight to TIMESTAMP, a text would lose its offset."""
+    """Write SQL that casts a column; straight to TIMESTAMP, a text would lose its offset."""
     zoned = f"{cast}({name} AS TIMESTAMPTZ)" if type_ == "TIMESTAMP" else name
     return f"{cast}({zoned} AS {type_})"
 
@@ -144,7 +144,7 @@ def _uncastable(
 
 
 def _fails(name: str, type_: str) -> str:
-    """Whether a cast gives NULL, in the list itself or for one of its items."""
+    """Write SQL that tells whether a cast gives NULL, for the list itself or one of its items."""
     cast = _cast("TRY_CAST", name, type_)
     if type_.endswith("[]"):
         return f"coalesce(list_contains([item IS NULL FOR item IN {cast}], true), true)"
@@ -152,7 +152,7 @@ def _fails(name: str, type_: str) -> str:
 
 
 def _checked_count(con: duckdb.DuckDBPyConnection, file: Path) -> int:
-    """How many executions were inserted, each with an id of its own."""
+    """Count the inserted executions, and check that each has an id of its own."""
     rows, ids = con.execute("SELECT count(*), count(task_id) FROM executions").fetchall()[0]
     if not rows:
         raise LoadError(
@@ -175,7 +175,7 @@ def _checked_count(con: duckdb.DuckDBPyConnection, file: Path) -> int:
 
 
 def _argument(file: Path) -> dict[str, str]:
-    """The file as a reader's parameter, which would take some characters for a pattern."""
+    """Return the file as a reader's parameter, with pattern characters escaped."""
     return {"file": glob.escape(str(file.absolute()))}
 
 

@@ -1,4 +1,4 @@
-"""Made-up executions: a learning database to try everything on, the same for the same arguments.
+"""Sample executions: a learning database to try everything on, the same for equal arguments.
 
 What the rows look like stands in ``sql/sample``; here are only the arguments and the portions.
 """
@@ -15,7 +15,7 @@ from dbmon_pipeline.core.common.shipped import sql
 from dbmon_pipeline.core.learning_db.create import creating
 
 PORTION = 3 * 122_880
-"""How many rows one statement makes: a few seconds' work, so that progress is seen, and whole row
+"""The rows that one statement makes: a few seconds' work, so that progress is seen, and whole row
 groups of DuckDB's, because a begun one is written again at the commit."""
 
 LONGEST_DAYS = 36_525
@@ -25,7 +25,7 @@ logger = logging.getLogger(__name__)
 
 
 class Scenario(StrEnum):
-    """What happens to the made-up orchestrator."""
+    """Scenario of the made-up orchestrator."""
 
     HEALTHY = "healthy"
     """Nothing."""

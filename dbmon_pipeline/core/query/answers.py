@@ -12,7 +12,7 @@ from dbmon_pipeline.core.common.rows import Rows
 
 
 class SpokenFor(TypedDict):
-    """What an answer speaks for, as JSON has it."""
+    """Window, data age and samples of an answer, as JSON has them."""
 
     window_start: str
     window_end: str
@@ -40,7 +40,7 @@ class Answer(Rows):
 
     @property
     def about(self) -> SpokenFor:
-        """What the answer speaks for, as JSON has it."""
+        """The window, data age and samples of the answer, as JSON has them."""
         return {
             "window_start": iso(self.window_start),
             "window_end": iso(self.window_end),
@@ -51,7 +51,7 @@ class Answer(Rows):
 
 @dataclass(frozen=True)
 class ReaderInfo:
-    """What the figures are about.
+    """Source and publication that a reader's figures are about.
 
     Attributes:
         path: The source database.

@@ -28,11 +28,11 @@ from dbmon_pipeline.core.schema.manifest import Manifest, read_manifest
 _RECENT = "recent_executions"
 _HISTORY = "check_history"
 _MEMORY = "1GB"
-"""What a reader may use; a question about 90 days of ten million executions needs a tenth."""
+"""Memory limit of a reader; a question about 90 days of ten million executions needs a tenth."""
 
 
 class Published:
-    """One published generation.
+    """Published generation, opened for reading.
 
     A reader that keeps it sees the same figures until the generation is removed, whatever is
     published meanwhile.
@@ -121,7 +121,7 @@ class Published:
             return Rows(tuple(c[0] for c in found.description or ()), found.fetchall())
 
     def query(self, table: str, *, limit: int | None = None) -> duckdb.DuckDBPyConnection:
-        """As :meth:`rows`, for whoever fetches them in another form.
+        """Query a table as :meth:`rows` does, for callers that fetch the rows in another form.
 
         Raises:
             NotPublishedError: There is no such table, or a file of it is damaged or gone.
@@ -151,7 +151,7 @@ class Published:
         return full_hours(length, end if end >= as_of else hour_floor(end))
 
     def rows_window(self, length: timedelta, end: datetime) -> Window:
-        """As much of the window of a length as the published executions reach back."""
+        """Return as much of the window of a length as the published executions reach back."""
         oldest = self.manifest.recent_from
         return Window(min(max(end - length, oldest), end), end, from_rows=True)
 
@@ -167,7 +167,7 @@ class Published:
         return frozenset(hour for hour in hours if isinstance(hour, datetime))
 
     def of_history(self, name: str, start: datetime, end: datetime) -> Rows:
-        """What a measurement of ``sql/checks`` says of the verdicts of a stretch.
+        """Run a measurement of ``sql/checks`` over the verdicts of a stretch.
 
         Raises:
             NotPublishedError: There is no history, or a file of it is damaged or gone.

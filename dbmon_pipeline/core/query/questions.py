@@ -18,7 +18,7 @@ FILTERS = ("model_tier", "pool_type", "repo", "task_type")
 
 @dataclass(frozen=True)
 class Question:
-    """One question.
+    """Question in ``sql/``: its name, filters and range.
 
     Attributes:
         name: Its name everywhere, ``NAME.sql``.

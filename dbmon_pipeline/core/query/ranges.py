@@ -17,7 +17,7 @@ _LONGEST_BY_HOUR = timedelta(hours=48)
 
 
 class TimeRange(StrEnum):
-    """How far back a question looks."""
+    """Time range that a question looks back over."""
 
     HOUR = "1h"
     DAY = "24h"
@@ -27,13 +27,13 @@ class TimeRange(StrEnum):
 
     @property
     def length(self) -> timedelta:
-        """How long it is."""
+        """The length of the range."""
         number, unit = int(self[:-1]), self[-1]
         return timedelta(hours=number) if unit == "h" else timedelta(days=number)
 
     @property
     def is_to_the_second(self) -> bool:
-        """Whether it is answered from rows; a longer one from full hours."""
+        """True if the range is answered from rows; a longer one is answered from full hours."""
         return self.length <= DAY
 
 
@@ -76,7 +76,7 @@ class Window:
 
     @property
     def edges(self) -> tuple[Part, ...]:
-        """What lies before and after its whole days, from full hours on; perhaps nothing."""
+        """The parts before and after its whole days, from full hours on; perhaps none."""
         first, last = self.whole_days
         sides = ((hour_floor(self.start), first), (last, self.end))
         return tuple(side for side in sides if side[0] < side[1])

@@ -48,7 +48,7 @@ class Prepared(Protocol):
 
 
 class Data(Protocol):
-    """What a reader reads: a published generation, or a database."""
+    """Data behind a reader: a published generation, or a database."""
 
     def window(self, length: timedelta, end: datetime, *, to_the_second: bool) -> Window:
         """Tell the window of a length that ends at an instant, as well as the data can have it."""
@@ -123,7 +123,7 @@ class Reader:
         )
 
     def samples(self, time_range: TimeRange) -> int:
-        """How many executions a range has.
+        """Count the executions in a range.
 
         Raises:
             NotPublishedError: A published file is damaged or gone.
@@ -134,7 +134,7 @@ class Reader:
         return self._samples(window, bounds | dict.fromkeys(FILTERS))
 
     def _samples(self, window: Window, values: Mapping[str, object]) -> int:
-        """How many executions pass the filters, from the coarsest table that has the answer."""
+        """Count the executions that pass the filters, in the coarsest table that has the answer."""
         select = _SAMPLES
         if window.from_rows:
             select = _SAMPLES_OF_ROWS

@@ -1,4 +1,4 @@
-"""What a long-lived reader keeps in memory of its generation, for answers in milliseconds.
+"""In-memory cache of a long-lived reader's generation, for answers in milliseconds.
 
 The cells of each window that was asked about are read once; after that a question costs neither a
 file nor the planning of how to read it. A generation does not change.
@@ -48,7 +48,7 @@ class WindowCache:
         self._reading = threading.Lock()
 
     def has_room(self, window: Window) -> bool:
-        """Whether a window is kept, or may be: a reader that outlives its data keeps no more."""
+        """Tell if a window is kept, or may be: a reader that outlives its data keeps no more."""
         with self._reading:
             if len(self._numbers) < _MOST_WINDOWS:
                 self._numbers.setdefault(window, len(self._numbers))

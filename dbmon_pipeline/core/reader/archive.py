@@ -29,7 +29,7 @@ HourRows = tuple[datetime, int]
 
 _MEMORY_LIMIT = "600MB"
 _MOST_ROWS = 50_000
-"""How many rows a reading copies, unless one hour has more; a row with an embedding takes 10 KB."""
+"""Most rows that one reading copies, unless an hour has more; one with an embedding takes 10 KB."""
 _SECONDS = 30.0
 _TABLE = "source.main.executions"
 _COPY = "memory.main.copied"
@@ -63,7 +63,7 @@ def archive_rows(
 
 
 class _Look(NamedTuple):
-    """What a source has at a moment."""
+    """Content of a source at a moment."""
 
     schema: SourceSchema
     columns: AllColumns

@@ -6,6 +6,7 @@ each phase may be the last: what was drafted is dropped then.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import astuple, dataclass, fields
@@ -39,15 +40,17 @@ from dbmon_pipeline.core.schema.manifest import Manifest
 from dbmon_pipeline.core.source.file_check import refuse_unreadable_name
 from dbmon_pipeline.core.source.reader_client import ReaderProcess
 
+logger = logging.getLogger(__name__)
+
 Progress = Callable[[str], None]
 
 _DEATHS = 2
-"""How often the work is begun again after the reader process died over a block that changed."""
+"""Times the work is begun again after the reader process died over a block that changed."""
 
 
 @dataclass(frozen=True)
 class Publication:
-    """What a refresh published.
+    """Publication made by a refresh.
 
     Attributes:
         manifest: What is published now.
@@ -111,6 +114,11 @@ class Refresh:
             retries=_DEATHS,
         )
         self.rolled_up = msgspec.convert(answer, RolledUp)
+        if missing := self.rolled_up.profile.missing_columns:
+            columns = ", ".join(missing)
+            logger.warning(
+                "%s: executions lacks optional columns: %s", self._settings.source, columns
+            )
         return self.rolled_up
 
     def judge(self) -> list[RecordedVerdict]:

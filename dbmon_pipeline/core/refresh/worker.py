@@ -1,4 +1,4 @@
-"""Who works on a home: its lock, and the reader process that shares it.
+"""Resources for work on a home: its lock, and the reader process that shares it.
 
 A command opens both before its slow imports; the run that it starts in this process takes them.
 """

@@ -1,1 +1,1 @@
-"""Rules replayed over the past, and the limits that they would have wanted."""
+"""Replay of rules over the past, and the limits that would have suited them."""

@@ -1,4 +1,4 @@
-"""The past as rules see it: what is published of it, as of one instant after another.
+"""Past data as rules see it: the published data, as of one instant after another.
 
 A replay looks at thousands of instants. So the cells are read once, and a measurement adds them up
 in memory; its rows have the columns of its SELECT in ``sql/checks``.
@@ -84,7 +84,7 @@ class Past:
         self.about = replace(self.about, as_of=at, data_through=at, executions=before)
 
     def samples(self, time_range: TimeRange) -> int:
-        """How many executions a range has."""
+        """Count the executions of a range."""
         to_the_second = time_range.is_to_the_second
         return self._count(self._window(time_range.length, self.about.as_of, to_the_second))
 
@@ -111,7 +111,7 @@ class Past:
         return self._measured[key]
 
     def hours_beyond_limit(self, start: datetime, end: datetime) -> frozenset[datetime]:
-        """The hours of a stretch in which a rule was beyond a limit, as far as it is remembered."""
+        """List the hours of a stretch in which a rule was beyond a limit, as far as remembered."""
         return frozenset(
             hour for hour in self._hours_beyond_limit if hour_floor(start) <= hour < end
         )
@@ -122,7 +122,7 @@ class Past:
             self._hours_beyond_limit[hour_floor(self.about.as_of - HOUR / 2)] = None
 
     def begin(self, at: datetime) -> None:
-        """Remember only what is published of the time before an instant."""
+        """Remember only the published history before an instant."""
         self._hours_beyond_limit = dict.fromkeys(
             self._published.hours_beyond_limit(datetime.min, at)
         )
@@ -161,7 +161,7 @@ class Past:
     def _parts(
         self, window: Window, by: str | None, target: float
     ) -> Iterator[tuple[str, Cells, Part]]:
-        """The cells of each scope that has executions in a window."""
+        """List the cells of each scope that has executions in a window."""
         found = self._minutes(by, target) if window.from_rows else self._hours(by)
         for scope, cells in found.items():
             part = cells.within(window.start, window.end)
@@ -173,7 +173,7 @@ class Past:
         return sum(cells.count("executions", part) for _, cells, part in parts)
 
     def _alike(self, window: Window, end: datetime) -> Iterator[tuple[datetime, Part]]:
-        """The hours like the last one before an instant: see the macro ``hours_alike``."""
+        """List the hours like the last one before an instant: see the macro ``hours_alike``."""
         first, after = self._all.within(window.start, window.end)
         if first == after:
             return
@@ -191,7 +191,7 @@ class Past:
 def _measured(
     name: str, cells: Cells, part: Part, *, is_of_rows: bool, scope: str
 ) -> tuple[object, ...] | None:
-    """The row of a scope that has executions; None if the measurement has none of it."""
+    """Make the row of a scope that has executions; None if the measurement has none of it."""
     executions = cells.count("executions", part)
     match name:
         case "success_rate":
@@ -211,7 +211,7 @@ def _measured(
 
 
 def _moments(counts: Sequence[int]) -> tuple[float | None, float, int]:
-    """Mean and variance, and of how many."""
+    """Compute the mean and the variance of counts, and how many there are."""
     if not counts:
         return None, 0.0, 0
     mean = sum(counts) / len(counts)
@@ -224,7 +224,7 @@ def _ratio(part: float, whole: float) -> float | None:
 
 
 def _standard_error(cells: Cells, part: Part, value: float | None) -> float | None:
-    """That of the ratio of costs, as ``sql/checks/cost_drift.sql`` has it."""
+    """Compute the standard error of the ratio of costs, as ``sql/checks/cost_drift.sql`` does."""
     if value is None:
         return None
     squares = (

@@ -1,4 +1,4 @@
-"""The cells of the past, by scope, which any stretch of time adds up quickly."""
+"""Cells of the past, by scope, which are quickly summed over any stretch of time."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _COUNTS = {
     "costs": ("sum(actual_cost_count)", "count(actual_cost)"),
     "both_costs": ("sum(both_costs_count)", "count(actual)"),
 }
-"""What is counted: over the hours, and over the executions themselves."""
+"""The counts: over the hours, and over the executions themselves."""
 _AMOUNTS = {
     "seconds": ("sum(duration_sum)", "sum(duration_seconds)"),
     "cost": ("sum(actual_cost_sum)", "sum(actual_cost)"),
@@ -31,7 +31,7 @@ _AMOUNTS = {
     "products": ("0", "sum(actual * estimate)"),
     "estimate_squares": ("0", "sum(estimate * estimate)"),
 }
-"""What is added up likewise; 0 is what the hours do not have."""
+"""The sums, likewise; 0 stands for those that the hours do not have."""
 
 OF_AN_HOUR = {
     "executions": "executions",
@@ -41,7 +41,7 @@ OF_AN_HOUR = {
     "costs": "cost_count",
     "cost": "cost_sum",
 }
-"""What hours are compared by, and what ``sql/checks/last_hour.sql`` calls it."""
+"""The figures by which hours are compared, and their names in ``sql/checks/last_hour.sql``."""
 
 _OVER_HOURS, _OVER_ROWS = (
     ", ".join(f"coalesce({measure}, 0)" for measure in measures)
@@ -73,14 +73,14 @@ Part = tuple[int, int]
 
 
 class Cells:
-    """The cells of one scope, in the order of time.
+    """Cells of one scope, in the order of time.
 
     Attributes:
         starts: When each begins.
     """
 
     def __init__(self) -> None:
-        """There are none as yet."""
+        """Start without cells."""
         self.starts: list[datetime] = []
         self._counts: dict[str, list[int]] = {name: [0] for name in _COUNTS}
         self._amounts: dict[str, list[float]] = {name: [] for name in _AMOUNTS}
@@ -94,20 +94,20 @@ class Cells:
             amounts.append(amount)
 
     def within(self, since: datetime, until: datetime) -> Part:
-        """Those that begin in ``[since, until)``."""
+        """Find the cells that begin in ``[since, until)``."""
         return bisect_left(self.starts, since), bisect_left(self.starts, until)
 
     def count(self, name: str, part: Part) -> int:
-        """How many executions of a kind some cells have."""
+        """Count the executions of a kind in some cells."""
         sums = self._counts[name]
         return sums[part[1]] - sums[part[0]]
 
     def amount(self, name: str, part: Part) -> float:
-        """A sum over some cells; added up anew, so that a sum of zeros is zero."""
+        """Sum an amount over some cells; added up anew, so that a sum of zeros is zero."""
         return math.fsum(self._amounts[name][part[0] : part[1]])
 
     def hour(self, part: Part) -> tuple[object, ...]:
-        """What an hour is compared with others by."""
+        """Return the figures by which an hour is compared with others."""
         return tuple(
             self.count(name, part) if name in self._counts else self.amount(name, part)
             for name in OF_AN_HOUR
@@ -115,7 +115,7 @@ class Cells:
 
 
 def read_hours(published: Published, by: str | None, since: datetime) -> Mapping[str, Cells]:
-    """The hours that are published, from one on.
+    """Read the published hours, from a first one on.
 
     Args:
         published: The generation.
@@ -132,7 +132,7 @@ def read_hours(published: Published, by: str | None, since: datetime) -> Mapping
 def read_minutes(
     published: Published, by: str | None, target_seconds: float
 ) -> Mapping[str, Cells]:
-    """The minutes of the executions that are published.
+    """Read the minutes of the published executions.
 
     Args:
         published: The generation.

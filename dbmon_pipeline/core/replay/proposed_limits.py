@@ -1,4 +1,4 @@
-"""A proposal: limits for a value whose normal state lies beyond those of its rule.
+"""Proposal of limits for a value whose normal state lies beyond those of its rule.
 
 A rate is called bad when its odds are a multiple of the usual ones, so a limit never passes 0 % or
 100 %: at a success rate of 92 % twice the odds of failure are 85 %, five times 70 %. Other values
@@ -23,7 +23,7 @@ _DIGITS = 2
 def proposed(
     replayed: Iterable[RuleReplay], rules: Mapping[str, Rule]
 ) -> dict[str, dict[str, dict[str, float]]]:
-    """Limits for the rules that are beyond theirs for more than half of the time.
+    """Propose limits for the rules that are beyond theirs for more than half of the time.
 
     Args:
         replayed: What the rules say of the past.

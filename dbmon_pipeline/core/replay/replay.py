@@ -1,4 +1,4 @@
-"""Replay: what the rules would have said of the past, and what incidents would have come of it.
+"""Replay: the verdicts that the rules would have given on the past, and the incidents from them.
 
 The rules are evaluated as of one instant after another, as the pipeline does it: every five minutes
 while the executions themselves are published, every hour before. Where that is every hour, one bad
@@ -42,7 +42,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class Episode:
-    """An incident that would have been.
+    """Incident that would have been opened.
 
     Attributes:
         rule: The rule.
@@ -63,7 +63,7 @@ class Episode:
 
 @dataclass(frozen=True, kw_only=True)
 class RuleReplay:
-    """What one rule would have said.
+    """Replay of one rule.
 
     Attributes:
         rule: The rule.
@@ -82,13 +82,13 @@ class RuleReplay:
     usual: float | None
 
     def durations(self, end: datetime) -> list[timedelta]:
-        """How long the episodes were; what is not over is taken to end with the replay."""
+        """List the lengths of the episodes; an open one is taken to end with the replay."""
         return [(one.resolved_at or end) - one.fired_at for one in self.episodes]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Replay:
-    """What the rules of one rules file would have said.
+    """Replay of the rules of one rules file.
 
     Attributes:
         start: The first instant, naive UTC.
@@ -160,7 +160,7 @@ def _longest_window(rules: Iterable[Rule]) -> timedelta:
 def _instants(
     since: datetime, rows_from: datetime, until: datetime
 ) -> Iterator[tuple[datetime, timedelta]]:
-    """The instants to look at, and how far each lies from the one before."""
+    """List the instants to look at, and how far each lies from the one before."""
     fine_from = rows_from + HOUR  # Before, the shortest window is not made from executions.
     at = hour_floor(since) + HOUR
     step = _STEP if at > fine_from else HOUR
@@ -172,7 +172,7 @@ def _instants(
 
 @dataclass
 class _Open:
-    """An incident that is not over."""
+    """Incident that is not over."""
 
     incident: Incident
     counter: int
@@ -184,7 +184,7 @@ class _Open:
 
 @dataclass
 class _Record:
-    """One rule, up to an instant."""
+    """Record of one rule, up to an instant."""
 
     rule: Rule
     _open: dict[str, _Open] = field(default_factory=dict)
@@ -193,7 +193,7 @@ class _Record:
     _values: list[float] = field(default_factory=list)
 
     def take(self, alerts: list[Alert], at: datetime, step: timedelta) -> None:
-        """Take in what the rule said as of an instant."""
+        """Take in the alerts of the rule as of an instant."""
         # Evaluations in a row last as long as they would five minutes apart.
         evaluations = max(1, math.ceil(self.rule.evaluations * (_STEP / step)))
         rule = msgspec.structs.replace(self.rule, evaluations=evaluations)
@@ -226,7 +226,7 @@ class _Record:
         self._open[alert.scope] = now
 
     def _close(self, scope: str, incident: Incident | None) -> None:
-        """Forget what was open; if it fired, it was an episode."""
+        """Close the open incident of a scope; if it fired, it becomes an episode."""
         one = self._open.pop(scope, None)
         if one and one.fired_at:
             self._episodes.append(
@@ -241,7 +241,7 @@ class _Record:
             )
 
     def result(self, name: str) -> RuleReplay:
-        """What became of it; what is open stays so."""
+        """Return the replay of the rule; open incidents stay open."""
         for scope in list(self._open):
             self._close(scope, None)
         episodes = sorted(self._episodes, key=lambda one: (one.fired_at, one.scope))

@@ -16,7 +16,7 @@ MOST_ROWS = 500_000
 _FIRST_ROWS = 250_000
 _MOST_BYTES = 200_000_000
 _MOST_STRETCHES = 40
-"""How many runs of days a chunk has at the most; each is a condition that every row is held to."""
+"""Most runs of days in a chunk; each is a condition that every row is held to."""
 
 
 @dataclass(frozen=True)
@@ -39,12 +39,12 @@ class Chunk:
 
     @property
     def start(self) -> datetime:
-        """Where its first stretch begins."""
+        """The beginning of its first stretch."""
         return self.stretches[0][0]
 
     @property
     def end(self) -> datetime:
-        """Where its last stretch ends."""
+        """The end of its last stretch."""
         return self.stretches[-1][1]
 
     def covers(self, instant: datetime) -> bool:
@@ -53,7 +53,7 @@ class Chunk:
 
 
 class ChunkSize:
-    """How many rows a chunk may have, as the rows before were large or small."""
+    """Row limit of a chunk, adapted to the size of the rows read before."""
 
     def __init__(self) -> None:
         """Begin with fewer rows, since nothing is known of their size."""

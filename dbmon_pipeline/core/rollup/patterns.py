@@ -17,7 +17,7 @@ from dbmon_pipeline.core.rollup.read_rows import ROWS
 from dbmon_pipeline.core.schema.catalogue import TABLES
 
 PATTERN_DAYS = timedelta(days=91)
-"""How far back the patterns of days are kept: 90 days and today."""
+"""Time that the patterns of days are kept: 90 days and today."""
 _FEWEST_USES = 5
 _TEXTS = "pattern_texts"
 _TOTALS = "pattern_totals"

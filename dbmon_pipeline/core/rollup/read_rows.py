@@ -29,12 +29,12 @@ _LONGEST_READ = 4 * _LONGEST_TEXT
 """Characters that are read: a secret must not be cut in two before it is redacted."""
 _MOST_EXAMPLES = 20
 _LEAST_UNREADABLE = 20
-"""So few values that cannot be read are never called a column that cannot be read."""
+"""Fewest unreadable values for which a column is called unreadable."""
 
 
 @dataclass(frozen=True)
 class ReadChunk:
-    """What reading a chunk gave, besides the tables that it filled.
+    """Result of reading a chunk, besides the tables that it filled.
 
     Attributes:
         rows: How many rows.

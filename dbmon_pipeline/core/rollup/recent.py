@@ -22,7 +22,7 @@ from dbmon_pipeline.core.schema.period import bounds, hour_period
 
 RECENT = "recent_executions"
 DAYS_BEFORE = timedelta(days=2)
-"""How many whole days before today are kept."""
+"""Whole days before today that are kept."""
 _ONE_FILE_ROWS = 20_000
 """Up to so many rows today is one file."""
 

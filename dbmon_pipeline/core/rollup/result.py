@@ -1,4 +1,4 @@
-"""What the reader process tells of the work that it did for a refresh."""
+"""Result that the reader process returns of its work for a refresh."""
 
 from __future__ import annotations
 

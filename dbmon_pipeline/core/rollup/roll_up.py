@@ -21,7 +21,7 @@ from dbmon_pipeline.core.schema.catalogue import ROLLED_UP, TABLES
 from dbmon_pipeline.core.schema.table import Table
 
 DAY_ROWS = "day_rows"
-"""What tables with a row a day need of a day that is read in parts."""
+"""Rows that tables with a row a day need of a day that is read in parts."""
 _DAY_COLUMNS = (
     *("task_id", "timestamp", "repo", "model_tier", "task_type", "success", "duration_seconds"),
     *("quality_score", "actual_cost"),

@@ -1,1 +1,1 @@
-"""The columns of an execution, the published tables, and the manifest of a generation."""
+"""Schema: the columns of an execution, the published tables, and the manifest of a generation."""

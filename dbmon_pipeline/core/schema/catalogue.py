@@ -1,4 +1,4 @@
-"""Every table that is published, in the order of the flow.
+"""Catalogue of every published table, in the order of the flow.
 
 A new summary table is one SQL file in ``sql/rollups/`` and one entry here; its name is that of the
 published folder and of the Dagster asset.

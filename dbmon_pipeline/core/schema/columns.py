@@ -1,4 +1,4 @@
-"""The columns of every published table, as DuckDB derives them from the SELECTs."""
+"""Columns of every published table, as DuckDB derives them from the SELECTs."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from dbmon_pipeline.core.schema.executions import COLUMNS
 ROW_COLUMNS = ", ".join(f"{column.name} {column.type}" for column in COLUMNS)
 """DDL of the columns of an execution."""
 _READING_COLUMNS = "row_hash UBIGINT, not_finite BIGINT, unreadable BIGINT, is_in_source BOOLEAN"
-"""What is noted of a row while it is read."""
+"""The facts that are noted of a row while it is read."""
 HISTORY_COLUMNS = {
     REFRESH_HISTORY.name: "as_of TIMESTAMP, data_through TIMESTAMP, rows_read BIGINT,"
     " hours_changed BIGINT, late_rows BIGINT, rows_gone BIGINT, unrepairable_hours BIGINT,"

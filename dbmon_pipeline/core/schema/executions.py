@@ -1,4 +1,4 @@
-"""The columns of an execution: what a source may hold, and what the warehouse keeps of it."""
+"""Columns of an execution: those a source may hold, and those the warehouse keeps."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from enum import StrEnum
 
 
 class Role(StrEnum):
-    """How a column is treated on its way into the warehouse."""
+    """Role of a column: its treatment on the way into the warehouse."""
 
     KEY = "key"
     """Taken as it is."""
@@ -21,7 +21,7 @@ class Role(StrEnum):
 
 @dataclass(frozen=True)
 class Column:
-    """One column of the warehouse's ``executions``.
+    """Column of the warehouse's ``executions``.
 
     Attributes:
         name: Its name, the same in the source.

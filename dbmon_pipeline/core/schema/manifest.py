@@ -1,4 +1,4 @@
-"""The manifest: what a published generation is, in one JSON file beside its tables."""
+"""Manifest: the description of a published generation, in one JSON file beside its tables."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Instant = Annotated[datetime, Meta(tz=False)]
 
 
 class PublishedFile(msgspec.Struct, frozen=True, kw_only=True):
-    """One Parquet file of a table.
+    """Parquet file of a table.
 
     Attributes:
         name: Its name in the table's folder.
@@ -36,7 +36,7 @@ class PublishedFile(msgspec.Struct, frozen=True, kw_only=True):
     bytes: Count
 
     def __post_init__(self) -> None:
-        """Refuse a name that is none of ours; it is no path out of the folder."""
+        """Refuse a name that is none of ours, such as a path out of the folder."""
         if self.name[-len(_SUFFIX) :] != _SUFFIX:
             raise ValueError(f"{self.name!r} is no file of a table")
         if self.period not in (WINDOW, EMPTY):
@@ -56,7 +56,7 @@ class PublishedFile(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SourceProfile(msgspec.Struct, frozen=True, kw_only=True):
-    """What a look over the source said.
+    """Profile of the source, from one look over it.
 
     Attributes:
         path: The file or folder; the name of an address.
@@ -92,7 +92,7 @@ class SourceProfile(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class BadValue(msgspec.Struct, frozen=True, kw_only=True):
-    """A value of the source that could not be read.
+    """Value of the source that could not be read.
 
     Attributes:
         column: The column.
@@ -106,7 +106,7 @@ class BadValue(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Difference(msgspec.Struct, frozen=True):
-    """A figure that was computed in two ways which do not agree.
+    """Difference between two computations of the same figure.
 
     Attributes:
         figure: What was computed.
@@ -120,7 +120,7 @@ class Difference(msgspec.Struct, frozen=True):
 
 
 class MadeWith(msgspec.Struct, frozen=True, kw_only=True):
-    """What a generation was made with; where it changes, days are made again.
+    """Versions that a generation was made with; where one changes, days are made again.
 
     Attributes:
         tables: For each table the digest of its SELECT.
@@ -134,7 +134,7 @@ class MadeWith(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
-    """What a generation holds and speaks for.
+    """Manifest of a generation: its contents, and the instant that it speaks for.
 
     Attributes:
         format_version: The version of this layout.
@@ -165,7 +165,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     tables: dict[str, tuple[PublishedFile, ...]]
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be read as it is meant."""
+        """Refuse values that cannot be read as they are meant."""
         if self.as_of < EARLIEST:
             raise ValueError(f"as_of lies before {EARLIEST:%Y}")
 

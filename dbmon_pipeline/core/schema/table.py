@@ -1,4 +1,4 @@
-"""What is known of a published table: its facts stand in the header of its SELECT."""
+"""Tables that are published: their facts stand in the headers of their SELECTs."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _TIMES = ("hour", "date", "as_of", "evaluated_at", "timestamp")
 
 @dataclass(frozen=True)
 class Table:
-    """One published table.
+    """Published table.
 
     Attributes:
         name: Its name everywhere.
@@ -55,7 +55,7 @@ class Table:
 
     @cached_property
     def digest(self) -> str:
-        """A text that changes with the SELECT, whatever its comments say."""
+        """The digest of the SELECT, whatever its comments say."""
         text = re.sub(r"--.*", "", self.select) if self.source else self.name
         return hashlib.sha256(" ".join(text.split()).encode()).hexdigest()[:16]
 

@@ -38,7 +38,7 @@ _REMEDY = "the schema contract is in sql/source/executions.sql"
 
 @dataclass(frozen=True)
 class SourceSchema:
-    """Those of our columns that a source has.
+    """Schema of a source: the columns of ours that it has.
 
     Attributes:
         types: Their DuckDB types by name.

@@ -119,7 +119,7 @@ def signature(path: Path) -> str:
 
 
 def unreachable(path: Path, error: OSError) -> SourceError:
-    """Why a source cannot be reached."""
+    """Explain why a source cannot be reached."""
     if isinstance(error, PermissionError):
         return SourceError(
             f"{path} may not be read by user {os.getuid()}", remedy="grant read permission on it"

@@ -1,4 +1,4 @@
-"""Who holds the write lock of a file, as the system tells it; asking takes no lock."""
+"""Holder of a file's write lock, as the system reports it; asking takes no lock."""
 
 from __future__ import annotations
 

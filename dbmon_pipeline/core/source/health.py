@@ -19,7 +19,7 @@ from dbmon_pipeline.core.source.reader_client import shared_reader
 
 
 class SourceHealth(msgspec.Struct, frozen=True):
-    """What can be seen of a source from outside.
+    """Health of a source, as far as it can be seen from outside.
 
     Attributes:
         problem: Why it cannot be read, None if nothing speaks against it.
@@ -66,7 +66,7 @@ def source_health(path: Path) -> SourceHealth:
 
 
 def _writer(path: Path) -> str | None:
-    """Who holds the write lock of a file; this process must not have it open."""
+    """Name the holder of a file's write lock; this process must not have the file open."""
     with path.open("rb") as file:
         process = writing_process(file)
     if process is None:

@@ -194,7 +194,7 @@ class ParquetFolder(Source):
 
 
 class Address(Source):
-    """Whatever DuckDB can attach by an address; its consistency is that of one attach."""
+    """Source that DuckDB can attach by an address; its consistency is that of one attach."""
 
     read_as = "address"
     is_ours = True

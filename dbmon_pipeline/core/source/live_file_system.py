@@ -76,7 +76,7 @@ class LiveFileSystem(AbstractFileSystem):  # type: ignore[misc]
 
 
 class _OpenFile(Protocol):
-    """As much of an open file as DuckDB uses: to read a block it calls ``seek``, then ``read``."""
+    """Part of an open file that DuckDB uses: to read a block it calls ``seek``, then ``read``."""
 
     def seek(self, position: int, whence: int = 0) -> int: ...
 

@@ -37,7 +37,7 @@ _LONGEST_MARK_BYTES = 64
 _COMMIT_ENTRY = bytes.fromhex("0500000000000000e7fe7d722fed3d5e640064ffff")
 """The log entry that ends a commit: size, checksum, content; always the same."""
 _MARK_CONTENT = b"\x64\x00\x63"
-"""How the content of a CHECKPOINT entry begins: field 100, type 99."""
+"""Beginning of a CHECKPOINT entry's content: field 100, type 99."""
 
 _registry_lock = threading.Lock()
 _descriptors_of_views: set[int] = set()
@@ -48,7 +48,7 @@ class ReadingThrownAwayError(Exception):
 
 
 class LiveView:
-    """One state of a database file and its log, with both held open.
+    """View of one state of a database file and its log, with both held open.
 
     Attributes:
         log: The content of the log, None if there is none.

@@ -79,7 +79,7 @@ def folder_signature(folder: Path) -> str:
 
 
 def explain_folder(folder: Path, error: Exception) -> SourceError:
-    """What is wrong with a folder that could not be read."""
+    """Explain why a folder could not be read."""
     return SourceError(
         f"{folder} holds a file that cannot be read ({str(error).splitlines()[0]})",
         remedy="write each file under a name that begins with a dot, and rename it when it is whole"

@@ -11,7 +11,7 @@ from dbmon_pipeline.core.source.contract import SourceSchema
 from dbmon_pipeline.core.source.kinds import Source
 
 FUTURE_TOLERANCE = timedelta(minutes=5)
-"""How far a clock may run ahead before its rows count as wrong."""
+"""Time that a clock may run ahead before its rows count as wrong."""
 
 
 def look_over(

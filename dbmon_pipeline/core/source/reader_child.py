@@ -1,4 +1,4 @@
-"""One run of the reader process: started, spoken to through pipes by a deadline, ended."""
+"""Run of the reader process: started, spoken to through pipes by a deadline, ended."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from dbmon_pipeline.core.common.errors import (
 from dbmon_pipeline.core.source.reader_protocol import Reply, decode_reply
 
 _KILLED_SECONDS = 5.0
-"""How long to wait for a killed process, which a network file system may hold for longer."""
+"""Seconds to wait for a killed process; a network file system may hold it for longer."""
 _CHUNK_BYTES = 1 << 16
 """The capacity of a pipe."""
 _LONGEST_POLL_SECONDS = 3600.0
@@ -60,7 +60,7 @@ class Deadline:
 
 
 class Child:
-    """One run of the reader process.
+    """Run of the reader process.
 
     Attributes:
         process: The process.

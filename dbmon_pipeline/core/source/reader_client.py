@@ -65,7 +65,7 @@ class ReaderProcess:
 
     @property
     def is_closed(self) -> bool:
-        """Whether it was closed, so that it answers no more."""
+        """True if the client was closed, so that it answers no more."""
         return self._is_closed
 
     def start(self) -> None:

@@ -48,7 +48,7 @@ def detach_remote(cursor: duckdb.DuckDBPyConnection) -> None:
 
 
 def explain_remote(address: str, error: Exception) -> SourceError:
-    """What is wrong with an address that could not be attached or read."""
+    """Explain why an address could not be attached or read."""
     name = str(remote_name(address))
     _, _, rest = address.partition(":")
     told = next(iter(str(error).splitlines()), "").replace(address, name)

@@ -29,7 +29,7 @@ _SCATTER_OF_MEANS = 0.05
 
 @dataclass(frozen=True)
 class Hour:
-    """What is compared of an hour.
+    """Figures of an hour that are compared.
 
     Attributes:
         executions: How many there were.
@@ -50,7 +50,7 @@ class Hour:
 
 @dataclass(frozen=True)
 class Score:
-    """How unusual a figure of an hour is.
+    """Score of how unusual a figure of an hour is.
 
     Attributes:
         metric: ``volume``, ``success_rate``, ``duration`` or ``cost``.
@@ -68,7 +68,7 @@ class Score:
 
 
 class _Figure(NamedTuple):
-    """A figure of an hour, and from how many executions it is."""
+    """Figure of an hour, with the number of its executions."""
 
     value: float
     samples: int
@@ -120,7 +120,7 @@ def scores(now: Hour, alike: Iterable[Hour], min_samples: int) -> list[Score]:
 
 
 def lasting(score: Score, before: Score) -> Score:
-    """A score that is no further from 0 than that of the hour before.
+    """Return the score, no further from 0 than that of the hour before.
 
     Args:
         score: That of the last hour.

@@ -1,4 +1,4 @@
-"""How sure a figure is: bounds that know the sample, and how unlikely a silence is."""
+"""Bounds of a figure by its sample size, and the probability of a silence."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _LARGEST_SIZE = 1e9
 
 @cache
 def quantile(confidence: float) -> float:
-    """How many standard errors a one-sided bound lies away.
+    """Compute how many standard errors a one-sided bound lies away.
 
     Args:
         confidence: The probability that the true value is on the near side of the bound, 0.5 to 1.
@@ -20,7 +20,7 @@ def quantile(confidence: float) -> float:
 
 
 def wilson_bounds(part: float, samples: float, confidence: float) -> tuple[float, float]:
-    """The one-sided lower and upper bounds of a rate.
+    """Compute the one-sided lower and upper bounds of a rate.
 
     The score interval of E. B. Wilson, Probable inference, the law of succession, and statistical
     inference, Journal of the American Statistical Association 22 (1927). It does not collapse at
@@ -39,7 +39,7 @@ def wilson_bounds(part: float, samples: float, confidence: float) -> tuple[float
 
 
 def chance_of_at_most(count: int, mean: float, variance: float) -> float:
-    """How probable it is to see so few events or fewer.
+    """Compute the probability of so few events or fewer.
 
     Counts of a busy system vary more than a Poisson process: the negative binomial distribution
     with that mean and variance, or Poisson if the variance is not larger than the mean.

@@ -1,4 +1,4 @@
-"""A service level objective: how fast its error budget is burnt.
+"""Service level objective: how fast its error budget is burnt.
 
 Multi-window, multi-burn-rate alerts, as in The Site Reliability Workbook (2018), chapter 5: a
 budget of 30 days is burnt too fast if 2 % of it go in an hour, 5 % in six, or 10 % in three days;
@@ -16,7 +16,7 @@ _SHORT = 12
 
 @dataclass(frozen=True)
 class Burn:
-    """How fast the budget may be burnt.
+    """Burn rate limit: how fast the budget may be burnt.
 
     Attributes:
         window: Over how long.
@@ -30,12 +30,12 @@ class Burn:
 
     @property
     def short(self) -> timedelta:
-        """The window that says whether it still goes on."""
+        """The short window, which tells whether the burning still goes on."""
         return self.window / _SHORT
 
     @property
     def limit(self) -> float:
-        """How many times as fast as the budget allows."""
+        """The highest burn rate, as a multiple of the rate that the budget allows."""
         return self.part * (_PERIOD / self.window)
 
 
@@ -47,7 +47,7 @@ BURNS = (
 
 
 def can_fire(target: float) -> bool:
-    """Whether every alert could fire: if all executions fail, that is fast enough.
+    """Tell whether every alert could fire: if all executions fail, that is fast enough.
 
     Args:
         target: Which part of the executions is to succeed.
@@ -56,7 +56,7 @@ def can_fire(target: float) -> bool:
 
 
 def burn_rate(success_rate: float, target: float) -> float:
-    """How many times as fast as the target allows failures are.
+    """Compute the rate of failures as a multiple of the rate that the target allows.
 
     Args:
         success_rate: Which part of the executions succeeded.

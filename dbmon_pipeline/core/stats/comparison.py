@@ -1,4 +1,4 @@
-"""Two periods compared: is a difference more than what chance, or the usual scatter, explains?"""
+"""Comparison of two periods: is a difference more than chance, or the usual scatter, explains?"""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _MOST_EXACT = 20
 def difference_bounds(
     now: float, samples_now: float, before: float, samples_before: float, confidence: float
 ) -> tuple[float, float]:
-    """The one-sided lower and upper bounds of a difference of two rates, now minus before.
+    """Compute the one-sided bounds of a difference of two rates, now minus before.
 
     The hybrid score interval (method 10) of R. G. Newcombe, Interval estimation for the difference
     between independent proportions, Statistics in Medicine 17 (1998): it is made from the Wilson
@@ -39,7 +39,7 @@ def difference_bounds(
 
 
 def scatter(parts: Sequence[tuple[int, int]]) -> float:
-    """How many times more a rate varies from part to part than chance makes it; at least 1.
+    """Compute how many times more a rate varies between parts than by chance; at least 1.
 
     A sample says as little as one that is so many times smaller. Pearson's statistic over its
     degrees of freedom, as R. W. M. Wedderburn, Quasi-likelihood functions, generalized linear
@@ -60,7 +60,7 @@ def scatter(parts: Sequence[tuple[int, int]]) -> float:
 
 
 def rank_sum_chance(now: Sequence[float], before: Sequence[float]) -> float:
-    """How often chance alone would part two samples so far, or further, in either direction.
+    """Compute how often chance alone parts two samples so far, or further, in either direction.
 
     The test of F. Wilcoxon, Individual comparisons by ranking methods, Biometrics Bulletin 1
     (1945): it asks for no distribution, and one odd value does not decide it. Equal values share
@@ -88,12 +88,12 @@ def rank_sum_chance(now: Sequence[float], before: Sequence[float]) -> float:
 
 
 def least_chance(size_now: int, size_before: int) -> float:
-    """The smallest that :func:`rank_sum_chance` can be with so many values."""
+    """Compute the smallest value of :func:`rank_sum_chance` with so many values."""
     return min(1.0, 2 / math.comb(size_now + size_before, size_now))
 
 
 def _twice_the_ranks(values: Sequence[float]) -> list[int]:
-    """Each value's rank from 1 on, doubled, so that mean ranks are whole numbers."""
+    """Rank each value from 1 on, doubled, so that mean ranks are whole numbers."""
     ordered = sorted(values)
     first = {value: place for place, value in reversed([*enumerate(ordered, 1)])}
     counts = Counter(ordered)
@@ -101,7 +101,7 @@ def _twice_the_ranks(values: Sequence[float]) -> list[int]:
 
 
 def _ways(ranks: Sequence[int], size: int) -> Counter[int]:
-    """In how many ways so many of the ranks have each sum."""
+    """Count in how many ways so many of the ranks have each sum."""
     ways: list[Counter[int]] = [Counter() for _ in range(size + 1)]
     ways[0][0] = 1
     for rank in ranks:

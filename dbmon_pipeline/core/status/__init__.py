@@ -1,1 +1,1 @@
-"""The status of the database, and the reports about executions."""
+"""Status of the database, and the reports about executions."""

@@ -1,4 +1,4 @@
-"""The two reports about executions, in the shapes that programs rely on.
+"""Reports about executions, two of them, in the shapes that programs rely on.
 
 Counts are executions, durations seconds, costs USD, memory MB, rates 0 to 1; instants are ISO 8601
 in UTC. A rate or a mean of nothing is null.
@@ -19,7 +19,7 @@ _P95_MEMORY = "SELECT p95 FROM percentiles_between($since, $until, 'peak_memory_
 
 @dataclass(frozen=True, kw_only=True)
 class _Report:
-    """What every report says of itself."""
+    """Header of every report."""
 
     time_range: TimeRange
     window_start: str
@@ -30,7 +30,7 @@ class _Report:
 
 @dataclass(frozen=True, kw_only=True)
 class KeyFigures:
-    """All executions of a range."""
+    """Key figures of all executions of a range."""
 
     executions: int
     successes: int
@@ -47,7 +47,7 @@ class KeyFigures:
 
 @dataclass(frozen=True, kw_only=True)
 class ExecutionStatistics(_Report):
-    """Who did how much, and how well. A point of the series is a day, or an hour up to 24 h."""
+    """Statistics of executions. A point of the series is a day, or an hour up to 24 h."""
 
     time_series: Records
     by_model_tier: Records
@@ -59,7 +59,7 @@ class ExecutionStatistics(_Report):
 
 @dataclass(frozen=True, kw_only=True)
 class Duration:
-    """How long executions took; percentiles within 1 %."""
+    """Durations of executions; percentiles within 1 %."""
 
     avg_seconds: float | None
     p50_seconds: float | None
@@ -69,7 +69,7 @@ class Duration:
 
 @dataclass(frozen=True, kw_only=True)
 class Cost:
-    """What executions cost; savings are estimate minus actual, where both are known."""
+    """Costs of executions; savings are estimate minus actual, where both are known."""
 
     total_cost: float | None
     avg_cost: float | None
@@ -78,7 +78,7 @@ class Cost:
 
 @dataclass(frozen=True, kw_only=True)
 class Resources:
-    """What memory executions took; the percentile within 1 %."""
+    """Memory use of executions; the percentile within 1 %."""
 
     avg_memory_mb: float | None
     p95_memory_mb: float | None
@@ -86,7 +86,7 @@ class Resources:
 
 @dataclass(frozen=True, kw_only=True)
 class PerformanceMetrics(_Report):
-    """How long work takes, what it costs and what it uses."""
+    """Performance metrics: the durations, the costs and the resources of work."""
 
     duration: Duration
     cost: Cost
@@ -95,7 +95,7 @@ class PerformanceMetrics(_Report):
 
 
 def execution_statistics(reader: Reader, time_range: TimeRange) -> ExecutionStatistics:
-    """Who did how much, and how well.
+    """Report the volume and the success of executions, by dimension and over time.
 
     Raises:
         NotPublishedError: A published file is damaged or gone.
@@ -120,7 +120,7 @@ def execution_statistics(reader: Reader, time_range: TimeRange) -> ExecutionStat
 
 
 def performance_metrics(reader: Reader, time_range: TimeRange) -> PerformanceMetrics:
-    """How long work takes, what it costs and what it uses.
+    """Report how long work takes, what it costs and what it uses.
 
     Raises:
         NotPublishedError: A published file is damaged or gone.

@@ -1,4 +1,4 @@
-"""The status of a database, in the shape that programs rely on.
+"""Status of a database, in the shape that programs rely on.
 
 Counts are executions, durations seconds, costs USD, memory MB, rates 0 to 1; instants are ISO 8601
 in UTC. A rate or a mean of nothing is null.
@@ -25,7 +25,7 @@ from dbmon_pipeline.core.source.health import SourceHealth, source_health
 
 
 class Level(StrEnum):
-    """How bad things are."""
+    """Level of a status."""
 
     OK = "OK"
     WARNING = "WARNING"
@@ -35,7 +35,7 @@ class Level(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Database:
-    """The source.
+    """Source database, with its size and the way it is read.
 
     Attributes:
         path: The file.
@@ -55,7 +55,7 @@ class Database:
 
 @dataclass(frozen=True, kw_only=True)
 class ExecutionCounts:
-    """How many executions there are: in all, and in the last hour, day and week."""
+    """Counts of executions: in all, and in the last hour, day and week."""
 
     total: int
     recent_1h: int
@@ -65,7 +65,7 @@ class ExecutionCounts:
 
 @dataclass(frozen=True, kw_only=True)
 class DailyPerformance:
-    """How the executions of the last day went."""
+    """Performance of the executions of the last day."""
 
     daily_success_rate: float | None
     avg_duration_seconds: float | None
@@ -74,7 +74,7 @@ class DailyPerformance:
 
 @dataclass(frozen=True, kw_only=True)
 class JudgedRule:
-    """What a rule says of a value; ``raw_`` is what a plain comparison would say."""
+    """Verdict of a rule on a value; ``raw_`` marks the plain comparison."""
 
     rule: str
     measurement: str
@@ -96,7 +96,7 @@ class JudgedRule:
 
 @dataclass(frozen=True, kw_only=True)
 class DatabaseStatus:
-    """The health of a database, as of ``timestamp``; the window is the last day.
+    """Health of a database, as of ``timestamp``; the window is the last day.
 
     Of a database that cannot be read there are no figures.
     """
@@ -118,7 +118,7 @@ class DatabaseStatus:
 def database_status(
     reader: Reader, config: MonitoringConfig, *, refreshed_by: str = "run dbmon refresh"
 ) -> DatabaseStatus:
-    """The health of what a reader reads.
+    """Report the health of the database that a reader reads.
 
     Args:
         reader: Of published data, or of a database.

@@ -13,7 +13,7 @@ config = typer.Typer(no_args_is_help=True, help="The rules file.")
 
 @config.callback()
 def _config() -> None:
-    """So that validate keeps its name."""
+    """Keep the name of validate, which would be dropped if it were the only command."""
 
 
 @config.command()

@@ -47,7 +47,7 @@ def doctor(
 
 
 def _targets(config: MonitoringConfig) -> Outcome:
-    """Whether each target has its URL and its secret, which are not shown."""
+    """Check that each target has its URL and its secret, which are not shown."""
     from dbmon_pipeline.outputs.notify.targets import InvalidTarget, targets
 
     built = targets(config.notifications, os.environ)
@@ -59,7 +59,7 @@ def _targets(config: MonitoringConfig) -> Outcome:
 
 
 def _dagster(settings: Settings) -> Iterator[Finding]:
-    """What needs Dagster, if that can be imported."""
+    """Examine the parts that need Dagster, if that can be imported."""
     os.environ["DBMON_SOURCE"] = str(settings.source)
     os.environ["DBMON_HOME"] = str(settings.home.path)
     logging.getLogger("dagster").setLevel(logging.CRITICAL)

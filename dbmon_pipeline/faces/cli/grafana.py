@@ -15,7 +15,7 @@ grafana = typer.Typer(no_args_is_help=True, help="Dashboards and alert rules for
 
 @grafana.callback()
 def _grafana() -> None:
-    """So that export keeps its name."""
+    """Keep the name of export, which would be dropped if it were the only command."""
 
 
 @grafana.command()

@@ -1,4 +1,4 @@
-"""What the commands print: data on stdout, what is about it on stderr."""
+"""Output of the commands: data on stdout, messages about it on stderr."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class ExitCode(IntEnum):
 
 
 class Format(StrEnum):
-    """How rows are printed."""
+    """Format of printed rows."""
 
     TABLE = "table"
     JSON = "json"
@@ -54,7 +54,7 @@ def put_rows(rows: Rows, form: Format) -> None:
 
 
 def is_interrupt(error: RuntimeError) -> bool:
-    """Whether DuckDB says in its own words that a signal has interrupted a query."""
+    """Tell whether DuckDB says in its own words that a signal has interrupted a query."""
     return str(error) == "Query interrupted"
 
 

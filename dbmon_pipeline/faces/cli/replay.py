@@ -153,7 +153,7 @@ def _episodes(replays: Mapping[str, Replay]) -> Rows:
 
 
 def _say_how(found: Replay, config: MonitoringConfig, propose: Path | None) -> None:
-    """How it was looked, and what may be done about it."""
+    """Print how the replay looked, and what may be done about it."""
     looks = f"every hour from {iso(found.start)}, every five minutes from {iso(found.fine_from)}"
     if found.fine_from <= found.start:
         looks = f"every five minutes from {iso(found.start)}"

@@ -53,7 +53,7 @@ _CLEAR = "\x1b[H\x1b[2J"
 
 
 class Metric(StrEnum):
-    """What ``--metric`` shows."""
+    """Metric that ``--metric`` shows."""
 
     EXECUTIONS = "executions"
     PERFORMANCE = "performance"
@@ -80,7 +80,7 @@ QUESTIONS = {
 
 
 class StatusFormat(StrEnum):
-    """How a status is printed."""
+    """Format of a printed status."""
 
     TEXT = "text"
     JSON = "json"

@@ -24,11 +24,11 @@ _WAYS = {
     "files": "files, one by one",
     "address": "attached by its address",
 }
-"""How a source was read, in words."""
+"""Ways in which a source was read, in words."""
 
 
 def has_colour(stream: TextIO) -> bool:
-    """Whether colours are wanted: on a terminal, unless NO_COLOR says otherwise."""
+    """Tell whether colours are wanted: on a terminal, unless NO_COLOR says otherwise."""
     return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
@@ -80,7 +80,7 @@ def text(status: DatabaseStatus, *, alert: bool, colour: bool) -> str:
 
 
 def _alert_row(rule: JudgedRule) -> tuple[object, ...]:
-    """What a rule says, with its units; and what a plain comparison says."""
+    """Return a rule's result with its units, and the result of a plain comparison."""
 
     def told(value: float | None) -> str | None:
         return None if value is None else format_value(rule.measurement, value)
@@ -125,7 +125,7 @@ def _decimal(value: float) -> str:
 
 
 def window_line(answer: Answer) -> str:
-    """What an answer speaks for."""
+    """Describe the window and the data that an answer speaks for."""
     through = iso(answer.data_through) if answer.data_through else "not yet"
     return (
         f"{answer.samples:,} executions from {iso(answer.window_start)} to"

@@ -47,7 +47,7 @@ class OpenIncidents(BaseModel):
 
 
 class ExplainedAlert(BaseModel):
-    """What a rule says, and why. Rates are 0 to 1; a cost is USD per execution.
+    """Verdict of a rule, and why. Rates are 0 to 1; a cost is USD per execution.
 
     ``change_by_mix`` is how much of the change since the seven days before comes from another mix
     of work, ``change_by_rate`` how much from the same work going worse.
@@ -70,7 +70,7 @@ class ExplainedAlert(BaseModel):
 
 
 def open_incidents(settings: Settings, cut: Cut, note: str) -> OpenIncidents:
-    """What the incident store holds; nothing if there is none as yet."""
+    """List the open incidents in the incident store; none if there is no store as yet."""
     if not settings.home.incidents.exists():
         return OpenIncidents(incidents=[], note="no incident was opened so far. " + note)
     store = Incidents(settings.home.incidents, notifications=settings.config.notifications)
@@ -82,7 +82,7 @@ def open_incidents(settings: Settings, cut: Cut, note: str) -> OpenIncidents:
 def explained_alert(
     reader: Reader, settings: Settings, name: str, scope: str
 ) -> tuple[Alert, Explanation]:
-    """What a rule says of a scope, and why.
+    """Return a rule's alert for a scope, and its explanation.
 
     Raises:
         ToolError: There is no such rule or scope, or nothing to explain it by.

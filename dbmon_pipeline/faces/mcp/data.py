@@ -1,4 +1,4 @@
-"""Which data a call of the MCP server gets: what is published, or a database that it may name."""
+"""Data that a call of the MCP server gets: the published data, or a database that it may name."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What agents are told: where to begin, how to review and to triage, and what is no instruction."""
+"""Instructions for agents: where to begin, how to review and to triage, what is no instruction."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ _LONGEST_UID = 40
 _OWN_LABELS = ("alertname", "grafana_folder", "owner", "rule", "scope", "severity")
 _USUAL_RHYTHM = ("1m", "5m")
 _RHYTHMS = {"recent_executions": ("5m", "10m"), "database_size": ("10m", "10m")}
-"""How often a measurement is looked at, and how long it must be wrong."""
+"""Intervals at which a measurement is looked at, and times that it must be wrong."""
 
 
 def alert_rules(config: MonitoringConfig, monitor: Board) -> dict[str, object]:

@@ -1,4 +1,4 @@
-"""One dashboard as Grafana has it: its panels, variables, links, and a mark per incident."""
+"""Dashboard as Grafana has it: its panels, variables, links, and a mark per incident."""
 
 from __future__ import annotations
 

@@ -78,7 +78,7 @@ def export(config: MonitoringConfig, folder: Path) -> list[Path]:
 
 
 def _is_ours(path: Path, text: str) -> bool:
-    """Whether a text may be written to a path: nothing is there, or an earlier text of ours."""
+    """Tell whether a text may be written to a path: none is there, or an earlier text of ours."""
     if not path.exists():
         return True
     if not path.is_file():
@@ -91,7 +91,7 @@ def _is_ours(path: Path, text: str) -> bool:
 
 
 def _mark(path: Path, text: str) -> object:
-    """What stays the same in all versions of a file: the uid of a dashboard, else the first line.
+    """Return the constant part of a file's versions: a dashboard's uid, else the first line.
 
     Raises:
         ValueError: A dashboard is no JSON.

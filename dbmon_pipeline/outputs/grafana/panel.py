@@ -1,4 +1,4 @@
-"""One panel as Grafana has it: chart, units, limits and colours."""
+"""Panel as Grafana has it: chart, units, limits and colours."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ class PluginQuery(Dataquery, Builder[Dataquery]):
         return self
 
     def to_json(self) -> dict[str, object]:
-        """What the plugin is given."""
+        """Return the query in the form that the plugin is given."""
         return self._model
 
 

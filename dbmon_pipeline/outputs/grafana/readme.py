@@ -1,4 +1,4 @@
-"""What stands beside the provisioning files for the person who installs them."""
+"""README beside the provisioning files, for the person who installs them."""
 
 README = """\
 # dbmon in Grafana

@@ -1,4 +1,4 @@
-"""What dashboards show: panels over questions, and the limits that they show beside the figures."""
+"""Content of dashboards: panels over questions, and the limits shown beside the figures."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _UNITS_OF_MEASUREMENTS = {
 
 @dataclass(frozen=True, kw_only=True)
 class Shown:
-    """One panel.
+    """Panel of a dashboard.
 
     Attributes:
         title: What stands above it.
@@ -64,7 +64,7 @@ class Shown:
 
     @property
     def sql(self) -> str:
-        """What the plugin runs."""
+        """The SQL that the plugin runs."""
         return panel_sql(self.asked, self.columns, self.values)
 
     @property
@@ -75,7 +75,7 @@ class Shown:
 
 @dataclass(frozen=True, kw_only=True)
 class Board:
-    """One dashboard.
+    """Dashboard: its title, panels and range.
 
     Attributes:
         name: Its file, and the end of its identifier.

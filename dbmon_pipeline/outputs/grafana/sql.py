@@ -53,7 +53,7 @@ def panel_sql(
 
 
 def variable_sql(column: str) -> str:
-    """What a variable offers: the values of a column in the range of the dashboard."""
+    """Return SQL for the choices of a variable: a column's values in the range of the dashboard."""
     return (
         f"SELECT DISTINCT {column} FROM daily_summary"  # noqa: S608 - a column of ours
         f" WHERE date >= CAST({_SINCE} AS DATE) AND date <= CAST({_UNTIL} AS DATE)"
@@ -77,7 +77,7 @@ def query(sql: str, columns: Sequence[str] = ()) -> dict[str, object]:
 
 
 def is_time_series(columns: Sequence[str]) -> bool:
-    """Whether there is a column that says when."""
+    """Tell whether there is a column that says when."""
     return any(column == "time" or column.endswith(" AS time") for column in columns)
 
 

@@ -22,7 +22,7 @@ from dbmon_pipeline.outputs.notify.message import details, plain, summary
 from dbmon_pipeline.outputs.notify.transport import request
 
 RESEND_INTERVAL = timedelta(minutes=5)
-"""How often what is open is to be posted again."""
+"""Interval at which open incidents are to be posted again."""
 
 _LASTS = 3 * RESEND_INTERVAL
 _PATH = "/api/v2/alerts"
@@ -39,7 +39,7 @@ class _Alert(TypedDict):
 
 
 class Alertmanager:
-    """One Alertmanager, and what it is told of.
+    """Alertmanager, with the incidents that it is told of.
 
     Attributes:
         name: The name of the target.

@@ -1,4 +1,4 @@
-"""Whatever Apprise has a URL for: chats, mail, pagers.
+"""Targets that Apprise has a URL for: chats, mail, pagers.
 
 Apprise and what it uses write URLs into their logs, and in the URLs of chats is the secret: their
 loggers are silent here. It is loaded when there is a target that needs it, for it is large.
@@ -23,13 +23,13 @@ if TYPE_CHECKING:
 
 _TALKATIVE = ("apprise", "urllib3", "requests", "requests_oauthlib", "oauthlib")
 _RESOLVING = "map"
-"""What Apprise's pagers call it that a success resolves what a failure has triggered."""
+"""Name in Apprise's pagers for a success that resolves what a failure has triggered."""
 _MOST_REFUSALS = 3
 """A pager that did not take so many incidents is asked no more: it may be the pager."""
 
 
 class AppriseTarget:
-    """One URL of Apprise.
+    """Target with a URL of Apprise.
 
     Attributes:
         name: The name of the target.
@@ -161,7 +161,7 @@ def _silence() -> None:
 
 
 def _is_pager(service: NotifyBase) -> bool:
-    """Whether a service knows incidents by a key and can resolve them, as PagerDuty does."""
+    """Tell whether a service knows incidents by a key and can resolve them, as PagerDuty does."""
     argument: Any = service.template_args.get("action", {})
     actions = argument.get("values", ())
     return hasattr(service, "dedup") and _RESOLVING in actions

@@ -27,23 +27,23 @@ _LONGEST_SEND = timedelta(minutes=2)
 
 
 class Silence(Protocol):
-    """What delivery needs of a silence."""
+    """Silence, as far as delivery needs it."""
 
     @property
     def created_at(self) -> datetime:
-        """When it was made."""
+        """The instant at which the silence was made."""
         ...
 
     def covers(self, incident: Incident) -> bool:
-        """Whether it is about an incident."""
+        """Tell whether the silence is about an incident."""
         ...
 
 
 class Store(Protocol):
-    """What delivery needs of the incident store."""
+    """Incident store, as far as delivery needs it."""
 
     def due(self, at: datetime, *, lease: timedelta) -> dict[str, list[Notification]]:
-        """What is to be sent now, by target; for the length of the lease it is nobody else's."""
+        """List the notifications to send now, by target; nobody else gets them during the lease."""
         ...
 
     def sent(self, numbers: Sequence[int], at: datetime) -> None:
@@ -71,7 +71,7 @@ class Store(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Delivery:
-    """What became of the outbox.
+    """Result of delivering the outbox.
 
     Attributes:
         sent: How many notifications were sent.
@@ -158,7 +158,7 @@ def _sent(
 
 
 def _tried(work: Callable[[], None]) -> NotificationError | None:
-    """Why something failed, None if it did not. A stranger's words may have a secret in them."""
+    """Return why work failed, None if it did not. A stranger's words may have a secret in them."""
     try:
         work()
     except NotificationError as error:
@@ -172,7 +172,7 @@ def _tried(work: Callable[[], None]) -> NotificationError | None:
 
 
 def _is_silent(incident: Incident, silences: Sequence[Silence]) -> bool:
-    """Whether nobody is told of an incident; one that fired before goes on, for it is not over."""
+    """Tell whether an incident is silenced; one that fired before goes on, for it is not over."""
     return any(
         silence.covers(incident) and silence.created_at < incident.changed_at
         for silence in silences
@@ -200,7 +200,7 @@ def _working_again(
     working: set[str],
     errors: Mapping[str, str],
 ) -> list[Finding]:
-    """That targets work again, or are none any more, of which incidents still tell otherwise."""
+    """List targets that work again or are none any more, if open incidents still say otherwise."""
     found = []
     for incident in still_open:
         name = incident.finding.scope

@@ -1,4 +1,4 @@
-"""What people read: one title and one text for all that one target is told at once.
+"""Messages for people: one title and one text for all that one target is told at once.
 
 Whatever comes from the data is somebody else's text: it stays on its line, is cut, and cannot call
 anybody in a chat.
@@ -24,7 +24,7 @@ _UNITS = (("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1))
 
 
 def title(notifications: Sequence[Notification]) -> str:
-    """One line for a group of notifications."""
+    """Return a one-line title for a group of notifications."""
     if len(notifications) == 1:
         (notification,) = notifications
         said = f"{notification.kind.upper()}, {_severity(notification)}"
@@ -50,17 +50,17 @@ def text(notifications: Sequence[Notification]) -> str:
 
 
 def summary(incident: Incident) -> str:
-    """What is wrong, in one sentence."""
+    """Summarize, in one sentence, what is wrong."""
     return defused(plain(incident.finding.summary, _LONGEST_SUMMARY))
 
 
 def details(incident: Incident) -> str:
-    """What there is to say about an incident whatever has just become of it."""
+    """Describe an incident, whatever has just become of it."""
     return "\n".join(_lines(incident, None))
 
 
 def worst(notifications: Sequence[Notification]) -> Severity | None:
-    """How bad the worst of those is that are not over; None if all are."""
+    """Return the worst severity of the notifications that are not over; None if all are."""
     found = {
         notification.incident.severity
         for notification in notifications

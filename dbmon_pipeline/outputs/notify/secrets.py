@@ -1,4 +1,4 @@
-"""Where the URLs and the secrets of targets come from. No error has one in it."""
+"""Sources of the URLs and the secrets of targets. No error has one in it."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def _found(
     file: str | None,
     environ: Mapping[str, str],
 ) -> tuple[str, str]:
-    """What was looked for, and where it stands."""
+    """Return the value looked for, and the place where it stands."""
     if file is not None:
         return _read(name, what, file), f"the file {file}"
     if variable is not None:

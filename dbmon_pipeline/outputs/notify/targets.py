@@ -16,7 +16,7 @@ from dbmon_pipeline.outputs.notify.webhook import Webhook
 
 
 class Target(Protocol):
-    """Whoever can be told of incidents."""
+    """Target that can be told of incidents."""
 
     @property
     def name(self) -> str:
@@ -63,7 +63,7 @@ class InvalidTarget:
 
 
 def target(name: str, config: TargetConfig, environ: Mapping[str, str]) -> Target:
-    """One target.
+    """Build a target.
 
     Args:
         name: Its name.

@@ -1,4 +1,4 @@
-"""One HTTP request: a limit for the whole of it, no redirect, and no secret in what is said of it.
+"""HTTP request: a limit for the whole of it, no redirect, and no secret in what is said of it.
 
 A URL may be a secret itself. Of the receiver's URL nothing is ever said, and of the one that it
 redirects to only the host.
@@ -25,7 +25,7 @@ _REDIRECTS = (301, 302, 303, 307, 308)
 
 
 def fault_of(url: str) -> str | None:
-    """Why a URL cannot be asked, None if it can; the URL does not stand in it."""
+    """Return why a URL cannot be asked, None if it can; the URL does not stand in it."""
     if not url.isascii() or not url.isprintable() or " " in url:
         return "has characters that must be percent-encoded"
     try:
@@ -136,7 +136,7 @@ def _work(made: Request, timeout: float, outcome: _Outcome) -> None:
 
 
 def _said(error: Exception) -> str:
-    """What went wrong; only the system's own words, for a library's may have the URL in them."""
+    """Describe an error in the system's own words, for a library's may have the URL in them."""
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"its certificate: {plain(error.verify_message)}"
     if isinstance(error, OSError) and error.strerror and error.errno is not None:

@@ -21,7 +21,7 @@ _LONGEST_SUMMARY = 500
 
 
 class Webhook:
-    """One URL, and the secret that its requests are signed with.
+    """Webhook: a URL, and the secret that its requests are signed with.
 
     Attributes:
         name: The name of the target.
@@ -75,7 +75,7 @@ class Webhook:
 
 
 def signature(secret: str, timestamp: str, body: bytes) -> str:
-    """What proves that a body is ours, and from when: HMAC-SHA256 in hexadecimal."""
+    """Sign a body with its time, to prove both: HMAC-SHA256 in hexadecimal."""
     signed = timestamp.encode() + b"." + body
     return hmac.new(secret.encode(), signed, hashlib.sha256).hexdigest()
 

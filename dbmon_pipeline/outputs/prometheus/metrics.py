@@ -31,7 +31,7 @@ from dbmon_pipeline.core.status.status import DatabaseStatus, Level
 from dbmon_pipeline.outputs.prometheus.gauges import Gauges
 
 MOST = 50
-"""How many scopes of a rule, or values of a dimension, there are at the most."""
+"""Most scopes of a rule, or values of a dimension, that get series."""
 
 _PERCENTILES = ("50", "95", "99")
 _FIGURES = {
@@ -66,7 +66,7 @@ _REFRESH = (
 
 
 class Said(Protocol):
-    """What a rule said of a scope."""
+    """Verdict of a rule for a scope."""
 
     @property
     def rule(self) -> str:
@@ -74,11 +74,11 @@ class Said(Protocol):
 
     @property
     def scope(self) -> str:
-        """What was measured."""
+        """The scope that was measured."""
 
     @property
     def verdict(self) -> Verdict:
-        """What it said."""
+        """The verdict of the rule."""
 
     @property
     def value(self) -> float | None:
@@ -86,7 +86,7 @@ class Said(Protocol):
 
     @property
     def samples(self) -> int:
-        """How many executions that was made from."""
+        """The number of executions that the value was made from."""
 
     @property
     def warning(self) -> float | None:
@@ -130,7 +130,7 @@ def published_metrics(settings: Settings) -> str:
 
 
 def no_metrics(reason: str) -> str:
-    """What there is to say if nothing can be read.
+    """Render the metrics for the case that nothing can be read.
 
     Args:
         reason: Why, on one line; it becomes a comment.

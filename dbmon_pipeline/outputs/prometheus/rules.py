@@ -19,7 +19,7 @@ from dbmon_pipeline.core.config.rule import RATES, Rule, Severity
 from dbmon_pipeline.outputs.prometheus.gauges import label
 
 JOB = "dbmon"
-"""What the exporter is called in the example."""
+"""Name of the exporter's job in the example."""
 AGE = "source_freshness"
 """The measurement that is asked of the clock."""
 
@@ -35,7 +35,7 @@ AlertRule = TypedDict(
 )
 
 _EVALUATED_EVERY_MINUTES = 5
-"""How often ``health_check`` has the rules judged while something is wrong."""
+"""Minutes between judgements of the rules by ``health_check`` while something is wrong."""
 _OURS = frozenset({"alertname", "severity", "owner", "rule", "scope", "job", "instance"})
 _OWNER = "monitoring"
 _LONG_GONE = "10m"
@@ -49,11 +49,11 @@ _VALUES = {
     "database_size": '{{ printf "%.0f" $value }} MB',
     AGE: "{{ $value | humanizeDuration }}",
 }
-"""How a value of a measurement is told, as a template of Prometheus."""
+"""Format of a measurement's value, as a template of Prometheus."""
 
 
 def recording_rules() -> list[dict[str, str]]:
-    """What dashboards ask for again and again."""
+    """List recording rules for the expressions that dashboards ask for again and again."""
     age = "time() - dbmon_data_through_timestamp_seconds"
     return [
         {"record": "dbmon:rule_state:worst", "expr": "max without (scope) (dbmon_rule_state)"},
@@ -119,7 +119,7 @@ def lasting(rule: Rule) -> int:
 
 
 def has_scopes(name: str, rule: Rule) -> bool:
-    """Whether a rule judges more than all executions together."""
+    """Tell whether a rule judges more than all executions together."""
     return rule.by is not None or rule.judges(name) == "anomaly"
 
 

@@ -1,4 +1,4 @@
-"""What changed since the period before, and whether that is more than noise.
+"""Changes since the period before, and whether they are more than noise.
 
 A rate is compared by its executions, of which each counts for less if the rate varied from day to
 day before; sums and means by their values of single days. A day is 24 hours from the
@@ -23,14 +23,14 @@ from dbmon_pipeline.core.stats.comparison import (
 from dbmon_pipeline.outputs.report.period import Block, Period
 
 CONFIDENCE = 0.995
-"""Of each side; so one of a hundred figures that did not change is said to have."""
+"""Confidence on each side; so one of a hundred unchanged figures is said to have changed."""
 
 Unit = Literal["count", "rate", "usd", "seconds", "score"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Change:
-    """One figure of two periods.
+    """Change of a figure between two periods.
 
     Attributes:
         figure: What it is.
@@ -172,7 +172,7 @@ def _by_block(
 
 
 def _nothing(now: float | None, before: float | None) -> str:
-    """Why there is nothing to compare; empty if there is."""
+    """Return why there is nothing to compare; empty if there is."""
     if now is None:
         return "there is nothing to compare"
     return "" if before is not None else "there is nothing to compare with"

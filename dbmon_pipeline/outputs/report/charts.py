@@ -24,7 +24,7 @@ _BAR = 22
 _MOST_ZOOM = 1.3
 _LONGEST_LABEL = 20
 _TICK = "length(datum.value) > 10 ? slice(datum.value, 11, 16) : slice(datum.value, 5, 10)"
-"""Of a point of time: the hour, or the month and day."""
+"""Label of a point of time: the hour, or the month and day."""
 
 
 def svg(chart: Chart, rows: Records) -> str:

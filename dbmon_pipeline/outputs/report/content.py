@@ -1,4 +1,4 @@
-"""What a report holds, before it is drawn: the same for the page and for JSON."""
+"""Content of a report, before it is drawn: the same for the page and for JSON."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class Table:
     charts: tuple[Chart, ...] = ()
 
     def is_numeric(self, column: str) -> bool:
-        """Whether a column holds numbers."""
+        """Tell whether a column holds numbers."""
         return any(isinstance(row[column], int | float) for row in self.rows)
 
 

@@ -42,7 +42,7 @@ class Written:
 
 
 class _Listed(msgspec.Struct):
-    """What the index needs of the JSON of a report."""
+    """Fields that the index needs of the JSON of a report."""
 
     as_of: str
     time_range: TimeRange
@@ -111,7 +111,7 @@ def _keep(folder: Path, settings: Settings) -> None:
 
 
 def _row(page: Path) -> dict[str, Scalar] | None:
-    """What the index says of a report; nothing of one that cannot be read.
+    """Return the index row of a report; None for a report that cannot be read.
 
     Raises:
         OSError: The file beside it is gone, or may not be read.

@@ -69,7 +69,7 @@ def gather(settings: Settings, as_of: datetime, time_range: TimeRange) -> Report
 
 
 def _work(now: Period, changes: list[Change], time_range: TimeRange, zone: str) -> str:
-    """How work went, in one sentence."""
+    """Describe in one sentence how work went."""
     when = f"In the {period(time_range)} to {moment(now.figures.window_end, zone)}"
     totals = now.totals
     if not now.figures.samples:

@@ -24,7 +24,7 @@ _MOST_INCIDENTS = 1000
 
 @dataclass(frozen=True)
 class Health:
-    """How things are.
+    """Health in a period: verdicts of the rules, and incidents.
 
     Attributes:
         verdicts: The last verdict of each rule and scope in the period, the worst first.
@@ -40,7 +40,7 @@ class Health:
 
     @property
     def open_incidents(self) -> list[Incident]:
-        """Those that are not over, the worst first."""
+        """The incidents that are not over, the worst first."""
         still = [one for one in self.incidents if one.state is not IncidentState.RESOLVED]
         return sorted(still, key=lambda one: (-one.severity.badness, one.opened_at))
 
@@ -55,7 +55,7 @@ class Health:
 
 
 def look(settings: Settings, published: Published, start: datetime, as_of: datetime) -> Health:
-    """What is known of the health of a period.
+    """Collect the known facts about the health of a period.
 
     Args:
         settings: The home and the rules.
@@ -82,7 +82,7 @@ def look(settings: Settings, published: Published, start: datetime, as_of: datet
 
 
 def _incidents(settings: Settings, start: datetime, as_of: datetime) -> list[Incident]:
-    """What has fired in a period, or goes on since before; nothing if there is no store as yet."""
+    """List incidents fired in a period or open since before; none if there is no store as yet."""
     path = settings.home.incidents
     if not path.exists():
         return []
@@ -162,7 +162,7 @@ def _spoken(row: dict[str, Scalar], config: MonitoringConfig) -> dict[str, Scala
 
 
 def sentence(health: Health) -> str:
-    """How things are now, in one sentence."""
+    """Describe the present health in one sentence."""
     said = _of_rules(health)
     if health.trouble:
         return f"Which incidents are open is not known (their store cannot be read), and {said}."
@@ -179,7 +179,7 @@ def sentence(health: Health) -> str:
 
 
 def _of_rules(health: Health) -> str:
-    """What the alert rules say now: the worst of it."""
+    """Describe the worst that the alert rules say now."""
     if health.beyond:
         return cut(str(health.beyond[0]["sentence"]), 200)
     if health.judged_at is None:

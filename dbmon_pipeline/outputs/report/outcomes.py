@@ -77,7 +77,7 @@ def trouble(ask: Ask) -> Section:
 
 
 def patterns(found: Rows, as_of: str) -> Section:
-    """What is done again and again, and whether it works."""
+    """Build the section about work that is done again and again, and whether it succeeds."""
     rows = found.records
     columns = (
         "solution_summary",
@@ -110,7 +110,7 @@ def patterns(found: Rows, as_of: str) -> Section:
 
 
 def quality(ask: Ask) -> Section:
-    """How good the work is, and how good the data are."""
+    """Build the section about the quality of the work and of the data."""
     bands = ask("quality_distribution")
     complete = ask("data_completeness")
     problems = ask("data_problems")

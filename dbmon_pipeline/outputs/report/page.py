@@ -155,7 +155,7 @@ def difference(change: Change) -> str:
 
 
 def judged(change: Change) -> Judgement:
-    """Whether a change is more than noise."""
+    """Judge whether a change is more than noise."""
     match change.is_more_than_noise:
         case None:
             return Judgement("cannot tell", "unsure")

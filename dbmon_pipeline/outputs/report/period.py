@@ -74,11 +74,11 @@ class Period:
 
     @property
     def days(self) -> float:
-        """How many days of it were seen."""
+        """The number of its days that were seen."""
         return (self.seen_until - self.seen_from) / DAY
 
     def known(self, measure: str) -> int:
-        """How many executions a count of ``hourly_measures`` counts in all."""
+        """Return how many executions a count of ``hourly_measures`` counts in all."""
         return sum(int(row[measure] or 0) for row in self.hours.records)
 
     def blocks(self) -> list[Block]:

@@ -16,7 +16,7 @@ Ask = Callable[[str], Answer]
 
 MOST_ROWS = 10
 MOST_KINDS = 25
-"""Of model tiers and pools, of which one wants to see all, if they are not countless."""
+"""Most rows for model tiers and pools: one wants to see all, if they are not countless."""
 
 
 def plain_table(answer: Answer, caption: str, by: str = "executions") -> Table:

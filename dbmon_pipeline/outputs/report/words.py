@@ -40,11 +40,11 @@ _HEADINGS = {
     "total_estimate": "Total estimate",
     "with_both_costs": "With both",
 }
-"""What a column is called where that is not just its name with spaces."""
+"""Headings of columns that are not just their names with spaces."""
 
 
 _ABSENT = {"resolved_at": "still open", "warning_limit": "none", "critical_limit": "none"}
-"""What is said where a value is missing, other than that there are no data."""
+"""Texts for missing values, where these mean something other than that there are no data."""
 
 
 def period(time_range: TimeRange) -> str:
@@ -53,7 +53,7 @@ def period(time_range: TimeRange) -> str:
 
 
 def heading(column: str) -> str:
-    """What stands over a column."""
+    """Return the heading of a column."""
     return _HEADINGS.get(column, column.replace("_", " ").capitalize())
 
 
@@ -90,7 +90,7 @@ def shown(column: str, value: Scalar, zone: str) -> str:
 
 
 def executions(count: int) -> str:
-    """How many executions."""
+    """Render a number of executions."""
     return f"{count:,} execution{'' if count == 1 else 's'}"
 
 

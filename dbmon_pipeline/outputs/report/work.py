@@ -19,7 +19,7 @@ from dbmon_pipeline.outputs.report.words import cut, percent, point, usd
 
 
 def activity(points: Records, *, unit: str) -> Section:
-    """How much ran, and how well, over time."""
+    """Build the section about how much ran, and how well, over time."""
     known = [row for row in points if row["executions"]]
     worst = min(known, key=lambda row: number(row["success_rate"]), default=None)
     busiest = max(known, key=lambda row: number(row["executions"]), default=None)
@@ -68,7 +68,7 @@ def activity(points: Records, *, unit: str) -> Section:
 
 
 def cost(ask: Ask, points: Records, config: MonitoringConfig, *, unit: str) -> Section:
-    """What was spent, and on what."""
+    """Build the section about the money spent, and what it was spent on."""
     tiers = ask("cost_by_model_tier")
     repos = largest(ask("repository_activity").records, "total_cost")
     types = largest(ask("task_type_distribution").records, "total_cost")
