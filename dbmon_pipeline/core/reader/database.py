@@ -16,7 +16,7 @@ from dbmon_pipeline.core.config.monitoring import MonitoringConfig
 from dbmon_pipeline.core.query.ranges import Window
 from dbmon_pipeline.core.query.workspace import Workspace, roll_up_rows
 from dbmon_pipeline.core.rollup.chunks import Chunk
-from dbmon_pipeline.core.rollup.read_rows import ROWS, read_chunk
+from dbmon_pipeline.core.rollup.read_rows import INCOMING, read_chunk
 from dbmon_pipeline.core.schema.columns import ROW_COLUMNS
 from dbmon_pipeline.core.schema.manifest import SourceProfile
 from dbmon_pipeline.core.source.contract import SourceSchema, inspect
@@ -102,8 +102,10 @@ class OpenDatabase:
         chunk = Chunk(((start, self._copied_from),), _days(start, self._copied_from), 0)
         read_chunk(self._con, self._source, self._schema, chunk, self._as_of, self._redactor)
         columns = ", ".join(column.split()[0] for column in ROW_COLUMNS.split(", "))
-        self._con.execute(f"INSERT INTO {_COPIED} BY NAME SELECT {columns} FROM memory.main.{ROWS}")
-        self._con.execute(f"DROP TABLE memory.main.{ROWS}")
+        self._con.execute(
+            f"INSERT INTO {_COPIED} BY NAME SELECT {columns} FROM memory.main.{INCOMING}"
+        )
+        self._con.execute(f"DROP TABLE memory.main.{INCOMING}")
         self._copied_from = start
         self._workspaces.clear()
 

@@ -20,14 +20,15 @@ from dbmon_pipeline.core.common.instants import DAY, HOUR
 from dbmon_pipeline.core.config.monitoring import MonitoringConfig
 from dbmon_pipeline.core.generation.generation import Generation
 from dbmon_pipeline.core.generation.writer import DraftWriter
-from dbmon_pipeline.core.rollup.chunks import Chunk, ChunkSize, cut_into_chunks
+from dbmon_pipeline.core.rollup.chunks import Chunk
 from dbmon_pipeline.core.rollup.duplicates import count_within_days
 from dbmon_pipeline.core.rollup.hours import Hours, late_rows
 from dbmon_pipeline.core.rollup.patterns import PATTERN_DAYS, Patterns
 from dbmon_pipeline.core.rollup.quality import count_quality
-from dbmon_pipeline.core.rollup.read_rows import ROWS, read_chunk
+from dbmon_pipeline.core.rollup.read_ahead import IncomingChunk, ReadAhead
+from dbmon_pipeline.core.rollup.read_rows import ROWS
 from dbmon_pipeline.core.rollup.recent import RECENT, RecentExecutions, recent_from
-from dbmon_pipeline.core.rollup.reconcile import differences_from_ledger, differences_from_source
+from dbmon_pipeline.core.rollup.reconcile import differences_from_ledger
 from dbmon_pipeline.core.rollup.redact_published import redact_published
 from dbmon_pipeline.core.rollup.result import ChangeFigures, ReadingFigures, RolledUp
 from dbmon_pipeline.core.rollup.roll_up import DAY_ROWS, RollUp
@@ -113,7 +114,6 @@ class _RefreshWork:
         self._progress = progress
         self._redactor = Redactor(config.redaction)
         self._writer = DraftWriter(con, draft, before, self._as_of.date())
-        self._size = ChunkSize()
         self._tables = TableWriter(con, self._writer, self._as_of, self._manifest)
         self._patterns = Patterns(con, self._writer, self._as_of)
         self._recent = RecentExecutions(con, self._writer, self._as_of)
@@ -162,13 +162,10 @@ class _RefreshWork:
         self._recent.expect(sum(today.values()), anew=RECENT in found.anew)
         expected = sum(sum(rows.values()) for rows in made.days.values())
         started = told = time.monotonic()
-        for chunk in cut_into_chunks(made.days, self._size, over_gaps=self._before is None):
-            with self._phase("read"):
-                read = read_chunk(
-                    con, self._source, found.look.schema, chunk, self._as_of, self._redactor
-                )
-                self._source_differences += differences_from_source(con)
-            self._note_chunk(read.rows, read.text_bytes, read.bad_values)
+        reading = ReadAhead(con, self._source, found.look.schema, self._as_of, self._redactor)
+        chunks = reading.chunks(made.days, over_gaps=self._before is None)
+        while incoming := self._next(chunks):
+            chunk = incoming.chunk
             with self._phase("roll up"):
                 merged = [hour for hour in made.merged if chunk.covers(hour)]
                 self._recent.add_pruned_rows(merged, made.pruned_before)
@@ -213,10 +210,15 @@ class _RefreshWork:
         rows = self._con.execute(f"SELECT DISTINCT CAST(timestamp AS DATE) FROM {ROWS}").fetchall()
         return {day for (day,) in rows}
 
-    def _note_chunk(self, rows: int, text_bytes: int, bad_values: tuple[BadValue, ...]) -> None:
-        self._rows += rows
-        self._size.learn(rows, text_bytes)
-        self._bad_values += bad_values
+    def _next(self, chunks: Iterator[IncomingChunk]) -> IncomingChunk | None:
+        """Take the next chunk that was read, and note what was found."""
+        with self._phase("read"):
+            incoming = next(chunks, None)
+        if incoming:
+            self._rows += incoming.read.rows
+            self._bad_values += incoming.read.bad_values
+            self._source_differences += incoming.differences
+        return incoming
 
     def _write(self, found: Found) -> None:
         """Write what was rolled up, and link what did not change."""

@@ -55,15 +55,16 @@ class Chunk:
 class ChunkSize:
     """Row limit of a chunk, adapted to the size of the rows read before."""
 
-    def __init__(self) -> None:
+    def __init__(self, most_rows: int = MOST_ROWS) -> None:
         """Begin with fewer rows, since nothing is known of their size."""
-        self.rows = _FIRST_ROWS
+        self._most_rows = most_rows
+        self.rows = min(_FIRST_ROWS, most_rows)
 
     def learn(self, rows: int, text_bytes: int) -> None:
         """Size the next chunk by the free texts of one that was read."""
         if rows:
             per_row = 150 + text_bytes / rows
-            self.rows = max(10_000, min(MOST_ROWS, int(_MOST_BYTES / per_row)))
+            self.rows = min(self._most_rows, max(10_000, int(_MOST_BYTES / per_row)))
 
 
 def cut_into_chunks(
@@ -78,7 +79,7 @@ def cut_into_chunks(
             go on over them.
 
     Yields:
-        Chunks in ascending order of time; each is to be worked on before the next one is taken.
+        Chunks in ascending order of time.
     """
     waiting: list[date] = []
     rows = 0

@@ -57,7 +57,10 @@ class Patterns:
             f"""
             CREATE OR REPLACE TEMP TABLE chunk_patterns AS
             SELECT repo, {KEY.format("text")} AS pattern_key, text, usage_count FROM (
-                SELECT repo, solution_summary AS text, count(*) AS usage_count
+                SELECT
+                    CAST(repo AS VARCHAR) AS repo,
+                    solution_summary AS text,
+                    count(*) AS usage_count
                 FROM {ROWS}
                 WHERE solution_summary IS NOT NULL AND timestamp >= $start
                 GROUP BY ALL

@@ -1,7 +1,8 @@
 """Reading the rows of a chunk: copied under the guard, in our columns, with control sums.
 
 The control sums are taken from the source apart from the copy, as of the same moment. What follows,
-redaction first, needs the source no more.
+redaction first, needs the source no more. Names of repos, tiers and the like are numbered (ENUM),
+which makes grouping by them a third cheaper.
 """
 
 from __future__ import annotations
@@ -21,12 +22,19 @@ from dbmon_pipeline.core.source.redaction import TEXT_COLUMNS, Redactor
 
 ROWS = "executions"
 """The rows of the chunk, in our columns, under the name that the rollups read from."""
+INCOMING = "incoming_executions"
+"""The rows of a chunk that was read, until they take the place of those before."""
 CONTROLS = "controls"
 """Counts and sums by hour, taken from the source."""
+DIMENSIONS = tuple(column.name for column in COLUMNS if column.role is Role.DIMENSION)
+_MOST_NAMES = 5_000
+"""Most different names of a dimension in a chunk for which they are numbered."""
 _LONGEST_TEXT = 2_000
 """Characters of free text that are kept."""
 _LONGEST_READ = 4 * _LONGEST_TEXT
 """Characters that are read: a secret must not be cut in two before it is redacted."""
+LONGEST_SECONDS = 30.0
+"""For how long to try to read a chunk while the source is being written."""
 _MOST_EXAMPLES = 20
 _LEAST_UNREADABLE = 20
 """Fewest unreadable values for which a column is called unreadable."""
@@ -54,8 +62,10 @@ def read_chunk(
     chunk: Chunk,
     as_of: datetime,
     redactor: Redactor,
+    *,
+    seconds: float = LONGEST_SECONDS,
 ) -> ReadChunk:
-    """Copy the rows of a chunk into ``executions``, and redact their texts.
+    """Copy the rows of a chunk into ``incoming_executions``, and redact their texts.
 
     Args:
         con: The instance.
@@ -64,9 +74,11 @@ def read_chunk(
         chunk: What to read.
         as_of: Rows at or after it are not read.
         redactor: What free texts lose.
+        seconds: For how long to try.
 
     Raises:
         ContractError: A column can hardly be read, or the columns have changed meanwhile.
+        SourceChangingError: The source was written too often for the chunk to be read.
         SourceError: The source cannot be read.
     """
 
@@ -83,13 +95,14 @@ def read_chunk(
             "SELECT count(*), coalesce(CAST(sum("
             + " + ".join(f"coalesce(strlen({name}), 0)" for name in TEXT_COLUMNS)
             + f") AS BIGINT), 0), coalesce(CAST(sum(unreadable) AS BIGINT), 0)"
-            f" FROM memory.main.{ROWS}"
+            f" FROM memory.main.{INCOMING}"
         ).fetchall()[0]
         examples = _unreadable(cursor, source, schema, condition, values) if unreadable else []
         return int(rows), int(size), examples
 
-    rows, size, examples = source.read(query, seconds=30.0)
-    _redact(con, redactor)
+    rows, size, examples = source.read(query, seconds=seconds)
+    for name in TEXT_COLUMNS:
+        redact_column(con, INCOMING, name, redactor)
     return ReadChunk(rows, size, tuple(examples))
 
 
@@ -99,14 +112,15 @@ def _copy(
     condition: str,
     values: dict[str, object],
 ) -> None:
-    columns = ", ".join(
-        f"substring({schema.expression(column.name)}, 1, {_LONGEST_READ}) AS {column.name}"
-        if column.role is Role.TEXT
-        else f"{schema.expression(column.name)} AS {column.name}"
-        for column in COLUMNS
-    )
+    expressions = {column.name: schema.expression(column.name) for column in COLUMNS}
+    for name in TEXT_COLUMNS:
+        expressions[name] = f"substring({expressions[name]}, 1, {_LONGEST_READ})"
+    for name in DIMENSIONS:
+        if _create_type(cursor, name, expressions[name], condition, values):
+            expressions[name] = f"CAST({expressions[name]} AS memory.main.{name}_names)"
+    columns = ", ".join(f"{expression} AS {name}" for name, expression in expressions.items())
     cursor.execute(
-        f"CREATE OR REPLACE TABLE memory.main.{ROWS} AS SELECT {columns},"
+        f"CREATE OR REPLACE TABLE memory.main.{INCOMING} AS SELECT {columns},"
         f" {schema.row_hash} AS row_hash, CAST({schema.not_finite} AS BIGINT) AS not_finite,"
         f" CAST({schema.unreadable} AS BIGINT) AS unreadable, true AS is_in_source"
         f" FROM source.main.executions WHERE {condition}",
@@ -125,6 +139,30 @@ def _copy(
         """,
         values,
     )
+
+
+def _create_type(
+    cursor: duckdb.DuckDBPyConnection,
+    name: str,
+    expression: str,
+    condition: str,
+    values: dict[str, object],
+) -> bool:
+    """Create the ENUM of a dimension's names in a chunk; return whether there is one."""
+    names = f"memory.main.{name}_of_chunk"
+    cursor.execute(
+        f"CREATE OR REPLACE TABLE {names} AS SELECT DISTINCT {expression} AS name"
+        f" FROM source.main.executions WHERE {condition} LIMIT {_MOST_NAMES + 1}",
+        values,
+    )
+    (count,) = cursor.execute(f"SELECT count(*) FROM {names}").fetchall()[0]
+    is_small = 0 < int(count) <= _MOST_NAMES
+    if is_small:
+        cursor.execute(
+            f"CREATE OR REPLACE TYPE memory.main.{name}_names AS ENUM (SELECT name FROM {names})"
+        )
+    cursor.execute(f"DROP TABLE {names}")
+    return is_small
 
 
 def _within(schema: SourceSchema, chunk: Chunk, as_of: datetime) -> tuple[str, dict[str, object]]:
@@ -174,20 +212,14 @@ def _unreadable(
     return examples
 
 
-def _redact(con: duckdb.DuckDBPyConnection, redactor: Redactor) -> None:
-    """Take secrets out of free texts, and cut these.
+def redact_column(
+    con: duckdb.DuckDBPyConnection, table: str, column: str, redactor: Redactor
+) -> int:
+    """Redact a column of free text and cut it; return how many rows changed.
 
     Each text is matched once. The texts that must change are found in a statement of their own,
     because the optimizer would match every row instead of every text.
     """
-    for name in TEXT_COLUMNS:
-        redact_column(con, ROWS, name, redactor)
-
-
-def redact_column(
-    con: duckdb.DuckDBPyConnection, table: str, column: str, redactor: Redactor
-) -> int:
-    """Redact a column of free text; return how many rows changed."""
     clean = f"substring({redactor.expression('text')}, 1, {_LONGEST_TEXT})"
     con.execute(
         f"CREATE OR REPLACE TEMP TABLE texts AS SELECT DISTINCT {column} AS text FROM {table}"

@@ -14,7 +14,7 @@ import duckdb
 from dbmon_pipeline.core.changes.ledger import KNOWN
 from dbmon_pipeline.core.common.instants import DAY, HOUR, day_start
 from dbmon_pipeline.core.generation.writer import DraftWriter
-from dbmon_pipeline.core.rollup.read_rows import ROWS
+from dbmon_pipeline.core.rollup.read_rows import DIMENSIONS, ROWS
 from dbmon_pipeline.core.schema.catalogue import HOUR_LEDGER, TABLES
 from dbmon_pipeline.core.schema.executions import COLUMNS
 from dbmon_pipeline.core.schema.manifest import PublishedFile
@@ -63,6 +63,8 @@ class RecentExecutions:
             return
         before = self._writer.rows_before(self._table, hours[0], hours[-1] + HOUR)
         columns = ", ".join(column.name for column in COLUMNS)
+        for name in DIMENSIONS:  # Those of the source are numbered, and may lack some of these.
+            self._con.execute(f"ALTER TABLE {ROWS} ALTER {name} TYPE VARCHAR")
         self._con.execute(
             f"""
             INSERT INTO {ROWS} BY NAME

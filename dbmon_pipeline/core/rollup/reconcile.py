@@ -8,7 +8,7 @@ from datetime import date
 
 import duckdb
 
-from dbmon_pipeline.core.rollup.read_rows import CONTROLS, ROWS
+from dbmon_pipeline.core.rollup.read_rows import CONTROLS, INCOMING
 from dbmon_pipeline.core.schema.catalogue import HOUR_LEDGER, ROLLED_UP
 from dbmon_pipeline.core.schema.manifest import Difference
 
@@ -18,7 +18,7 @@ _RELATIVE_TOLERANCE = 1e-9
 
 
 def differences_from_source(con: duckdb.DuckDBPyConnection) -> list[Difference]:
-    """Compare the rows of a chunk with the control sums taken from the source, hour by hour."""
+    """Compare the rows that were read with the control sums of the source, hour by hour."""
     rows = con.execute(
         f"""
         SELECT
@@ -35,7 +35,7 @@ def differences_from_source(con: duckdb.DuckDBPyConnection) -> list[Difference]:
                 sum(abs(duration_seconds)) AS durations,
                 sum(actual_cost) AS actual_cost_sum,
                 sum(abs(actual_cost)) AS costs
-            FROM {ROWS} GROUP BY 1
+            FROM {INCOMING} GROUP BY 1
         ) AS r ON c.hour = r.hour
         """
     ).fetchall()

@@ -16,7 +16,7 @@ from dbmon_pipeline.core.common.instants import DAY, day_start
 from dbmon_pipeline.core.generation.writer import DraftWriter
 from dbmon_pipeline.core.rollup.chunks import Chunk
 from dbmon_pipeline.core.rollup.patterns import PATTERN_DAYS
-from dbmon_pipeline.core.rollup.read_rows import ROWS
+from dbmon_pipeline.core.rollup.read_rows import DIMENSIONS, ROWS
 from dbmon_pipeline.core.schema.catalogue import ROLLED_UP, TABLES
 from dbmon_pipeline.core.schema.table import Table
 
@@ -114,7 +114,10 @@ class RollUp:
             )
 
     def _add_day_rows(self) -> None:
-        columns = ", ".join(_DAY_COLUMNS)
+        columns = ", ".join(
+            f"CAST({name} AS VARCHAR) AS {name}" if name in DIMENSIONS else name
+            for name in _DAY_COLUMNS
+        )
         self._con.execute(
             f"CREATE TABLE IF NOT EXISTS {DAY_ROWS} AS SELECT {columns} FROM {ROWS} WHERE false"
         )

@@ -111,12 +111,15 @@ class SourceSchema:
     @property
     def not_finite(self) -> str:
         """SQL for how many of a row's numbers are NaN, infinite, or as good as that."""
-        counts = (
-            f"CASE WHEN NOT {_is_finite(column)} THEN 1 ELSE 0 END"
+        tests = [
+            f"coalesce(NOT {_is_finite(column)}, false)"
             for column in COLUMNS
             if _may_be_infinite(column, self.types.get(column.name))
-        )
-        return " + ".join(counts) or "0"
+        ]
+        if not tests:
+            return "0"
+        counts = " + ".join(f"CAST({test} AS INTEGER)" for test in tests)
+        return f"CASE WHEN {' OR '.join(tests)} THEN {counts} ELSE 0 END"
 
 
 def fingerprint_version(types: Mapping[str, str]) -> str:

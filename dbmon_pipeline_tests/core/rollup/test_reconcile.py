@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pytest
@@ -11,8 +12,9 @@ import pytest
 from dbmon_pipeline.core.changes.request import RefreshRequest
 from dbmon_pipeline.core.config.settings import Settings
 from dbmon_pipeline.core.reader import refresh as work
+from dbmon_pipeline.core.rollup import read_ahead
 from dbmon_pipeline.core.rollup.chunks import Chunk
-from dbmon_pipeline.core.rollup.read_rows import ROWS, ReadChunk, read_chunk
+from dbmon_pipeline.core.rollup.read_rows import INCOMING, ReadChunk, read_chunk
 from dbmon_pipeline.core.rollup.result import RolledUp
 from dbmon_pipeline.core.rollup.roll_up import RollUp
 from dbmon_pipeline.core.schema.manifest import Difference
@@ -48,16 +50,18 @@ def test_a_copy_that_differs_from_the_source(
 ) -> None:
     """A lost row and a wrong value, each with its hour and both figures."""
 
-    def read_wrong(con: duckdb.DuckDBPyConnection, *arguments: object) -> ReadChunk:
-        read = read_chunk(con, *arguments)  # type: ignore[arg-type]
-        con.execute(f"DELETE FROM {ROWS} WHERE timestamp = $at", {"at": datetime(2026, 3, 10, 9)})
+    def read_wrong(con: duckdb.DuckDBPyConnection, *given: Any, **limits: Any) -> ReadChunk:
+        read = read_chunk(con, *given, **limits)
         con.execute(
-            f"UPDATE {ROWS} SET duration_seconds = 13, success = false WHERE timestamp = $at",
+            f"DELETE FROM {INCOMING} WHERE timestamp = $at", {"at": datetime(2026, 3, 10, 9)}
+        )
+        con.execute(
+            f"UPDATE {INCOMING} SET duration_seconds = 13, success = false WHERE timestamp = $at",
             {"at": datetime(2026, 3, 10, 5)},
         )
         return read
 
-    monkeypatch.setattr(work, "read_chunk", read_wrong)
+    monkeypatch.setattr(read_ahead, "read_chunk", read_wrong)
     done = roll_up(settings_for(tmp_path))
     assert set(done.source_differences) == {
         Difference("executions of 2026-03-10 09:00", 1, 0),
