@@ -12,9 +12,9 @@ from datetime import date, datetime
 
 from dbmon_pipeline.core.common.instants import DAY, HOUR, day_start
 
-MOST_ROWS = 500_000
+MOST_ROWS = 400_000
 _FIRST_ROWS = 250_000
-_MOST_BYTES = 200_000_000
+_MOST_BYTES = 120_000_000
 _MOST_STRETCHES = 40
 """Most runs of days in a chunk; each is a condition that every row is held to."""
 
