@@ -98,7 +98,7 @@ class SourceSchema:
     def lossy(self) -> dict[str, str]:
         """SQL that tells for a column whether its value cannot be read; only where that may be."""
         return {
-            column.name: f'("{column.name}" IS NOT NULL AND {_cast(column, kind)} IS NULL)'
+            column.name: f'("{column.name}" IS NOT NULL AND {_is_unreadable(column, kind)})'
             for column in COLUMNS
             if (kind := self.types.get(column.name)) is not None and _may_fail(column, kind)
         }
@@ -182,13 +182,23 @@ def _is_readable(source_type: str, ours: str) -> bool:
 
 
 def _expression(column: Column, source_type: str | None) -> str:
-    if source_type is None:
-        value = f"CAST(NULL AS {column.type})"
-    elif _may_be_infinite(column, source_type):
-        value = f"CASE WHEN {_is_finite(column)} THEN {_cast(column, source_type)} END"
-    else:
-        value = _cast(column, source_type)
+    value = _value(column, source_type) if source_type else f"CAST(NULL AS {column.type})"
     return f"coalesce({value}, 'unknown')" if column.role is Role.DIMENSION else value
+
+
+def _value(column: Column, source_type: str) -> str:
+    cast = _cast(column, source_type)
+    if _may_be_infinite(column, source_type):
+        return f"CASE WHEN {_is_finite(column)} THEN {cast} END"
+    return cast
+
+
+def _is_unreadable(column: Column, source_type: str) -> str:
+    """Write the test of a known value; one that is not finite is counted as such alone."""
+    test = f"{_value(column, source_type)} IS NULL"
+    if _may_be_infinite(column, source_type):
+        test += f" AND {_is_finite(column)} IS NOT FALSE"
+    return test
 
 
 def _cast(column: Column, source_type: str) -> str:

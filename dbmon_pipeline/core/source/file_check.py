@@ -7,6 +7,7 @@ import stat
 import time
 from pathlib import Path
 
+from dbmon_pipeline.core.common.duck import log_path
 from dbmon_pipeline.core.common.errors import SourceError
 from dbmon_pipeline.core.config.address import is_remote
 from dbmon_pipeline.core.source.parquet_folder import folder_signature, parquet_files
@@ -52,7 +53,7 @@ def refuse_other_than_files(path: Path) -> None:
         SourceError: One of them is not, or DuckDB cannot be given the name.
     """
     refuse_unreadable_name(path)
-    for file in (path, path.with_name(f"{path.name}.wal")):
+    for file in (path, log_path(path)):
         try:
             found = file.stat()
         except OSError:
@@ -105,7 +106,7 @@ def signature(path: Path) -> str:
     if path.is_dir():
         return folder_signature(path)
     parts = []
-    for file in (path, path.with_name(f"{path.name}.wal")):
+    for file in (path, log_path(path)):
         try:
             stat = file.stat()
         except FileNotFoundError as error:

@@ -26,16 +26,13 @@ import duckdb
 from dbmon_pipeline.core.common.duck import quoted
 from dbmon_pipeline.core.common.errors import SourceChangingError
 from dbmon_pipeline.core.source.block_pins import BlockPins
-from dbmon_pipeline.core.source.live_file_system import DATABASE, LOG, LiveFileSystem
-from dbmon_pipeline.core.source.live_view import LiveView, ReadingThrownAwayError
-
-__all__ = [
-    "EngineBrokenError",
-    "LiveFile",
-    "ReadingStats",
-    "ReadingThrownAwayError",
-    "is_local",
-]
+from dbmon_pipeline.core.source.live_file_system import DATABASE, LiveFileSystem
+from dbmon_pipeline.core.source.live_view import (
+    CHECKPOINT_LOG,
+    LOG,
+    LiveView,
+    ReadingThrownAwayError,
+)
 
 T = TypeVar("T")
 
@@ -102,7 +99,7 @@ class LiveFile:
         self._turn = threading.Lock()
         # In this order: with allowed_paths set before, DuckDB refuses every ATTACH.
         con.register_filesystem(self._file_system)
-        paths = (DATABASE, LOG, f"{LOG}.checkpoint")  # looked for if the log ends in a mark
+        paths = (DATABASE, DATABASE + LOG, DATABASE + CHECKPOINT_LOG)
         con.execute(f"SET allowed_paths = [{', '.join(map(quoted, paths))}]")
         if allowed_directories:
             texts = [str(directory) for directory in allowed_directories]
@@ -151,25 +148,6 @@ class LiveFile:
                         remedy="repeat when its owner writes less; the last published data stays",
                     ) from reason
                 attempt_seconds = total - elapsed
-            time.sleep(pause)
-        raise AssertionError("pauses do not end")
-
-    def try_read(self, query: Callable[[duckdb.DuckDBPyConnection], T], *, attempts: int) -> T:
-        """Run a query against one state of the file, a few times at most.
-
-        Raises:
-            ReadingThrownAwayError: No state held, so that a smaller query may do better.
-            SourceError: This process itself has the file open.
-            EngineBrokenError: The instance cannot be used any more.
-            OSError: The file cannot be opened.
-            Exception: What the query raised on a state that held.
-        """
-        for attempt, pause in enumerate(_pauses(), start=1):
-            try:
-                return self._attempt(query, attempt <= (attempts + 1) // 2, None)
-            except ReadingThrownAwayError:
-                if attempt >= attempts:
-                    raise
             time.sleep(pause)
         raise AssertionError("pauses do not end")
 
