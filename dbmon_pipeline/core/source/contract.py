@@ -54,11 +54,6 @@ class SourceSchema:
         return ", ".join(f'"{name}"' for name in self.types)
 
     @property
-    def digest(self) -> str:
-        """A text that is another one for other columns or types."""
-        return hashlib.sha256(repr(sorted(self.types.items())).encode()).hexdigest()[:16]
-
-    @property
     def missing(self) -> tuple[str, ...]:
         """The optional columns that the source does not have."""
         return tuple(column.name for column in COLUMNS if column.name not in self.types)
@@ -129,27 +124,20 @@ def fingerprint_version(types: Mapping[str, str]) -> str:
     return f"{_FINGERPRINT_FORMULA}:{duckdb.__version__.partition('.')[0]}:{digest}"
 
 
-def table_names(con: duckdb.DuckDBPyConnection) -> set[str]:
-    """The source's tables in lower case, views left out; none while it is not attached.
-
-    The first look of an instance takes 5 ms longer, since DuckDB then defines its own views.
-    """
-    found = con.execute(
-        "SELECT lower(table_name) FROM duckdb_tables()"
-        " WHERE database_name = 'source' AND schema_name = 'main'"
-    ).fetchall()
-    return {name for (name,) in found}
-
-
 def inspect(con: duckdb.DuckDBPyConnection, path: Path, *, is_ours: bool) -> SourceSchema:
     """Read the schema of the source that is attached as ``source``.
 
-    A view that is not ours may read other files, so it is no table.
+    A view that is not ours may read other files, so it is no table. The first look of an instance
+    takes 5 ms longer, since DuckDB then defines its own views.
 
     Raises:
         ContractError: There is no such table, or a column is missing or of an unusable type.
     """
-    tables = table_names(con)
+    names = con.execute(
+        "SELECT lower(table_name) FROM duckdb_tables()"
+        " WHERE database_name = 'source' AND schema_name = 'main'"
+    ).fetchall()
+    tables = {name for (name,) in names}
     if "executions" not in tables and not is_ours:
         raise ContractError(
             f"{path} has no table 'executions'", remedy="name the orchestrator's learning.db"
@@ -161,19 +149,15 @@ def inspect(con: duckdb.DuckDBPyConnection, path: Path, *, is_ours: bool) -> Sou
             f"{path}: executions has no column {', '.join(map(repr, absent))}",
             remedy=f"add {'it' if len(absent) == 1 else 'them'}; {_REMEDY}",
         )
+    types = {column.name: found[column.name] for column in COLUMNS if column.name in found}
     for column in COLUMNS:
-        if column.name not in found:
-            continue
-        if not _is_readable(found[column.name], column.type):
+        if column.name in types and not _is_readable(types[column.name], column.type):
             raise ContractError(
-                f"{path}: executions.{column.name} is {found[column.name]},"
+                f"{path}: executions.{column.name} is {types[column.name]},"
                 f" which cannot be read as {column.type}",
                 remedy=f"change its type; {_REMEDY}",
             )
-    return SourceSchema(
-        {c.name: found[c.name] for c in COLUMNS if c.name in found},
-        is_versioned="metadata" in tables,
-    )
+    return SourceSchema(types, is_versioned="metadata" in tables)
 
 
 def _is_readable(source_type: str, ours: str) -> bool:

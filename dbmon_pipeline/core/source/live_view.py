@@ -29,8 +29,8 @@ _CLOCK_STEP_NS = 12_000_000
 _COARSE_CLOCK_STEP_NS = 2_100_000_000
 """On a file system that stores seconds, or two of them."""
 _CRASHED_NS = 30_000_000_000
-"""A checkpoint that was begun and wrote nothing for so long ended with its process. Headers and logs
-then make up a state that DuckDB goes on from."""
+"""A checkpoint that was begun and wrote nothing for so long ended with its process. The headers and
+the logs make up the state then."""
 _COMPARED_BYTES = 1 << 20
 _TAIL_BYTES = 256
 _ENTRY_HEAD_BYTES = 16

@@ -17,13 +17,7 @@ from weakref import WeakSet
 from msgspec import UNSET
 
 from dbmon_pipeline.core.common.errors import ReaderDiedError, ReaderError
-from dbmon_pipeline.core.source.reader_child import (
-    Child,
-    ChildEndedError,
-    Deadline,
-    TooLateError,
-    death,
-)
+from dbmon_pipeline.core.source.reader_child import Child, ChildEndedError, death
 from dbmon_pipeline.core.source.reader_protocol import Request, encode_line, rebuild_error
 
 _MODULE = "dbmon_pipeline.core.reader"
@@ -86,7 +80,6 @@ class ReaderProcess:
         params: Mapping[str, object] | None = None,
         *,
         progress: Callable[[str], None] | None = None,
-        timeout: float | None = None,
         retries: int = 0,
     ) -> Any:  # noqa: ANN401 - whatever the handler answers
         """Have the process answer a request, and start it if it does not run.
@@ -96,8 +89,6 @@ class ReaderProcess:
             params: Its parameters, as JSON has them.
             progress: Called in this thread with each message about progress; it must make no
                 request itself. If it raises, the process is killed.
-            timeout: Seconds for all of it, with the wait for requests of other threads. When they
-                are over, the process is killed.
             retries: How often to repeat the request in a new process after the process died.
 
         Raises:
@@ -105,13 +96,11 @@ class ReaderProcess:
             ReaderError: The handler failed in another way, the process cannot be started, or was
                 closed.
             ReaderDiedError: The process died, and did so at each repetition.
-            TimeoutExceededError: The answer took longer than ``timeout``.
         """
-        deadline = Deadline(timeout)
-        with self._turn(name, deadline):
+        with self._turn():
             while True:
                 try:
-                    return self._ask(name, dict(params or {}), progress, deadline)
+                    return self._ask(name, dict(params or {}), progress)
                 except ReaderDiedError:
                     if retries <= 0:
                         raise
@@ -139,11 +128,9 @@ class ReaderProcess:
         self._lock = threading.RLock()
 
     @contextmanager
-    def _turn(self, name: str, deadline: Deadline) -> Iterator[None]:
+    def _turn(self) -> Iterator[None]:
         """Wait until no other thread makes a request."""
-        if not self._lock.acquire(timeout=deadline.remaining(threading.TIMEOUT_MAX)):
-            raise deadline.error(name)
-        try:
+        with self._lock:
             if self._is_asking:
                 raise RuntimeError("a progress callback must not make a request")
             self._is_asking = True
@@ -153,8 +140,6 @@ class ReaderProcess:
                 self._is_asking = False
                 if self._is_closed:
                     self._end_child(0)
-        finally:
-            self._lock.release()
 
     def _running(self) -> Child:
         """Get the process, started if it does not run."""
@@ -171,7 +156,6 @@ class ReaderProcess:
         name: str,
         params: dict[str, Any],
         progress: Callable[[str], None] | None,
-        deadline: Deadline,
     ) -> Any:  # noqa: ANN401 - whatever the handler answers
         """Send a request and wait for its answer; a process that is left in the middle is killed.
 
@@ -183,18 +167,15 @@ class ReaderProcess:
         line = _encoded(Request(number, name, params))
         child = self._running()
         try:
-            child.send(line, deadline)
+            child.send(line)
             while True:
-                reply = child.receive(deadline)
+                reply = child.receive()
                 if reply.progress is UNSET:
                     break
                 if progress and reply.id == number:  # a thread of a handler may be late
                     progress(str(reply.progress))
         except ChildEndedError:
             raise death(name, self._end_child(_CLOSING_SECONDS)) from None
-        except TooLateError:
-            self._end_child(0)
-            raise deadline.error(name) from None
         except BaseException:
             self._end_child(0)
             raise
@@ -236,10 +217,6 @@ def _encoded(request: Request) -> bytes:
         ) from None
 
 
-def _close_shared() -> None:
-    _shared.close()
-
-
 def _after_fork_in_child() -> None:
     for instance in list(_instances):
         instance.leave_to_parent()
@@ -249,7 +226,7 @@ def _after_fork_in_child() -> None:
 _instances: WeakSet[ReaderProcess] = WeakSet()
 _shared = ReaderProcess()
 _shared_lock = threading.Lock()
-atexit.register(_close_shared)
+atexit.register(lambda: _shared.close())
 os.register_at_fork(
     before=_shared_lock.acquire,
     after_in_parent=_shared_lock.release,

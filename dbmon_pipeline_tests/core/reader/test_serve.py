@@ -179,4 +179,4 @@ def test_some_signals_are_for_the_parent(number: signal.Signals) -> None:
     with ReaderProcess(module=MODULE) as reader:
         process = reader.request("process")
         os.kill(process, number)
-        assert reader.request("process", timeout=10) == process
+        assert reader.request("process") == process

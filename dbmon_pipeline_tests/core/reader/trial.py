@@ -118,7 +118,7 @@ def _rows(_params: dict[str, Any], _: Progress) -> object:
             " INTERVAL 90 SECOND AS long, '\\xFF\\x00'::BLOB AS bytes, uuid() AS uuid,"
             " [1, NULL] AS list, {'a': [DATE '2026-03-01']} AS struct, MAP {1: 2.5::DOUBLE} AS map"
         )
-        return encode_rows(relation.columns, list(map(str, relation.types)), relation.fetchall())
+        return encode_rows(relation.columns, relation.fetchall())
 
 
 HANDLERS: dict[str, Handler] = {

@@ -18,8 +18,9 @@ import duckdb
 
 from dbmon_pipeline.core.common.errors import SourceChangingError
 from dbmon_pipeline.core.source.block_pins import HEADER_BYTES
-from dbmon_pipeline.core.source.live_file import EngineBrokenError, LiveFile
+from dbmon_pipeline.core.source.live_file import LiveFile
 from dbmon_pipeline.core.source.live_view import LiveView, ReadingThrownAwayError
+from dbmon_pipeline.core.source.reader_protocol import EngineBrokenError
 from dbmon_pipeline_tests.core.source.live_owners import BROKEN_PROMISES, tell
 
 _MOST_TOLD = 5

@@ -16,10 +16,10 @@ import pytest
 from dbmon_pipeline.core.common.errors import SourceChangingError, SourceError
 from dbmon_pipeline.core.source import live_file
 from dbmon_pipeline.core.source.live_file import (
-    EngineBrokenError,
     LiveFile,
     is_local,
 )
+from dbmon_pipeline.core.source.reader_protocol import EngineBrokenError
 from dbmon_pipeline_tests.core.source.live_owners import KINDS
 from dbmon_pipeline_tests.core.source.live_trial import OwnerProcess, owner_of, trial
 
