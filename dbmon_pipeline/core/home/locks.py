@@ -143,10 +143,18 @@ def alive(path: Path) -> Iterator[None]:
 
 def is_alive(path: Path) -> bool:
     """Tell whether a file made by :func:`alive` is still locked; remove one that is not."""
-    with glance(path) as is_held:
-        if not is_held:
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        if not _try_lock(descriptor):
+            return True
+        if _is_at(path, descriptor):  # else another process removed it, and one may live there
             path.unlink(missing_ok=True)
-        return is_held
+        return False
+    finally:
+        os.close(descriptor)
 
 
 @contextmanager

@@ -49,11 +49,6 @@ class SourceSchema:
     is_versioned: bool
 
     @property
-    def columns(self) -> str:
-        """SQL for the list of them."""
-        return ", ".join(f'"{name}"' for name in self.types)
-
-    @property
     def missing(self) -> tuple[str, ...]:
         """The optional columns that the source does not have."""
         return tuple(column.name for column in COLUMNS if column.name not in self.types)
@@ -78,7 +73,9 @@ class SourceSchema:
     def expression(self, name: str) -> str:
         """SQL that turns the source's column into ours, NULL if the source does not have it."""
         column = next(column for column in COLUMNS if column.name == name)
-        return _expression(column, self.types.get(name))
+        kind = self.types.get(name)
+        value = _value(column, kind) if kind else f"CAST(NULL AS {column.type})"
+        return f"coalesce({value}, 'unknown')" if column.role is Role.DIMENSION else value
 
     @property
     def row_hash(self) -> str:
@@ -87,7 +84,8 @@ class SourceSchema:
         Hashed once more, because DuckDB combines the hashes of several values without mixing them,
         and the sum over rows must not cancel out.
         """
-        return f"hash(hash({self.columns}))"
+        columns = ", ".join(f'"{name}"' for name in self.types)
+        return f"hash(hash({columns}))"
 
     @property
     def lossy(self) -> dict[str, str]:
@@ -163,11 +161,6 @@ def inspect(con: duckdb.DuckDBPyConnection, path: Path, *, is_ours: bool) -> Sou
 def _is_readable(source_type: str, ours: str) -> bool:
     base = source_type if source_type.endswith("]") else source_type.split("(")[0]
     return ours == "VARCHAR" or base in _READABLE_AS[ours]
-
-
-def _expression(column: Column, source_type: str | None) -> str:
-    value = _value(column, source_type) if source_type else f"CAST(NULL AS {column.type})"
-    return f"coalesce({value}, 'unknown')" if column.role is Role.DIMENSION else value
 
 
 def _value(column: Column, source_type: str) -> str:

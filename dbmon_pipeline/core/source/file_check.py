@@ -10,6 +10,7 @@ from pathlib import Path
 from dbmon_pipeline.core.common.duck import log_path
 from dbmon_pipeline.core.common.errors import SourceError
 from dbmon_pipeline.core.config.address import is_remote
+from dbmon_pipeline.core.source.live_view import CHECKPOINT_LOG
 from dbmon_pipeline.core.source.parquet_folder import folder_signature, parquet_files, stamp
 
 _KINDS = {
@@ -54,7 +55,7 @@ def check_file(path: Path) -> None:
         parquet_files(path)
         return
     refuse_unreadable_name(path)
-    for file in (path, log_path(path)):
+    for file in (path, log_path(path), log_path(path, CHECKPOINT_LOG)):
         _refuse_other_than_file(file, path)
     try:
         with path.open("rb") as head:

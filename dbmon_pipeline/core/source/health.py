@@ -81,18 +81,12 @@ def _writer(path: Path) -> str | None:
         return None
     if process <= 0:  # outside of the container that this process is in
         return "another process"
-    name = _name(process)
-    return f"{name} (process {process})" if name else f"process {process}"
-
-
-def _name(process: int) -> str | None:
-    """The name of a process; of another user's the system tells the short one only."""
-    try:
-        return Path(f"/proc/{process}/exe").readlink().name
-    except OSError:
-        with suppress(OSError):
-            return Path(f"/proc/{process}/comm").read_text("utf-8").strip()
-    return None
+    about = Path(f"/proc/{process}")
+    with suppress(OSError):
+        return f"{(about / 'exe').readlink().name} (process {process})"
+    with suppress(OSError):  # of another user's process the system tells the short name only
+        return f"{(about / 'comm').read_text('utf-8').strip()} (process {process})"
+    return f"process {process}"
 
 
 def _writing_process(file: BinaryIO) -> int | None:

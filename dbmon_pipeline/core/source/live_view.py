@@ -16,9 +16,8 @@ from __future__ import annotations
 import os
 import threading
 import time
+from contextlib import AbstractContextManager
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from dbmon_pipeline.core.common.duck import log_path
 from dbmon_pipeline.core.common.errors import SourceError
@@ -55,7 +54,7 @@ class ReadingThrownAwayError(Exception):
     """The owner wrote during a reading, so that neither its answer nor its error counts."""
 
 
-class LiveView:
+class LiveView(AbstractContextManager["LiveView"]):
     """View of one state of a database file and its log, with both held open.
 
     Attributes:
@@ -100,16 +99,7 @@ class LiveView:
             self.close()
             raise
 
-    def __enter__(self) -> Self:
-        """Return the view."""
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """Close it."""
         self.close()
 
@@ -181,7 +171,8 @@ class LiveView:
         for suffix in (LOG, CHECKPOINT_LOG):
             descriptor = self._open_log(suffix)
             if descriptor is not None:
-                self.logs[suffix] = self._read_log(descriptor)
+                self.logs[suffix] = os.pread(descriptor, os.fstat(descriptor).st_size, 0)
+                self._count(len(self.logs[suffix]))
         self.size = os.fstat(self._database).st_size
         self.check()
 
@@ -201,16 +192,6 @@ class LiveView:
             except FileNotFoundError:
                 return None
         return self._log_descriptors[suffix]
-
-    def _read_log(self, descriptor: int) -> bytes:
-        size = os.fstat(descriptor).st_size
-        parts = [
-            os.pread(descriptor, min(_COMPARED_BYTES, size - at), at)
-            for at in range(0, size, _COMPARED_BYTES)
-        ]
-        log = b"".join(parts)
-        self._count(len(log))
-        return log
 
     def _check_logs(self) -> None:
         is_in_checkpoint = False

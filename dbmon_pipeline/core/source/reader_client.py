@@ -30,6 +30,9 @@ class ReaderProcess:
 
     Threads may share it; it works on one request at a time. A child that this process forks gets a
     reader process of its own.
+
+    Attributes:
+        is_closed: Whether it was closed, so that it answers no more.
     """
 
     def __init__(self, *, inherit: Sequence[int] = (), module: str = _MODULE) -> None:
@@ -43,7 +46,7 @@ class ReaderProcess:
         self._inherit = tuple(inherit)
         self._module = module
         self._last_id = 0
-        self._is_closed = False
+        self.is_closed = False
         self._is_asking = False
         self._child: Child | None = None
         self._lock = threading.RLock()
@@ -56,11 +59,6 @@ class ReaderProcess:
     def __exit__(self, *_: object) -> None:
         """Close the process."""
         self.close()
-
-    @property
-    def is_closed(self) -> bool:
-        """True if the client was closed, so that it answers no more."""
-        return self._is_closed
 
     def start(self) -> None:
         """Start the process unless it runs, without waiting until it is ready.
@@ -108,7 +106,7 @@ class ReaderProcess:
 
     def close(self) -> None:
         """End the process, for good; one that works on a request is killed."""
-        self._is_closed = True
+        self.is_closed = True
         while not self._lock.acquire(timeout=_KILL_AGAIN_SECONDS):
             self._kill()
         try:
@@ -138,12 +136,12 @@ class ReaderProcess:
                 yield
             finally:
                 self._is_asking = False
-                if self._is_closed:
+                if self.is_closed:
                     self._end_child(0)
 
     def _running(self) -> Child:
         """Get the process, started if it does not run."""
-        if self._is_closed:
+        if self.is_closed:
             raise ReaderError("the reader process was closed", remedy="start the command again")
         if self._child and self._child.process.poll() is not None:
             self._end_child(0)

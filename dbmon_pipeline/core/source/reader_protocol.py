@@ -2,7 +2,7 @@
 
 ``{"id": 1, "request": "compare", "params": {}}`` is answered by any number of ``{"id": 1,
 "progress": "text"}`` and then by ``{"id": 1, "result": ...}`` or ``{"id": 1, "error": {"class":
-"ContractError", "message": ..., "remedy": ..., "data": {}}}``. Both sides import this module.
+"ContractError", "message": ..., "remedy": ...}}``. Both sides import this module.
 """
 
 from __future__ import annotations
@@ -42,13 +42,11 @@ class ErrorInfo(Struct):
 
     Attributes:
         kind: The name of its class in :mod:`dbmon_pipeline.core.common.errors`.
-        data: Its other attributes, as JSON has them.
     """
 
     kind: str = msgspec.field(name="class")
     message: str
     remedy: str
-    data: dict[str, Any] = {}
 
 
 class Reply(Struct):
@@ -63,7 +61,7 @@ class Reply(Struct):
 _encoder = msgspec.json.Encoder()
 decode_request = msgspec.json.Decoder(Request).decode
 decode_reply = msgspec.json.Decoder(Reply).decode
-"""Decode a line; a DecodeError of msgspec means that it is no such message."""
+"""Decoders of a line; a DecodeError of msgspec means that it is no such message."""
 
 
 def encode_line(message: Request | Reply) -> bytes:
@@ -91,16 +89,7 @@ def describe_error(error: BaseException) -> ErrorInfo:
             remedy="set DBMON_DEBUG=1 and repeat to see where",
         )
     kind = next(kind for kind in type(error).__mro__ if kind.__module__ == errors.__name__)
-    return ErrorInfo(
-        kind.__name__,
-        sendable(error.message),
-        sendable(error.remedy),
-        {
-            name: value
-            for name, value in vars(error).items()
-            if name not in ("message", "remedy") and _is_sendable(value)
-        },
-    )
+    return ErrorInfo(kind.__name__, sendable(error.message), sendable(error.remedy))
 
 
 def rebuild_error(info: ErrorInfo) -> DbmonError:
@@ -108,9 +97,7 @@ def rebuild_error(info: ErrorInfo) -> DbmonError:
     kind = getattr(errors, info.kind, None)
     if not (isinstance(kind, type) and issubclass(kind, DbmonError)):
         kind = DbmonError
-    error = kind(info.message, remedy=info.remedy)
-    vars(error).update(info.data)
-    return error
+    return kind(info.message, remedy=info.remedy)
 
 
 def encode_rows(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> dict[str, Any]:
@@ -185,11 +172,3 @@ _DECODERS: dict[str, Callable[[Any], object]] = {
     "bytes": b64decode,
     "uuid": UUID,
 }
-
-
-def _is_sendable(value: object) -> bool:
-    try:
-        _encoder.encode(value)
-    except (TypeError, OverflowError, UnicodeEncodeError):
-        return False
-    return True

@@ -72,7 +72,6 @@ def test_a_line_a_request_and_a_reply() -> None:
                 "class": "ContractError",
                 "message": "no table 'executions' in \\udcff",
                 "remedy": "name another file",
-                "data": {},
             },
         },
     ]

@@ -11,7 +11,7 @@ import time
 from typing import Any
 
 import dbmon_pipeline.core.common.errors
-from dbmon_pipeline.core.common.errors import ContractError, NotificationError
+from dbmon_pipeline.core.common.errors import ContractError
 from dbmon_pipeline.core.reader.serve import Handler, Progress, serve
 from dbmon_pipeline.core.source.reader_protocol import encode_rows
 
@@ -48,8 +48,6 @@ def _fail(params: dict[str, Any], _: Progress) -> object:
     match params["how"]:
         case "contract":
             raise ContractError("no table\n'executions' in \udcff", remedy="name another file")
-        case "told":
-            raise NotificationError("not told", remedy="wait", told=(1, 2))
         case "unknown":
             raise _UnknownError("odd", remedy="look")
         case "newer":

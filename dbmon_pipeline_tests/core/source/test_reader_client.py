@@ -22,7 +22,6 @@ import pytest
 from dbmon_pipeline.core.common.errors import (
     ContractError,
     DbmonError,
-    NotificationError,
     ReaderDiedError,
     ReaderError,
 )
@@ -140,7 +139,6 @@ def test_the_values_of_a_query_arrive(reader: ReaderProcess) -> None:
     ("how", "kind", "text"),
     [
         ("contract", ContractError, "no table 'executions' in \\udcff: name another file"),
-        ("told", NotificationError, "not told: wait"),
         ("unknown", ContractError, "odd: look"),
         ("newer", DbmonError, "new: upgrade"),
         ("value", ReaderError, "the reader process failed (ValueError: several lines): set DBMON"),

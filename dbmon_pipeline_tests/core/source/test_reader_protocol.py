@@ -16,7 +16,6 @@ from dbmon_pipeline.core.common import errors
 from dbmon_pipeline.core.common.errors import (
     ContractError,
     DbmonError,
-    NotificationError,
     ReaderError,
 )
 from dbmon_pipeline.core.source.reader_protocol import (
@@ -129,17 +128,6 @@ def test_every_error_of_the_tree_arrives_as_itself(kind: type[DbmonError]) -> No
     assert (arrived.message, arrived.remedy) == (sent.message, sent.remedy)
 
 
-def test_what_else_an_error_carries_arrives_if_json_has_it() -> None:
-    """What JSON does not have stays behind, and disturbs nothing."""
-    sent = NotificationError("not told", remedy="wait", told=(1, 2))
-    sent.add_note("a note")
-    vars(sent)["thing"] = object()
-    arrived = _sent_and_rebuilt(sent)
-    assert isinstance(arrived, NotificationError)
-    assert list(arrived.told) == [1, 2]
-    assert "thing" not in vars(arrived)
-
-
 @pytest.mark.parametrize("name", ["NewerError", "annotations", "__name__", "", "Exception"])
 def test_an_error_of_an_unknown_class_arrives_as_the_root(name: str) -> None:
     """A newer reader may have more of them; nothing else of that name is called."""
@@ -196,5 +184,4 @@ def test_messages_are_lines_of_plain_json() -> None:
         "class": "ContractError",
         "message": "no table",
         "remedy": "look",
-        "data": {},
     }
