@@ -6,7 +6,6 @@ that looks like pruning, so the summaries stay. The reader process reads and wri
 
 from __future__ import annotations
 
-import shutil
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -21,7 +20,7 @@ from dbmon_pipeline.core.common.duck import storage_errors
 from dbmon_pipeline.core.common.errors import ArchiveError, ConfigError, NotPublishedError
 from dbmon_pipeline.core.common.instants import day_start, iso, utc_now
 from dbmon_pipeline.core.config.settings import Settings
-from dbmon_pipeline.core.home.locks import alive, is_alive
+from dbmon_pipeline.core.home.locks import workshop
 from dbmon_pipeline.core.query.published import Published
 from dbmon_pipeline.core.source.reader_client import shared_reader
 
@@ -64,7 +63,7 @@ def archive(settings: Settings, before: date, out: Path) -> Archive:
             f"{before} lies in the future (it is {iso(utc_now())})",
             remedy="give a day that has begun, to archive the rows before it",
         )
-    with _workshop(out) as workshop:
+    with _workshop(out) as folder:
         answer = shared_reader().request(
             "archive_rows",
             {
@@ -72,7 +71,7 @@ def archive(settings: Settings, before: date, out: Path) -> Archive:
                 "limits": msgspec.to_builtins(settings.config.source),
                 "end": end.isoformat(),
                 "out": str(out),
-                "workshop": str(workshop),
+                "workshop": str(folder),
             },
             retries=_DEATHS,
         )
@@ -83,31 +82,19 @@ def archive(settings: Settings, before: date, out: Path) -> Archive:
 
 @contextmanager
 def _workshop(out: Path) -> Iterator[Path]:
-    """Make a private folder inside that of the files, for what must not stay, and one process.
-
-    What a killed one has left there is removed.
-    """
-    lock, workshop = out / ".archiving.lock", out / ".archiving"
+    """Make the folder of the files, and in it a private one for what must not stay."""
+    folder = out / ".archiving"
+    busy = ArchiveError(f"another process archives into {out}", remedy="wait until it has ended")
+    is_made = not out.exists()
     with storage_errors(out):
-        is_made = not out.exists()
         out.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if is_alive(lock):
-            raise ArchiveError(
-                f"another process archives into {out}", remedy="wait until it has ended"
-            )
-        workshop.mkdir(mode=0o700, exist_ok=True)
-    try:
-        with alive(lock):
-            shutil.rmtree(workshop, ignore_errors=True)
-            workshop.mkdir(mode=0o700)
-            try:
-                yield workshop
-            finally:
-                shutil.rmtree(workshop, ignore_errors=True)
-    finally:
-        if is_made:
-            with suppress(OSError):  # There are files in it.
-                out.rmdir()
+        try:
+            with workshop(folder, out / ".archiving.lock", busy):
+                yield folder
+        finally:
+            if is_made:
+                with suppress(OSError):  # There are files in it.
+                    out.rmdir()
 
 
 def _not_published(settings: Settings, days: Mapping[date, int], end: datetime) -> str | None:

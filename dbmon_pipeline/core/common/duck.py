@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -78,6 +79,15 @@ def bound_memory(con: duckdb.DuckDBPyConnection) -> None:
 def quoted(text: object) -> str:
     """Quote a text as a SQL string literal, for the places that take no parameter."""
     return "'" + str(text).replace("'", "''") + "'"
+
+
+def log_path(database: Path, suffix: str = ".wal") -> Path:
+    """Name the log of a database file, as DuckDB does.
+
+    It lies beside the real file, and the suffix goes before the first ``?`` of the path.
+    """
+    stem, mark, rest = os.path.realpath(database).partition("?")
+    return Path(stem + suffix + mark + rest)
 
 
 @contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from dbmon_pipeline.core.common.duck import log_path
 from dbmon_pipeline.core.common.errors import (
     NotPublishedError,
     SourceChangingError,
@@ -45,7 +46,7 @@ def source_file(settings: Settings) -> Outcome:
             f" {megabytes(folder_bytes(path))}; it is {_WAYS['files']}"
         )
     seen = f"{path} has {megabytes(path.stat().st_size)}"
-    log = path.with_name(f"{path.name}.wal")
+    log = log_path(path)
     log_bytes = log.stat().st_size if log.exists() else 0
     if health.writer:
         writer = f"{health.writer} holds it open for writing, which is normal"

@@ -10,8 +10,7 @@ import errno
 import os
 import resource
 import shutil
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -33,15 +32,13 @@ from dbmon_pipeline.core.generation.backup_files import (
 from dbmon_pipeline.core.generation.generation import Generation
 from dbmon_pipeline.core.generation.publish import current_generation, open_draft, swap_in
 from dbmon_pipeline.core.home.home import Home
-from dbmon_pipeline.core.home.locks import alive, is_alive
+from dbmon_pipeline.core.home.locks import workshop
 from dbmon_pipeline.core.schema.manifest import Manifest
 
 _ATTEMPTS = 20
 """Most generations that may vanish, one after the other, before they could be linked."""
 _NO_LINKS = (errno.EXDEV, errno.EPERM, errno.EMLINK, errno.EOPNOTSUPP)
 _SPARE_DESCRIPTORS = 64
-_REPLACED = "replaced"
-"""A backup that is being replaced, in the folder for drafts."""
 
 
 @dataclass(frozen=True)
@@ -63,10 +60,6 @@ class Backup:
     is_linked: bool
 
 
-class _VanishedError(Exception):
-    """A generation was removed, as another one was published."""
-
-
 def back_up(home: Home, folder: Path) -> Backup:
     """Make a backup of what is published now, which readers and refreshes do not notice.
 
@@ -76,17 +69,34 @@ def back_up(home: Home, folder: Path) -> Backup:
 
     Raises:
         NotPublishedError: Nothing is published, or a file of it is damaged.
-        BackupError: The folder holds something else.
+        BackupError: The folder holds something else, or another process makes the same backup.
         StorageError: The backup cannot be written; what was there stays.
     """
     with storage_errors(folder):
         target = folder.resolve()
         _check_target(home, target)
-        with _workshop(target) as workshop:
+        draft, replaced, lock = (
+            target.with_name(f".{target.name[:50]}.{what}")
+            for what in ("draft", "replaced", "lock")
+        )
+        target.parent.mkdir(parents=True, exist_ok=True)
+        busy = BackupError(
+            f"another process makes a backup in {target}", remedy="wait until it has ended"
+        )
+        with workshop(draft, lock, busy):
+            if replaced.exists() and not target.exists():
+                replaced.rename(target)
             _check_content(target)
             for _ in range(_ATTEMPTS):
-                with suppress(_VanishedError):
-                    return _back_up(home, _published(home), target, workshop)
+                seen = home.generation
+                try:
+                    made = _back_up(home, draft / "content", target)
+                except NotPublishedError:
+                    if home.generation == seen:
+                        raise
+                else:
+                    _put_in_place(draft / "content", target, replaced)
+                    return made
     raise BackupError(
         f"each of {_ATTEMPTS} generations of {home.path} was removed before it could be copied",
         remedy="repeat when it is refreshed less often, or raise keep.generations",
@@ -159,106 +169,55 @@ def _check_content(target: Path) -> None:
         raise BackupError(f"{target} {problem}", remedy="name a new folder")
 
 
-@contextmanager
-def _workshop(target: Path) -> Iterator[Path]:
-    """Make a folder beside that of a backup, for its draft and for what it replaces.
-
-    What a killed process has left there is removed, or put back.
+def _back_up(home: Home, content: Path, target: Path) -> Backup:
+    """Make a backup of one generation.
 
     Raises:
-        BackupError: Another process makes the same backup.
+        NotPublishedError: There is none, or a file of it is damaged or gone.
     """
-    lock = target.with_name(f".{target.name[:50]}.lock")
-    workshop = target.with_name(f".{target.name[:50]}.draft")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    workshop.mkdir(exist_ok=True)
-    if is_alive(lock):
-        raise BackupError(
-            f"another process makes a backup in {target}", remedy="wait until it has ended"
-        )
-    with alive(lock):
-        if not target.exists() and (workshop / _REPLACED).exists():
-            (workshop / _REPLACED).rename(target)
-        shutil.rmtree(workshop, ignore_errors=True)
-        workshop.mkdir()
-        try:
-            yield workshop
-        finally:
-            shutil.rmtree(workshop, ignore_errors=True)
-
-
-def _published(home: Home) -> Generation:
-    """Find what is published.
-
-    Raises:
-        NotPublishedError: Nothing is.
-        _VanishedError: It was removed meanwhile.
-    """
-    folder = home.generation
-    try:
-        generation = current_generation(home)
-    except NotPublishedError as error:
-        if home.generation != folder:
-            raise _VanishedError from error
-        raise
+    generation = current_generation(home)
     if generation is None:
         raise NotPublishedError(
             f"nothing is published in {home.published}", remedy="run dbmon refresh first"
         )
-    return generation
-
-
-def _back_up(home: Home, generation: Generation, target: Path, workshop: Path) -> Backup:
-    """Make a backup of one generation.
-
-    Raises:
-        _VanishedError: The generation was removed meanwhile.
-        NotPublishedError: A file of it is damaged or gone.
-    """
-    content = workshop / "content"
     shutil.rmtree(content, ignore_errors=True)
     content.mkdir()
+    manifest = generation.manifest
     try:
         is_linked = _take(generation, content)
+        files = FileList(sha256=checksums(content, file_names(manifest)))
+        problem = find_problem(Generation(content, manifest), files)
     except FileNotFoundError as error:
-        if _published(home).folder != generation.folder:
-            raise _VanishedError from error
-        raise _damaged(generation, f"{error.filename} is gone") from error
-    taken = Generation(content, generation.manifest)
-    files = FileList(sha256=checksums(content, file_names(taken.manifest)))
-    if problem := find_problem(taken, files):
-        raise _damaged(generation, problem)
+        problem = f"{error.filename} is gone"
+    if problem:
+        raise NotPublishedError(
+            f"{generation.folder} is damaged ({problem})",
+            remedy="run dbmon refresh, which makes it again, then repeat",
+        )
     write_whole(content / LIST_NAME, msgspec.json.format(msgspec.json.encode(files)).decode())
     sync_tree(content)
-    _put_in_place(content, target, workshop / _REPLACED)
     return Backup(
         folder=target,
-        manifest=taken.manifest,
-        files=sum(map(len, taken.manifest.tables.values())),
-        size_bytes=sum(f.bytes for table in taken.manifest.tables.values() for f in table),
+        manifest=manifest,
+        files=sum(map(len, manifest.tables.values())),
+        size_bytes=sum(file.bytes for table in manifest.tables.values() for file in table),
         is_linked=is_linked,
-    )
-
-
-def _damaged(generation: Generation, problem: str) -> NotPublishedError:
-    return NotPublishedError(
-        f"{generation.folder} is damaged ({problem})",
-        remedy="run dbmon refresh, which makes it again, then repeat",
     )
 
 
 def _put_in_place(content: Path, target: Path, replaced: Path) -> None:
     """Give a draft its name; a backup that has it already is put aside, and back if that fails."""
-    is_there = target.exists() and any(target.iterdir())
-    if is_there:
+    shutil.rmtree(replaced, ignore_errors=True)
+    if target.exists():
         target.rename(replaced)
     try:
         content.rename(target)
     except OSError:
-        if is_there:
+        if replaced.exists():
             replaced.rename(target)
         raise
     sync(target.parent)
+    shutil.rmtree(replaced, ignore_errors=True)
 
 
 def _take(generation: Generation, target: Path) -> bool:

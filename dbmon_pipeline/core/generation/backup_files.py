@@ -79,10 +79,10 @@ def open_backup(folder: Path) -> tuple[Generation, FileList]:
     """
     files = read_list(folder)
     try:
-        manifest = checksums(folder, [FILE_NAME])
+        is_same = checksums(folder, [FILE_NAME])[FILE_NAME] == files.sha256.get(FILE_NAME)
     except OSError as error:
         raise damaged_backup(folder, f"{FILE_NAME} cannot be read: {error.strerror}") from None
-    if files.sha256.get(FILE_NAME) != manifest[FILE_NAME]:
+    if not is_same:
         raise damaged_backup(folder, f"{FILE_NAME} is not what was backed up")
     backup = Generation(folder, read_manifest(folder))
     if problem := find_problem(backup, files):
@@ -107,9 +107,9 @@ def find_problem(generation: Generation, files: FileList) -> str | None:
             rows[generation.path(table, file)] = file.rows
     if set(files.sha256) != set(file_names(generation.manifest)):
         return f"{LIST_NAME} lists other files than {FILE_NAME}"
-    for name, checksum in checksums(generation.folder, files.sha256).items():
-        if checksum != files.sha256[name]:
-            return f"{name} is not what was backed up"
+    differing = dict(checksums(generation.folder, files.sha256).items() - files.sha256.items())
+    if differing:
+        return f"{min(differing)} is not what was backed up"
     return _wrong_rows(rows)
 
 
@@ -123,10 +123,11 @@ def _wrong_rows(rows: dict[Path, int]) -> str | None:
             found = con.execute(f"SELECT file_name, num_rows FROM {relation}").fetchall()
     except duckdb.Error as error:
         return str(error).splitlines()[0]
-    for name, count in found:
-        if rows.pop(path := Path(name), None) != count:
-            return f"{path.parent.name}/{path.name} has {count} rows"
-    return next((f"{path.parent.name}/{path.name} has no rows" for path in rows), None)
+    counts = {Path(name): count for name, count in found}
+    for path, count in rows.items():
+        if counts.get(path) != count:
+            return f"{path.parent.name}/{path.name} has {counts.get(path, 'no')} rows"
+    return None
 
 
 def checksums(folder: Path, names: Iterable[str]) -> dict[str, str]:

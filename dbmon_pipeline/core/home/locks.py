@@ -6,12 +6,13 @@ import fcntl
 import json
 import logging
 import os
+import shutil
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 
-from dbmon_pipeline.core.common.errors import HomeBusyError, HomeError
+from dbmon_pipeline.core.common.errors import DbmonError, HomeBusyError, HomeError
 from dbmon_pipeline.core.common.instants import iso, utc_now
 from dbmon_pipeline.core.home.home import Home
 
@@ -126,33 +127,61 @@ def alive(path: Path) -> Iterator[None]:
     Raises:
         HomeError: The file cannot be written.
     """
-    with ExitStack() as stack:
-        while (
-            True
-        ):  # whoever looks at the file before it is locked takes it for dead and removes it
-            descriptor = stack.enter_context(_open(path))
-            if _try_lock(descriptor) and _is_at(path, descriptor):
-                break
-            stack.pop_all().close()
+    # Whoever looks at the file before it is locked takes it for dead and removes it.
+    while True:
+        descriptor = _open_file(path)
         try:
-            yield
+            if _try_lock(descriptor) and _is_at(path, descriptor):
+                try:
+                    yield
+                finally:
+                    path.unlink(missing_ok=True)
+                return
         finally:
-            path.unlink(missing_ok=True)
+            os.close(descriptor)
 
 
 def is_alive(path: Path) -> bool:
     """Tell whether a file made by :func:`alive` is still locked; remove one that is not."""
     try:
-        descriptor = os.open(path, os.O_RDWR)
+        descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
     except FileNotFoundError:
         return False
     try:
         if not _try_lock(descriptor):
             return True
-        path.unlink(missing_ok=True)
+        if _is_at(path, descriptor):  # else another process removed it, and one may live there
+            path.unlink(missing_ok=True)
         return False
     finally:
         os.close(descriptor)
+
+
+@contextmanager
+def workshop(folder: Path, lock: Path, busy: DbmonError) -> Iterator[None]:
+    """Make a private folder for one process at a time, for drafts and whatever must not stay.
+
+    What a killed process has left there is removed, and at the end all the rest.
+
+    Args:
+        folder: The folder.
+        lock: The lock file, beside it.
+        busy: The error that is raised if another process has the folder.
+
+    Raises:
+        HomeError: The lock file cannot be written.
+        OSError: The folder cannot be made.
+    """
+    folder.mkdir(mode=0o700, exist_ok=True)
+    if is_alive(lock):
+        raise busy
+    with alive(lock):
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(mode=0o700)
+        try:
+            yield
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def holder(path: Path) -> str:
@@ -178,15 +207,6 @@ def _not_writable(folder: Path, error: OSError) -> HomeError:
         remedy="name a folder that you may write with --home or DBMON_HOME, and check that its"
         " disk has space",
     )
-
-
-@contextmanager
-def _open(path: Path) -> Iterator[int]:
-    descriptor = _open_file(path)
-    try:
-        yield descriptor
-    finally:
-        os.close(descriptor)
 
 
 def _try_lock(descriptor: int, kind: int = fcntl.LOCK_EX) -> bool:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import duckdb
 
-from dbmon_pipeline.core.common.duck import connect, storage_errors
+from dbmon_pipeline.core.common.duck import connect, log_path, storage_errors
 from dbmon_pipeline.core.common.errors import SourceError
 from dbmon_pipeline.core.common.instants import utc_now
 from dbmon_pipeline.core.common.shipped import sql
@@ -71,7 +71,7 @@ def creating(path: Path, *, relaxed: bool = False) -> Iterator[duckdb.DuckDBPyCo
             draft.rename(path)
     finally:
         draft.unlink(missing_ok=True)
-        draft.with_name(f"{draft.name}.wal").unlink(missing_ok=True)
+        log_path(draft).unlink(missing_ok=True)
 
 
 def _refuse_existing(path: Path) -> None:

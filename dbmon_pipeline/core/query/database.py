@@ -20,7 +20,7 @@ from dbmon_pipeline.core.config.monitoring import MonitoringConfig
 from dbmon_pipeline.core.query.ranges import Window, full_hours
 from dbmon_pipeline.core.schema.manifest import SourceProfile
 from dbmon_pipeline.core.source.reader_client import ReaderProcess
-from dbmon_pipeline.core.source.reader_protocol import decode_rows, encode_values
+from dbmon_pipeline.core.source.reader_protocol import decode_rows, encode_value
 
 
 class RemoteDatabase:
@@ -105,11 +105,10 @@ class RemoteDatabase:
                 "start": window.start.isoformat(),
                 "end": window.end.isoformat(),
                 "select": select,
-                "values": encode_values(values),
+                "values": encode_value(dict(values)),
             },
         )
-        columns, _, rows = decode_rows(answer)
-        return Rows(tuple(columns), rows)
+        return Rows(*decode_rows(answer))
 
 
 class _RemoteWorkspace:

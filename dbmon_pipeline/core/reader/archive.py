@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
-from collections.abc import Iterator
-from datetime import date, datetime
+from collections.abc import Iterator, Mapping
+from datetime import date, datetime, timedelta
 from functools import partial
 from itertools import groupby
 from pathlib import Path
@@ -13,12 +14,13 @@ from typing import NamedTuple
 import duckdb
 
 from dbmon_pipeline.core.archive.archive_sql import AllColumns, delete_statements
-from dbmon_pipeline.core.archive.month import MonthFile, Sums, month_end, month_of
 from dbmon_pipeline.core.archive.result import ArchivedFile, ArchivedRows
-from dbmon_pipeline.core.common.duck import connect, quoted
-from dbmon_pipeline.core.common.errors import ArchiveError
-from dbmon_pipeline.core.common.instants import EARLIEST
+from dbmon_pipeline.core.common.atomic_files import sync
+from dbmon_pipeline.core.common.duck import connect, quoted, storage_errors
+from dbmon_pipeline.core.common.errors import ArchiveError, StorageError
+from dbmon_pipeline.core.common.instants import EARLIEST, hour_floor
 from dbmon_pipeline.core.config.monitoring import SourceLimits
+from dbmon_pipeline.core.generation.generation import read_parquet
 from dbmon_pipeline.core.schema.manifest import SourceProfile
 from dbmon_pipeline.core.source.contract import SourceSchema, inspect
 from dbmon_pipeline.core.source.kinds import Source, open_source
@@ -26,11 +28,15 @@ from dbmon_pipeline.core.source.profile import look_over
 
 HourRows = tuple[datetime, int]
 """When an hour begins, and how many rows it has."""
+Stretch = tuple[datetime, datetime]
+"""From when and until when rows are read at a time."""
 
 _MEMORY_LIMIT = "600MB"
 _MOST_ROWS = 50_000
 """Most rows that one reading copies, unless an hour has more; one with an embedding takes 10 KB."""
 _SECONDS = 30.0
+_LONGEST_MONTH = timedelta(days=31)
+_OPTIONS = "FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE_BYTES '64MB'"
 _TABLE = "source.main.executions"
 _COPY = "memory.main.copied"
 
@@ -60,6 +66,17 @@ def archive_rows(
         return _ArchiveWork(con, open_source(con, path, limits, [out]), end, out, workshop).run()
     finally:
         con.close()
+
+
+class Sums(NamedTuple):
+    """Figures in which two copies of the same rows agree."""
+
+    rows: int
+    hashes: int
+
+    def plus(self, other: Sums) -> Sums:
+        """Add the figures of other rows."""
+        return Sums(self.rows + other.rows, self.hashes + other.hashes)
 
 
 class _Look(NamedTuple):
@@ -96,7 +113,7 @@ class _ArchiveWork:
         self._schema, self._columns, hours = before.schema, before.columns, before.hours
         files = tuple(
             self._write_month(month, list(hours_of_month))
-            for month, hours_of_month in groupby(hours, lambda hour: month_of(hour[0]))
+            for month, hours_of_month in groupby(hours, lambda hour: _month_of(hour[0]))
         )
         rows = sum(file.rows for file in files)
         after = self._source.read(self._look, seconds=_SECONDS)
@@ -111,7 +128,7 @@ class _ArchiveWork:
             days=dict(days),
             rows_without_timestamp=before.profile.rows_without_timestamp,
             rows_before_1970=before.profile.too_old_rows,
-            delete_sql=delete_statements(self._schema, month_of(hours[0][0]), self._end, rows)
+            delete_sql=delete_statements(self._schema, _month_of(hours[0][0]), self._end, rows)
             if can_delete
             else None,
             read_as=self._source.read_as,
@@ -134,25 +151,63 @@ class _ArchiveWork:
         )
 
     def _write_month(self, month: datetime, hours: list[HourRows]) -> ArchivedFile:
-        """Write the file of a month, or see that it was written already."""
-        until = min(self._end, month_end(month))
-        part = "" if until == month_end(month) else f"_before_{until:%Y-%m-%d}"
+        """Write the file of a month, or see that it was written already.
+
+        Raises:
+            ArchiveError: Its rows changed meanwhile, or other rows lie under its name.
+            StorageError: It cannot be written.
+        """
+        until = min(self._end, _month_of(month + _LONGEST_MONTH))
+        part = "" if until.day == 1 else f"_before_{until:%Y-%m-%d}"
         path = self._out / f"executions_{month.isoformat()[:7]}{part}.parquet"
-        file = MonthFile(self._con, self._columns, path, self._workshop)
         chunks = list(_chunks(hours, until))
-        if file.is_there:
-            total = self._sum_up(chunks)
-            file.check(total)
-            return file.describe(total.rows)
-        total = Sums(0, 0)
+        is_new = not os.path.lexists(path)
+        with storage_errors(path):
+            total = self._write(path, chunks) if is_new else self._sum_up(chunks)
+            if not (is_new or self._holds(path, total)):
+                raise ArchiveError(
+                    f"{path} exists and does not hold the same rows as the source",
+                    remedy="move it away, or name another folder with --out; no file is"
+                    " overwritten",
+                )
+            size = path.stat().st_size
+        return ArchivedFile(name=path.name, rows=total.rows, size_bytes=size, is_new=is_new)
+
+    def _write(self, path: Path, chunks: list[Stretch]) -> Sums:
+        """Write rows in parts, put them together, read that back, and give it its name."""
+        draft, parts, total = self._workshop / path.name, list[Path](), Sums(0, 0)
         for start, end in chunks:
             total = total.plus(self._copy(start, end))
-            file.add_part(_COPY)
-        file.assemble(total)
+            parts.append(draft.with_suffix(f".{len(parts)}"))
+            self._con.execute(
+                f"COPY (SELECT {self._columns.as_written} FROM {_COPY})"
+                f" TO {quoted(parts[-1])} (FORMAT parquet)"
+            )
+        self._con.execute(f"COPY (FROM {_rows(*parts)}) TO {quoted(draft)} ({_OPTIONS})")
+        sync(draft)
+        for part in parts:
+            part.unlink()
+        if not self._holds(draft, total):
+            raise StorageError(
+                f"{path.name} does not hold what was written",
+                remedy="check the disk and repeat; keep the rows in the source",
+            )
         if self._sum_up(chunks) != total:
-            raise self._changed(f"of {month:%Y-%m}")
-        file.give_name()
-        return file.describe(total.rows)
+            raise self._changed(f"of {chunks[0][0]:%Y-%m}")
+        draft.rename(path)
+        sync(path.parent)
+        return total
+
+    def _holds(self, path: Path, expected: Sums) -> bool:
+        """Check that a file has the columns of the source, and rows with these sums."""
+        rows = _rows(path)
+        try:
+            described = self._con.execute(f"FROM {rows} LIMIT 0").description or ()
+            if [column[0] for column in described] != list(self._columns.types):
+                return False
+            return _sums(self._con, rows, self._columns.row_hash_of_file) == expected
+        except duckdb.Error:
+            return False
 
     def _copy(self, start: datetime, end: datetime) -> Sums:
         """Copy the rows of a stretch; their sums are taken from the source in the same reading."""
@@ -167,7 +222,7 @@ class _ArchiveWork:
 
         return self._source.read(query, seconds=_SECONDS)
 
-    def _sum_up(self, chunks: list[tuple[datetime, datetime]]) -> Sums:
+    def _sum_up(self, chunks: list[Stretch]) -> Sums:
         """Sum up what the source holds now."""
         total = Sums(0, 0)
         for start, end in chunks:
@@ -178,13 +233,8 @@ class _ArchiveWork:
     def _sums(self, cursor: duckdb.DuckDBPyConnection, start: datetime, end: datetime) -> Sums:
         if AllColumns.of_source(cursor) != self._columns:
             raise self._changed(f"before {self._end.date()}")
-        return Sums(
-            *cursor.execute(
-                f"SELECT count(*), coalesce(sum({self._columns.row_hash}), 0) FROM {_TABLE}"
-                f" WHERE {self._schema.between('start', 'until')}",
-                {"start": start, "until": end},
-            ).fetchall()[0]
-        )
+        rows = f"{_TABLE} WHERE {self._schema.between('start', 'until')}"
+        return _sums(cursor, rows, self._columns.row_hash, {"start": start, "until": end})
 
     def _changed(self, which: str) -> ArchiveError:
         return ArchiveError(
@@ -193,12 +243,32 @@ class _ArchiveWork:
         )
 
 
-def _chunks(hours: list[HourRows], end: datetime) -> Iterator[tuple[datetime, datetime]]:
+def _chunks(hours: list[HourRows], end: datetime) -> Iterator[Stretch]:
     """Cut a month at full hours, without gaps."""
-    start, rows = month_of(hours[0][0]), 0
+    start, rows = _month_of(hours[0][0]), 0
     for hour, count in hours:
         if rows and rows + count > _MOST_ROWS:
             yield start, hour
             start, rows = hour, 0
         rows += count
     yield start, end
+
+
+def _sums(
+    con: duckdb.DuckDBPyConnection,
+    rows: str,
+    row_hash: str,
+    values: Mapping[str, object] | None = None,
+) -> Sums:
+    query = f"SELECT count(*), coalesce(sum({row_hash}), 0) FROM {rows}"
+    return Sums(*con.execute(query, values).fetchall()[0])
+
+
+def _rows(*paths: Path) -> str:
+    """Write SQL that reads files; a name like ``repo=x`` of a folder is no column."""
+    return read_parquet(list(paths)).removesuffix(")") + ", hive_partitioning = false)"
+
+
+def _month_of(instant: datetime) -> datetime:
+    """Tell when the month of an instant begins."""
+    return hour_floor(instant).replace(day=1, hour=0)

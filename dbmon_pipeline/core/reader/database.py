@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from datetime import date, datetime, timedelta
-from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -29,14 +29,15 @@ _COPIED = "copied_executions"
 """The rows that are in memory."""
 _MEMORY_LIMIT = "2GB"
 
-_numbers = count(1)
-_open: dict[int, OpenDatabase] = {}
+OPEN: dict[int, OpenDatabase] = {}
+"""The databases that are open, by their numbers."""
 
 
 class OpenDatabase:
     """A learning database as of an instant, whose rows are copied as they are asked about.
 
     Attributes:
+        number: Its number, which no database of a process before this one had.
         profile: What a look over it said.
     """
 
@@ -46,6 +47,7 @@ class OpenDatabase:
         Raises:
             SourceError: It cannot be read.
         """
+        self.number = time.time_ns()
         self._con = connect()
         try:
             self._con.execute(f"SET memory_limit = '{_MEMORY_LIMIT}'")
@@ -74,12 +76,7 @@ class OpenDatabase:
         self._copy_from(max(window.start, self._history_start))
         workspace = self._workspaces.setdefault(window, self._workspace(window))
         found = workspace.run(select, values)
-        description = found.description or ()
-        return encode_rows(
-            [column[0] for column in description],
-            [str(column[1]) for column in description],
-            found.fetchall(),
-        )
+        return encode_rows([column[0] for column in found.description or ()], found.fetchall())
 
     def _look(self, cursor: duckdb.DuckDBPyConnection) -> tuple[SourceSchema, SourceProfile]:
         schema = inspect(cursor, self._source.path, is_ours=self._source.is_ours)
@@ -108,28 +105,6 @@ class OpenDatabase:
         self._con.execute(f"DROP TABLE memory.main.{INCOMING}")
         self._copied_from = start
         self._workspaces.clear()
-
-
-def open_database(path: Path, config: MonitoringConfig, as_of: datetime) -> dict[str, Any]:
-    """Open a database; answer with its number and its profile.
-
-    Raises:
-        SourceError: It cannot be read.
-    """
-    number = next(_numbers)
-    _open[number] = OpenDatabase(path, config, as_of)
-    return {"number": number, "profile": _open[number].profile}
-
-
-def database(number: int) -> OpenDatabase:
-    """Get an open database by its number."""
-    return _open[number]
-
-
-def close_database(number: int) -> None:
-    """Close a database, if it is open."""
-    if number in _open:
-        _open.pop(number).close()
 
 
 def _days(start: datetime, end: datetime) -> tuple[date, ...]:

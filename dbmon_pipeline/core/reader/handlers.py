@@ -4,29 +4,10 @@ from __future__ import annotations
 
 import os
 from datetime import datetime
-from functools import wraps
 from pathlib import Path
 from typing import Any
 
 from dbmon_pipeline.core.reader.serve import Handler, Progress
-
-_ENGINE_BROKEN = 70
-"""The exit code after DuckDB gave up over a block that its owner had overwritten."""
-
-
-def _needs_engine(handler: Handler) -> Handler:
-    """End the process, whose death counts as a reading thrown away, if the engine is broken."""
-
-    @wraps(handler)
-    def guarded(params: dict[str, Any], progress: Progress) -> object:
-        from dbmon_pipeline.core.source.live_file import EngineBrokenError
-
-        try:
-            return handler(params, progress)
-        except EngineBrokenError:
-            os._exit(_ENGINE_BROKEN)
-
-    return guarded
 
 
 def _ping(_params: dict[str, Any], _progress: Progress) -> dict[str, int]:
@@ -41,7 +22,6 @@ def _inspect_source(params: dict[str, Any], _progress: Progress) -> object:
     return inspect_source(Path(params["path"]))
 
 
-@_needs_engine
 def _roll_up(params: dict[str, Any], progress: Progress) -> object:
     """Write the tables of a draft."""
     import msgspec
@@ -63,43 +43,47 @@ def _roll_up(params: dict[str, Any], progress: Progress) -> object:
     )
 
 
-@_needs_engine
 def _open_database(params: dict[str, Any], _progress: Progress) -> object:
     """Look over a database; its number is for the requests that follow."""
     import msgspec
 
     from dbmon_pipeline.core.config.monitoring import MonitoringConfig
-    from dbmon_pipeline.core.reader.database import open_database
+    from dbmon_pipeline.core.reader.database import OPEN, OpenDatabase
 
-    return open_database(
-        Path(params["path"]),
-        msgspec.convert(params["config"], MonitoringConfig),
-        datetime.fromisoformat(params["as_of"]),
-    )
+    config = msgspec.convert(params["config"], MonitoringConfig)
+    as_of = datetime.fromisoformat(params["as_of"])
+    database = OpenDatabase(Path(params["path"]), config, as_of)
+    OPEN[database.number] = database
+    return {"number": database.number, "profile": database.profile}
 
 
-@_needs_engine
 def _ask_database(params: dict[str, Any], _progress: Progress) -> object:
-    """Run a statement over a window of an open database."""
-    from dbmon_pipeline.core.query.ranges import Window
-    from dbmon_pipeline.core.reader.database import database
-    from dbmon_pipeline.core.source.reader_protocol import decode_values
+    """Run a statement over a window of an open database.
 
+    Raises:
+        ReaderDiedError: A process before this one had opened it.
+    """
+    from dbmon_pipeline.core.common.errors import ReaderDiedError
+    from dbmon_pipeline.core.query.ranges import Window
+    from dbmon_pipeline.core.reader.database import OPEN
+    from dbmon_pipeline.core.source.reader_protocol import decode_value
+
+    database = OPEN.get(params["number"])
+    if database is None:
+        raise ReaderDiedError("the database is not open any more", remedy="open it again")
     start, end = (datetime.fromisoformat(params[name]) for name in ("start", "end"))
-    values = decode_values(params["values"])
-    return database(params["number"]).ask(
-        Window(start, end, from_rows=True), params["select"], values
-    )
+    window = Window(start, end, from_rows=True)
+    return database.ask(window, params["select"], decode_value(params["values"]))
 
 
 def _close_database(params: dict[str, Any], _progress: Progress) -> None:
     """Let go of an open database; one that a process before this one had is gone already."""
-    from dbmon_pipeline.core.reader.database import close_database
+    from dbmon_pipeline.core.reader.database import OPEN
 
-    close_database(params["number"])
+    if database := OPEN.pop(params["number"], None):
+        database.close()
 
 
-@_needs_engine
 def _archive_rows(params: dict[str, Any], _progress: Progress) -> object:
     """Write old rows of a source to files."""
     import msgspec

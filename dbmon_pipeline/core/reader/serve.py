@@ -19,6 +19,7 @@ from typing import Any
 
 from dbmon_pipeline.core.common.errors import ReaderError
 from dbmon_pipeline.core.source.reader_protocol import (
+    EngineBrokenError,
     Reply,
     Request,
     decode_request,
@@ -26,6 +27,9 @@ from dbmon_pipeline.core.source.reader_protocol import (
     encode_line,
     sendable,
 )
+
+_ENGINE_BROKEN = 70
+"""The exit code after DuckDB gave up over a block that its owner had overwritten."""
 
 Progress = Callable[[str], None]
 """Tells whoever waits for a request how far it is."""
@@ -113,6 +117,8 @@ def _answer(
                 remedy="install the same version of dbmon_pipeline everywhere and start again",
             )
         return encode_line(Reply(request.id, result=handler(request.params, progress)))
+    except EngineBrokenError:  # its death counts as a reading thrown away
+        os._exit(_ENGINE_BROKEN)
     except Exception as error:
         if _is_debugging():
             traceback.print_exc()

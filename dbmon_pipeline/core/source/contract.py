@@ -49,16 +49,6 @@ class SourceSchema:
     is_versioned: bool
 
     @property
-    def columns(self) -> str:
-        """SQL for the list of them."""
-        return ", ".join(f'"{name}"' for name in self.types)
-
-    @property
-    def digest(self) -> str:
-        """A text that is another one for other columns or types."""
-        return hashlib.sha256(repr(sorted(self.types.items())).encode()).hexdigest()[:16]
-
-    @property
     def missing(self) -> tuple[str, ...]:
         """The optional columns that the source does not have."""
         return tuple(column.name for column in COLUMNS if column.name not in self.types)
@@ -83,7 +73,9 @@ class SourceSchema:
     def expression(self, name: str) -> str:
         """SQL that turns the source's column into ours, NULL if the source does not have it."""
         column = next(column for column in COLUMNS if column.name == name)
-        return _expression(column, self.types.get(name))
+        kind = self.types.get(name)
+        value = _value(column, kind) if kind else f"CAST(NULL AS {column.type})"
+        return f"coalesce({value}, 'unknown')" if column.role is Role.DIMENSION else value
 
     @property
     def row_hash(self) -> str:
@@ -92,13 +84,14 @@ class SourceSchema:
         Hashed once more, because DuckDB combines the hashes of several values without mixing them,
         and the sum over rows must not cancel out.
         """
-        return f"hash(hash({self.columns}))"
+        columns = ", ".join(f'"{name}"' for name in self.types)
+        return f"hash(hash({columns}))"
 
     @property
     def lossy(self) -> dict[str, str]:
         """SQL that tells for a column whether its value cannot be read; only where that may be."""
         return {
-            column.name: f'("{column.name}" IS NOT NULL AND {_cast(column, kind)} IS NULL)'
+            column.name: f'("{column.name}" IS NOT NULL AND {_is_unreadable(column, kind)})'
             for column in COLUMNS
             if (kind := self.types.get(column.name)) is not None and _may_fail(column, kind)
         }
@@ -132,27 +125,20 @@ def fingerprint_version(types: Mapping[str, str]) -> str:
     return f"{_FINGERPRINT_FORMULA}:{duckdb.__version__.partition('.')[0]}:{digest}"
 
 
-def table_names(con: duckdb.DuckDBPyConnection) -> set[str]:
-    """The source's tables in lower case, views left out; none while it is not attached.
-
-    The first look of an instance takes 5 ms longer, since DuckDB then defines its own views.
-    """
-    found = con.execute(
-        "SELECT lower(table_name) FROM duckdb_tables()"
-        " WHERE database_name = 'source' AND schema_name = 'main'"
-    ).fetchall()
-    return {name for (name,) in found}
-
-
 def inspect(con: duckdb.DuckDBPyConnection, path: Path, *, is_ours: bool) -> SourceSchema:
     """Read the schema of the source that is attached as ``source``.
 
-    A view that is not ours may read other files, so it is no table.
+    A view that is not ours may read other files, so it is no table. The first look of an instance
+    takes 5 ms longer, since DuckDB then defines its own views.
 
     Raises:
         ContractError: There is no such table, or a column is missing or of an unusable type.
     """
-    tables = table_names(con)
+    names = con.execute(
+        "SELECT lower(table_name) FROM duckdb_tables()"
+        " WHERE database_name = 'source' AND schema_name = 'main'"
+    ).fetchall()
+    tables = {name for (name,) in names}
     if "executions" not in tables and not is_ours:
         raise ContractError(
             f"{path} has no table 'executions'", remedy="name the orchestrator's learning.db"
@@ -164,19 +150,15 @@ def inspect(con: duckdb.DuckDBPyConnection, path: Path, *, is_ours: bool) -> Sou
             f"{path}: executions has no column {', '.join(map(repr, absent))}",
             remedy=f"add {'it' if len(absent) == 1 else 'them'}; {_REMEDY}",
         )
+    types = {column.name: found[column.name] for column in COLUMNS if column.name in found}
     for column in COLUMNS:
-        if column.name not in found:
-            continue
-        if not _is_readable(found[column.name], column.type):
+        if column.name in types and not _is_readable(types[column.name], column.type):
             raise ContractError(
-                f"{path}: executions.{column.name} is {found[column.name]},"
+                f"{path}: executions.{column.name} is {types[column.name]},"
                 f" which cannot be read as {column.type}",
                 remedy=f"change its type; {_REMEDY}",
             )
-    return SourceSchema(
-        {c.name: found[c.name] for c in COLUMNS if c.name in found},
-        is_versioned="metadata" in tables,
-    )
+    return SourceSchema(types, is_versioned="metadata" in tables)
 
 
 def _is_readable(source_type: str, ours: str) -> bool:
@@ -184,14 +166,19 @@ def _is_readable(source_type: str, ours: str) -> bool:
     return ours == "VARCHAR" or base in _READABLE_AS[ours]
 
 
-def _expression(column: Column, source_type: str | None) -> str:
-    if source_type is None:
-        value = f"CAST(NULL AS {column.type})"
-    elif _may_be_infinite(column, source_type):
-        value = f"CASE WHEN {_is_finite(column)} THEN {_cast(column, source_type)} END"
-    else:
-        value = _cast(column, source_type)
-    return f"coalesce({value}, 'unknown')" if column.role is Role.DIMENSION else value
+def _value(column: Column, source_type: str) -> str:
+    cast = _cast(column, source_type)
+    if _may_be_infinite(column, source_type):
+        return f"CASE WHEN {_is_finite(column)} THEN {cast} END"
+    return cast
+
+
+def _is_unreadable(column: Column, source_type: str) -> str:
+    """Write the test of a known value; one that is not finite is counted as such alone."""
+    test = f"{_value(column, source_type)} IS NULL"
+    if _may_be_infinite(column, source_type):
+        test += f" AND {_is_finite(column)} IS NOT FALSE"
+    return test
 
 
 def _cast(column: Column, source_type: str) -> str:

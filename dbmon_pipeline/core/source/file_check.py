@@ -7,9 +7,11 @@ import stat
 import time
 from pathlib import Path
 
+from dbmon_pipeline.core.common.duck import log_path
 from dbmon_pipeline.core.common.errors import SourceError
 from dbmon_pipeline.core.config.address import is_remote
-from dbmon_pipeline.core.source.parquet_folder import folder_signature, parquet_files
+from dbmon_pipeline.core.source.live_view import CHECKPOINT_LOG
+from dbmon_pipeline.core.source.parquet_folder import folder_signature, parquet_files, stamp
 
 _KINDS = {
     stat.S_IFDIR: "a folder",
@@ -18,8 +20,6 @@ _KINDS = {
     stat.S_IFCHR: "a device",
     stat.S_IFBLK: "a device",
 }
-
-
 _LARGEST_LOG = 1 << 30
 """Bytes of a write-ahead log, which is held in memory while a file is read."""
 
@@ -43,35 +43,6 @@ def refuse_unreadable_name(path: Path) -> None:
         ) from None
 
 
-def refuse_other_than_files(path: Path) -> None:
-    """See that a source and its write-ahead log are files, as far as they are there.
-
-    Looked at without being opened: whoever opens a pipe waits until another process writes to it.
-
-    Raises:
-        SourceError: One of them is not, or DuckDB cannot be given the name.
-    """
-    refuse_unreadable_name(path)
-    for file in (path, path.with_name(f"{path.name}.wal")):
-        try:
-            found = file.stat()
-        except OSError:
-            continue
-        kind = stat.S_IFMT(found.st_mode)
-        if kind != stat.S_IFREG:
-            raise SourceError(
-                f"{file} is {_KINDS.get(kind, 'no file')}",
-                remedy="name a DuckDB learning.db"
-                if file == path
-                else f"remove it; what lies beside {path.name} under this name is its log",
-            )
-        if file != path and found.st_size > _LARGEST_LOG:
-            raise SourceError(
-                f"{file}, the log of {path.name}, has {found.st_size / 1e9:,.1f} GB",
-                remedy=f"have the owner of {path.name} write it back with CHECKPOINT",
-            )
-
-
 def check_file(path: Path) -> None:
     """See that a source is a readable file with something in it, or a folder with such files.
 
@@ -83,13 +54,42 @@ def check_file(path: Path) -> None:
     if path.is_dir():
         parquet_files(path)
         return
-    refuse_other_than_files(path)
+    refuse_unreadable_name(path)
+    for file in (path, log_path(path), log_path(path, CHECKPOINT_LOG)):
+        _refuse_other_than_file(file, path)
     try:
-        with path.open("rb") as file:
-            if not file.read(1):
+        with path.open("rb") as head:
+            if not head.read(1):
                 raise SourceError(f"{path} is an empty file", remedy="name a DuckDB learning.db")
     except OSError as error:
         raise unreachable(path, error) from None
+
+
+def _refuse_other_than_file(file: Path, source: Path) -> None:
+    """See that a source or its log is a file, as far as it is there.
+
+    Looked at without being opened: whoever opens a pipe waits until another process writes to it.
+
+    Raises:
+        SourceError: It is not, or it is too large a log.
+    """
+    try:
+        found = file.stat()
+    except OSError:
+        return
+    kind = stat.S_IFMT(found.st_mode)
+    if kind != stat.S_IFREG:
+        raise SourceError(
+            f"{file} is {_KINDS.get(kind, 'no file')}",
+            remedy="name a DuckDB learning.db"
+            if file == source
+            else f"remove it; what lies beside {source.name} under this name is its log",
+        )
+    if file != source and found.st_size > _LARGEST_LOG:
+        raise SourceError(
+            f"{file}, the log of {source.name}, has {found.st_size / 1e9:,.1f} GB",
+            remedy=f"have the owner of {source.name} write it back with CHECKPOINT",
+        )
 
 
 def signature(path: Path) -> str:
@@ -104,18 +104,14 @@ def signature(path: Path) -> str:
         return str(time.time_ns())
     if path.is_dir():
         return folder_signature(path)
-    parts = []
-    for file in (path, path.with_name(f"{path.name}.wal")):
+    stamps = []
+    for file in (path, log_path(path)):
         try:
-            stat = file.stat()
-        except FileNotFoundError as error:
-            if file == path:
-                raise unreachable(path, error) from None
+            stamps.append(stamp(file.stat()))
         except OSError as error:
-            raise unreachable(path, error) from None
-        else:
-            parts.append(f"{stat.st_ino}:{stat.st_size}:{stat.st_mtime_ns}")
-    return " ".join(parts)
+            if file == path or not isinstance(error, FileNotFoundError):
+                raise unreachable(path, error) from None
+    return " ".join(stamps)
 
 
 def unreachable(path: Path, error: OSError) -> SourceError:

@@ -5,8 +5,13 @@ The file's head is read, and the system is asked who holds its lock; asking take
 
 from __future__ import annotations
 
+import fcntl
+import os
+import struct
+import sys
 from contextlib import suppress
 from pathlib import Path
+from typing import BinaryIO
 
 import msgspec
 
@@ -14,8 +19,11 @@ from dbmon_pipeline.core.common.duck import not_a_database
 from dbmon_pipeline.core.common.errors import SourceError
 from dbmon_pipeline.core.config.address import is_remote
 from dbmon_pipeline.core.source.file_check import check_file
-from dbmon_pipeline.core.source.file_lock import writing_process
 from dbmon_pipeline.core.source.reader_client import shared_reader
+
+_LAYOUT = "hhqqi4x" if sys.platform == "linux" else "qqihh"
+"""The C structure ``flock`` of fcntl(2): type, whence, start, length, process; on macOS start,
+length, process, type, whence."""
 
 
 class SourceHealth(msgspec.Struct, frozen=True):
@@ -68,20 +76,33 @@ def source_health(path: Path) -> SourceHealth:
 def _writer(path: Path) -> str | None:
     """Name the holder of a file's write lock; this process must not have the file open."""
     with path.open("rb") as file:
-        process = writing_process(file)
+        process = _writing_process(file)
     if process is None:
         return None
     if process <= 0:  # outside of the container that this process is in
         return "another process"
-    name = _name(process)
-    return f"{name} (process {process})" if name else f"process {process}"
+    about = Path(f"/proc/{process}")
+    with suppress(OSError):
+        return f"{(about / 'exe').readlink().name} (process {process})"
+    with suppress(OSError):  # of another user's process the system tells the short name only
+        return f"{(about / 'comm').read_text('utf-8').strip()} (process {process})"
+    return f"process {process}"
 
 
-def _name(process: int) -> str | None:
-    """The name of a process; of another user's the system tells the short one only."""
-    try:
-        return Path(f"/proc/{process}/exe").readlink().name
-    except OSError:
-        with suppress(OSError):
-            return Path(f"/proc/{process}/comm").read_text("utf-8").strip()
-    return None
+def _writing_process(file: BinaryIO) -> int | None:
+    """The process that holds the write lock of an open file, None if none does.
+
+    Closing the file ends the locks that this process has on it, so it must not have it open
+    elsewhere.
+
+    Returns:
+        Its number; not positive if it is outside of the container that this process is in.
+    """
+    read_lock = (
+        struct.pack(_LAYOUT, fcntl.F_RDLCK, os.SEEK_SET, 0, 0, 0)
+        if sys.platform == "linux"
+        else struct.pack(_LAYOUT, 0, 0, 0, fcntl.F_RDLCK, os.SEEK_SET)
+    )
+    told = struct.unpack(_LAYOUT, fcntl.fcntl(file, fcntl.F_GETLK, read_lock))
+    kind, process = (told[0], told[4]) if sys.platform == "linux" else (told[3], told[2])
+    return None if kind == fcntl.F_UNLCK else process

@@ -17,18 +17,21 @@ from typing import TypeVar
 import duckdb
 
 from dbmon_pipeline.core.common.duck import explain_source, quoted
-from dbmon_pipeline.core.common.errors import SourceChangingError, SourceError, SourceLockedError
-from dbmon_pipeline.core.config.address import remote_name
+from dbmon_pipeline.core.common.errors import (
+    ContractError,
+    SourceChangingError,
+    SourceError,
+    SourceLockedError,
+)
+from dbmon_pipeline.core.config.address import mask_secrets, remote_name
 from dbmon_pipeline.core.config.monitoring import SourceLimits
 from dbmon_pipeline.core.source.file_check import check_file, unreachable
-from dbmon_pipeline.core.source.live_file import LiveFile, ReadingStats, is_local
+from dbmon_pipeline.core.source.live_file import LiveFile, ReadingStats, is_local, lock_down
 from dbmon_pipeline.core.source.parquet_folder import (
-    attach_folder,
-    explain_folder,
     folder_bytes,
     folder_signature,
+    parquet_files,
 )
-from dbmon_pipeline.core.source.remote import attach_remote, detach_remote, explain_remote
 
 T = TypeVar("T")
 Query = Callable[[duckdb.DuckDBPyConnection], T]
@@ -76,9 +79,11 @@ class Source(ABC):
     @abstractmethod
     def _read(self, query: Query[T], seconds: float) -> T: ...
 
-    @abstractmethod
-    def explain(self, error: Exception) -> SourceError:
+    def explain(self, error: duckdb.Error | UnicodeDecodeError | OSError) -> SourceError:
         """Tell an error of DuckDB or of the system as one of the source."""
+        if isinstance(error, OSError):
+            return unreachable(self.path, error)
+        return explain_source(self.path, error)
 
     def size_and_inode(self) -> tuple[int, int]:
         """Tell the size of the source in bytes and its inode, 0 where it has none.
@@ -108,12 +113,26 @@ class LiveDatabase(Source):
         check_file(self.path)
         return self._file.read(query, seconds=seconds)
 
-    def explain(self, error: Exception) -> SourceError:
-        """Tell an error as one of the source."""
-        return _explain_file(self.path, error)
+
+class _AttachedSource(Source):
+    """A source that DuckDB attaches by itself for the length of a reading."""
+
+    def _read(self, query: Query[T], seconds: float) -> T:  # noqa: ARG002
+        cursor = self._con.cursor()
+        self.stats.readings += 1
+        try:
+            self._attach(cursor)
+            return query(cursor)
+        finally:
+            with suppress(duckdb.Error):
+                for name in ("source", "remote"):
+                    cursor.execute(f"DETACH DATABASE IF EXISTS {name}")
+
+    @abstractmethod
+    def _attach(self, cursor: duckdb.DuckDBPyConnection) -> None: ...
 
 
-class AttachedDatabase(Source):
+class AttachedDatabase(_AttachedSource):
     """A DuckDB file on a network file system: attached, and held for the length of a reading."""
 
     read_as = "attached"
@@ -131,29 +150,24 @@ class AttachedDatabase(Source):
         """
         super().__init__(con, path)
         self._wait = wait
-        _lock_down(con, [*allowed, path.parent])
+        lock_down(con, [*allowed, path.parent])
 
-    def _read(self, query: Query[T], seconds: float) -> T:  # noqa: ARG002
+    def _attach(self, cursor: duckdb.DuckDBPyConnection) -> None:
         check_file(self.path)
-        cursor = self._con.cursor()
         deadline = time.monotonic() + self._wait
         while True:
             try:
                 cursor.execute(f"ATTACH {quoted(self.path)} AS source (READ_ONLY, TYPE duckdb)")
-                break
             except duckdb.Error as error:
                 is_locked = isinstance(self.explain(error), SourceLockedError)
                 if not is_locked or time.monotonic() > deadline:
                     raise
                 time.sleep(_PAUSE_SECONDS)
-        return _counted(self.stats, cursor, query)
-
-    def explain(self, error: Exception) -> SourceError:
-        """Tell an error as one of the source."""
-        return _explain_file(self.path, error)
+            else:
+                return
 
 
-class ParquetFolder(Source):
+class ParquetFolder(_AttachedSource):
     """A folder of Parquet files, which its owner replaces as wholes."""
 
     read_as = "files"
@@ -162,16 +176,14 @@ class ParquetFolder(Source):
     def __init__(self, con: duckdb.DuckDBPyConnection, path: Path, allowed: Sequence[Path]) -> None:
         """Lock the instance down to this folder and some others."""
         super().__init__(con, path)
-        _lock_down(con, [*allowed, path])
+        lock_down(con, [*allowed, path])
 
-    def _read(self, query: Query[T], seconds: float) -> T:  # noqa: ARG002
+    def _read(self, query: Query[T], seconds: float) -> T:
         for _ in range(_FOLDER_ATTEMPTS):
-            cursor = self._con.cursor()
             before = folder_signature(self.path)
             failed: duckdb.Error | None = None
             try:
-                attach_folder(cursor, self.path)
-                result = _counted(self.stats, cursor, query)
+                result = super()._read(query, seconds)
             except duckdb.Error as error:
                 failed = error
             if folder_signature(self.path) == before:
@@ -184,17 +196,32 @@ class ParquetFolder(Source):
             remedy="repeat when its files stay as they are; the last published data stays",
         )
 
-    def explain(self, error: Exception) -> SourceError:
+    def _attach(self, cursor: duckdb.DuckDBPyConnection) -> None:
+        paths = ", ".join(quoted(escape(str(path))) for path in parquet_files(self.path))
+        cursor.execute("ATTACH ':memory:' AS source")
+        cursor.execute(
+            "CREATE VIEW source.main.executions AS FROM"
+            f" read_parquet([{paths}], union_by_name = true, hive_partitioning = false)"
+        )
+
+    def explain(self, error: duckdb.Error | UnicodeDecodeError | OSError) -> SourceError:
         """Tell an error as one of the source."""
-        return explain_folder(self.path, error)
+        return SourceError(
+            f"{self.path} holds a file that cannot be read ({str(error).splitlines()[0]})",
+            remedy="write each file under a name that begins with a dot, and rename it when it is"
+            " whole; the last published data stays",
+        )
 
     def size_and_inode(self) -> tuple[int, int]:
         """Tell the size of its files in bytes, and the inode of the folder."""
         return folder_bytes(self.path), super().size_and_inode()[1]
 
 
-class Address(Source):
-    """Source that DuckDB can attach by an address; its consistency is that of one attach."""
+class Address(_AttachedSource):
+    """Source that DuckDB can attach by an address; its consistency is that of one attach.
+
+    Its path is the address without a password, which no file's name is.
+    """
 
     read_as = "address"
     is_ours = True
@@ -205,16 +232,39 @@ class Address(Source):
         self._address = address
         self._extension = extension
 
-    def _read(self, query: Query[T], seconds: float) -> T:  # noqa: ARG002
-        cursor = self._con.cursor()
-        attach_remote(cursor, self._address, self._extension)
-        return _counted(self.stats, cursor, query)
+    def _attach(self, cursor: duckdb.DuckDBPyConnection) -> None:
+        if self._extension:
+            cursor.execute(f"LOAD {self._extension}")
+        cursor.execute(f"ATTACH {quoted(self._address)} AS remote (READ_ONLY)")
+        schemas = cursor.execute(
+            "SELECT schema_name FROM duckdb_tables()"
+            " WHERE database_name = 'remote' AND table_name = 'executions'"
+        ).fetchall()
+        if len(schemas) != 1:
+            raise ContractError(
+                f"{self.path} has {len(schemas) or 'no'} tables 'executions'",
+                remedy="name the database in which the orchestrator logs",
+            )
+        cursor.execute("ATTACH ':memory:' AS source")
+        cursor.execute(
+            f'CREATE VIEW source.main.executions AS FROM remote."{schemas[0][0]}".executions'
+        )
 
-    def explain(self, error: Exception) -> SourceError:
+    def explain(self, error: duckdb.Error | UnicodeDecodeError | OSError) -> SourceError:
         """Tell an error as one of the source, without its password."""
         if "Could not set lock" in str(error):
-            return _explain_file(self.path, error)
-        return explain_remote(self._address, error)
+            return super().explain(error)
+        name = str(self.path)
+        told = next(iter(str(error).splitlines()), "").replace(self._address, name)
+        rest = self._address.partition(":")[2]
+        if len(rest) > len("://"):
+            told = told.replace(rest, name.partition(":")[2])
+        return SourceError(
+            f"{name} cannot be read ({mask_secrets(told)})",
+            remedy="check source.attach, and that source.extension names the extension that it"
+            " needs, once installed with INSTALL in the duckdb shell; the last published data"
+            " stays",
+        )
 
     def size_and_inode(self) -> tuple[int, int]:
         """Tell that it has none."""
@@ -246,30 +296,3 @@ def open_source(
     if is_local(path):
         return LiveDatabase(con, path, allowed_directories)
     return AttachedDatabase(con, path, allowed_directories, limits.attach_wait_seconds)
-
-
-def _counted(stats: ReadingStats, cursor: duckdb.DuckDBPyConnection, query: Query[T]) -> T:
-    """Run a query on what is attached, and detach it."""
-    stats.readings += 1
-    try:
-        return query(cursor)
-    finally:
-        with suppress(duckdb.Error):
-            detach_remote(cursor)
-
-
-def _lock_down(con: duckdb.DuckDBPyConnection, folders: Sequence[Path]) -> None:
-    """Bar an instance from everything but some folders."""
-    texts = [f"{folder}/" for folder in folders]
-    names = ", ".join(map(quoted, dict.fromkeys([*texts, *map(escape, texts)])))
-    con.execute(f"SET allowed_directories = [{names}]")
-    con.execute("SET enable_external_access = false")
-    con.execute("SET lock_configuration = true")
-
-
-def _explain_file(path: Path, error: Exception) -> SourceError:
-    if isinstance(error, OSError):
-        return unreachable(path, error)
-    if isinstance(error, duckdb.Error | UnicodeDecodeError):
-        return explain_source(path, error)
-    return SourceError(f"{path} cannot be read ({error})", remedy="check the file")

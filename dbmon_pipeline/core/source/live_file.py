@@ -15,7 +15,7 @@ import os
 import re
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,16 +26,14 @@ import duckdb
 from dbmon_pipeline.core.common.duck import quoted
 from dbmon_pipeline.core.common.errors import SourceChangingError
 from dbmon_pipeline.core.source.block_pins import BlockPins
-from dbmon_pipeline.core.source.live_file_system import DATABASE, LOG, LiveFileSystem
-from dbmon_pipeline.core.source.live_view import LiveView, ReadingThrownAwayError
-
-__all__ = [
-    "EngineBrokenError",
-    "LiveFile",
-    "ReadingStats",
-    "ReadingThrownAwayError",
-    "is_local",
-]
+from dbmon_pipeline.core.source.live_file_system import DATABASE, LiveFileSystem
+from dbmon_pipeline.core.source.live_view import (
+    CHECKPOINT_LOG,
+    LOG,
+    LiveView,
+    ReadingThrownAwayError,
+)
+from dbmon_pipeline.core.source.reader_protocol import EngineBrokenError
 
 T = TypeVar("T")
 
@@ -52,10 +50,6 @@ _LOCAL_FILE_SYSTEMS = (
     *("bcachefs", "btrfs", "exfat", "ext2", "ext3", "ext4", "f2fs", "jfs", "nilfs2", "ntfs3"),
     *("overlay", "ramfs", "reiserfs", "rootfs", "tmpfs", "vfat", "xfs", "zfs"),
 )
-
-
-class EngineBrokenError(Exception):
-    """A reading that was thrown away broke the DuckDB instance, which cannot be used any more."""
 
 
 @dataclass
@@ -102,18 +96,9 @@ class LiveFile:
         self._turn = threading.Lock()
         # In this order: with allowed_paths set before, DuckDB refuses every ATTACH.
         con.register_filesystem(self._file_system)
-        paths = (DATABASE, LOG, f"{LOG}.checkpoint")  # looked for if the log ends in a mark
+        paths = (DATABASE, DATABASE + LOG, DATABASE + CHECKPOINT_LOG)
         con.execute(f"SET allowed_paths = [{', '.join(map(quoted, paths))}]")
-        if allowed_directories:
-            texts = [str(directory) for directory in allowed_directories]
-            names = dict.fromkeys([*texts, *(glob.escape(text) for text in texts)])
-            con.execute(f"SET allowed_directories = [{', '.join(map(quoted, names))}]")
-        con.execute(
-            "SET autoinstall_known_extensions = false;"
-            "SET autoload_known_extensions = false;"
-            "SET enable_external_access = false;"
-            "SET lock_configuration = true"
-        )
+        lock_down(con, allowed_directories)
 
     def read(self, query: Callable[[duckdb.DuckDBPyConnection], T], *, seconds: float = 10.0) -> T:
         """Run a query against one state of the file, again and again until a state holds.
@@ -136,7 +121,10 @@ class LiveFile:
         begun = time.monotonic()
         pins: BlockPins | None = None
         attempt_seconds = 0.0
-        for attempt, pause in enumerate(_pauses(), start=1):
+        pause = _FIRST_PAUSE_SECONDS
+        attempt = 0
+        while True:
+            attempt += 1
             elapsed = time.monotonic() - begun
             if pins is None and elapsed + attempt_seconds >= seconds * _PINS_FROM:
                 pins = BlockPins(_MOST_PINNED_BYTES)
@@ -152,26 +140,7 @@ class LiveFile:
                     ) from reason
                 attempt_seconds = total - elapsed
             time.sleep(pause)
-        raise AssertionError("pauses do not end")
-
-    def try_read(self, query: Callable[[duckdb.DuckDBPyConnection], T], *, attempts: int) -> T:
-        """Run a query against one state of the file, a few times at most.
-
-        Raises:
-            ReadingThrownAwayError: No state held, so that a smaller query may do better.
-            SourceError: This process itself has the file open.
-            EngineBrokenError: The instance cannot be used any more.
-            OSError: The file cannot be opened.
-            Exception: What the query raised on a state that held.
-        """
-        for attempt, pause in enumerate(_pauses(), start=1):
-            try:
-                return self._attempt(query, attempt <= (attempts + 1) // 2, None)
-            except ReadingThrownAwayError:
-                if attempt >= attempts:
-                    raise
-            time.sleep(pause)
-        raise AssertionError("pauses do not end")
+            pause = min(pause * _PAUSE_GROWTH, _LONGEST_PAUSE_SECONDS)
 
     def _attempt(
         self,
@@ -229,6 +198,19 @@ class LiveFile:
             raise EngineBrokenError(f"DuckDB gave up ({error}) when {reason}") from error
 
 
+def lock_down(con: duckdb.DuckDBPyConnection, folders: Sequence[Path]) -> None:
+    """Bar an instance from everything but some folders, and what it is allowed already."""
+    texts = [f"{folder}/" for folder in folders]
+    names = ", ".join(map(quoted, dict.fromkeys([*texts, *map(glob.escape, texts)])))
+    con.execute(
+        f"SET allowed_directories = [{names}];"
+        "SET autoinstall_known_extensions = false;"
+        "SET autoload_known_extensions = false;"
+        "SET enable_external_access = false;"
+        "SET lock_configuration = true"
+    )
+
+
 def is_local(path: Path) -> bool:
     """Check that a file lies on a file system on which changes show at once.
 
@@ -247,11 +229,3 @@ def is_local(path: Path) -> bool:
         if f"{file}/".startswith(place.rstrip("/") + "/") and len(place) >= longest:
             kind, longest = after.split(" ")[0], len(place)
     return kind in _LOCAL_FILE_SYSTEMS
-
-
-def _pauses() -> Iterator[float]:
-    """Yield how many seconds to wait before each next attempt, without end."""
-    pause = _FIRST_PAUSE_SECONDS
-    while True:
-        yield pause
-        pause = min(pause * _PAUSE_GROWTH, _LONGEST_PAUSE_SECONDS)

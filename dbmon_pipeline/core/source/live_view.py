@@ -16,10 +16,10 @@ from __future__ import annotations
 import os
 import threading
 import time
+from contextlib import AbstractContextManager
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
+from dbmon_pipeline.core.common.duck import log_path
 from dbmon_pipeline.core.common.errors import SourceError
 from dbmon_pipeline.core.source.block_pins import HEADER_BYTES, BlockPins, have_default_blocks
 
@@ -28,7 +28,8 @@ _CLOCK_STEP_NS = 12_000_000
 _COARSE_CLOCK_STEP_NS = 2_100_000_000
 """On a file system that stores seconds, or two of them."""
 _CRASHED_NS = 30_000_000_000
-"""A checkpoint that was begun and wrote nothing for so long ended with its process."""
+"""A checkpoint that was begun and wrote nothing for so long ended with its process. The headers and
+the logs make up the state then."""
 _COMPARED_BYTES = 1 << 20
 _TAIL_BYTES = 256
 _ENTRY_HEAD_BYTES = 16
@@ -43,17 +44,23 @@ _registry_lock = threading.Lock()
 _descriptors_of_views: set[int] = set()
 
 
+LOG = ".wal"
+CHECKPOINT_LOG = ".wal.checkpoint"
+"""The log that an owner writes to while a checkpoint is under way; DuckDB reads it after the first
+one if its owner died in that checkpoint."""
+
+
 class ReadingThrownAwayError(Exception):
     """The owner wrote during a reading, so that neither its answer nor its error counts."""
 
 
-class LiveView:
+class LiveView(AbstractContextManager["LiveView"]):
     """View of one state of a database file and its log, with both held open.
 
     Attributes:
-        log: The content of the log, None if there is none.
-        size: The size of the database file, read after the log.
-        bytes_read: How much was read from either.
+        logs: The content of each log that there is, by its suffix.
+        size: The size of the database file, read after the logs.
+        bytes_read: How much was read from all of them.
     """
 
     def __init__(self, path: Path, *, is_strict: bool, pins: BlockPins | None = None) -> None:
@@ -69,10 +76,12 @@ class LiveView:
             SourceError: This process has the file open other than through a view.
             OSError: The file cannot be opened.
         """
-        self._path = Path(os.path.realpath(path))  # the log lies beside the file, not the link
+        self._path = Path(os.path.realpath(path))
         self._is_strict = is_strict
         self._descriptors: list[int] = []
         self._database = -1
+        self.logs: dict[str, bytes] = {}
+        self._log_descriptors: dict[str, int] = {}
         self._count_lock = threading.Lock()
         self.bytes_read = 0
         if _is_open_otherwise(self._path.stat()):
@@ -90,16 +99,7 @@ class LiveView:
             self.close()
             raise
 
-    def __enter__(self) -> Self:
-        """Return the view."""
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """Close it."""
         self.close()
 
@@ -140,9 +140,7 @@ class LiveView:
         try:
             if not os.path.samestat(self._path.stat(), self._stat):
                 raise ReadingThrownAwayError("the file was replaced")
-            if self._beside(".wal.checkpoint").exists():
-                raise ReadingThrownAwayError("a checkpoint is under way")
-            self._check_log()
+            self._check_logs()
         except FileNotFoundError as error:
             raise ReadingThrownAwayError(f"{error.filename} is gone") from None
         now = os.fstat(self._database)
@@ -170,10 +168,11 @@ class LiveView:
         if self._is_strict and _age_ns(self._stat) < _clock_step_ns(self._stat):
             raise ReadingThrownAwayError("it is being written")
         self._headers = self._fetch(0, HEADER_BYTES)
-        self.log: bytes | None = None
-        self._log_descriptor = self._open_log()
-        if self._log_descriptor is not None:
-            self.log = self._read_log(self._log_descriptor)
+        for suffix in (LOG, CHECKPOINT_LOG):
+            descriptor = self._open_log(suffix)
+            if descriptor is not None:
+                self.logs[suffix] = os.pread(descriptor, os.fstat(descriptor).st_size, 0)
+                self._count(len(self.logs[suffix]))
         self.size = os.fstat(self._database).st_size
         self.check()
 
@@ -185,46 +184,42 @@ class LiveView:
         self._descriptors.append(descriptor)
         return descriptor
 
-    def _open_log(self) -> int | None:
-        try:
-            return self._open(self._beside(".wal"))
-        except FileNotFoundError:
-            return None
+    def _open_log(self, suffix: str) -> int | None:
+        """Open a log, unless it is open or there is none."""
+        if suffix not in self._log_descriptors:
+            try:
+                self._log_descriptors[suffix] = self._open(log_path(self._path, suffix))
+            except FileNotFoundError:
+                return None
+        return self._log_descriptors[suffix]
 
-    def _beside(self, suffix: str) -> Path:
-        """Name a file as DuckDB does: the suffix goes before the first ``?`` of the path."""
-        stem, mark, rest = str(self._path).partition("?")
-        return Path(stem + suffix + mark + rest)
-
-    def _read_log(self, descriptor: int) -> bytes:
-        size = os.fstat(descriptor).st_size
-        parts = [
-            os.pread(descriptor, min(_COMPARED_BYTES, size - at), at)
-            for at in range(0, size, _COMPARED_BYTES)
-        ]
-        log = b"".join(parts)
-        self._count(len(log))
-        return log
-
-    def _check_log(self) -> None:
-        if self._log_descriptor is None:
-            # One begun since does no harm but may announce a checkpoint.
-            self._log_descriptor = self._open_log()
-        if self._log_descriptor is None:
-            return
-        stat = os.fstat(self._log_descriptor)
-        if not os.path.samestat(self._beside(".wal").stat(), stat):
-            raise ReadingThrownAwayError("the log was replaced")
-        pinned = memoryview(self.log or b"")
-        for at in range(0, len(pinned), _COMPARED_BYTES):
-            part = pinned[at : at + _COMPARED_BYTES]
-            if os.pread(self._log_descriptor, len(part), at) != part:
-                raise ReadingThrownAwayError("the log was rewritten")
-        tail_at = max(0, stat.st_size - _TAIL_BYTES)
-        if _ends_in_checkpoint_mark(os.pread(self._log_descriptor, _TAIL_BYTES, tail_at)):
-            if min(_age_ns(stat), _age_ns(os.fstat(self._database))) < _CRASHED_NS:
+    def _check_logs(self) -> None:
+        is_in_checkpoint = False
+        ages = [_age_ns(os.fstat(self._database))]
+        for suffix in (LOG, CHECKPOINT_LOG):
+            # A log begun since does no harm but may announce a checkpoint.
+            descriptor = self._open_log(suffix)
+            if descriptor is None:
+                continue
+            stat = os.fstat(descriptor)
+            if not os.path.samestat(log_path(self._path, suffix).stat(), stat):
+                raise ReadingThrownAwayError("the log was replaced")
+            self._check_pinned(suffix, descriptor)
+            ages.append(_age_ns(stat))
+            tail = os.pread(descriptor, _TAIL_BYTES, max(0, stat.st_size - _TAIL_BYTES))
+            is_in_checkpoint |= suffix == CHECKPOINT_LOG or _ends_in_checkpoint_mark(tail)
+        if is_in_checkpoint:
+            is_new = CHECKPOINT_LOG in self._log_descriptors.keys() - self.logs.keys()
+            if is_new or min(ages) < _CRASHED_NS:
                 raise ReadingThrownAwayError("a checkpoint is under way")
             self._is_strict = True  # should it go on after all
+
+    def _check_pinned(self, suffix: str, descriptor: int) -> None:
+        pinned = memoryview(self.logs.get(suffix, b""))
+        for at in range(0, len(pinned), _COMPARED_BYTES):
+            part = pinned[at : at + _COMPARED_BYTES]
+            if os.pread(descriptor, len(part), at) != part:
+                raise ReadingThrownAwayError("the log was rewritten")
 
     def _read_blocks(self, position: int, size: int) -> bytes:
         if self._pins is None:

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from glob import escape
+import os
 from pathlib import Path
 
-import duckdb
-
-from dbmon_pipeline.core.common.duck import quoted
 from dbmon_pipeline.core.common.errors import SourceError
 
 
@@ -37,25 +34,6 @@ def parquet_files(folder: Path) -> list[Path]:
     return found
 
 
-def attach_folder(cursor: duckdb.DuckDBPyConnection, folder: Path) -> None:
-    """Have the files of a folder as ``source.main.executions``; their columns go by name.
-
-    Raises:
-        SourceError: There is none.
-        duckdb.Error: One of them is no Parquet file, or types do not go together.
-    """
-    paths = ", ".join(quoted(escape(str(path))) for path in parquet_files(folder))
-    cursor.execute("ATTACH ':memory:' AS source")
-    try:
-        cursor.execute(
-            "CREATE VIEW source.main.executions AS FROM"
-            f" read_parquet([{paths}], union_by_name = true, hive_partitioning = false)"
-        )
-    except duckdb.Error:
-        cursor.execute("DETACH source")
-        raise
-
-
 def folder_bytes(folder: Path) -> int:
     """The size of the files of a folder.
 
@@ -73,15 +51,10 @@ def folder_signature(folder: Path) -> str:
     """
     digest = hashlib.sha256()
     for path in parquet_files(folder):
-        stat = path.stat()
-        digest.update(f"{path}:{stat.st_ino}:{stat.st_size}:{stat.st_mtime_ns}\n".encode())
+        digest.update(f"{path}:{stamp(path.stat())}\n".encode())
     return digest.hexdigest()
 
 
-def explain_folder(folder: Path, error: Exception) -> SourceError:
-    """Explain why a folder could not be read."""
-    return SourceError(
-        f"{folder} holds a file that cannot be read ({str(error).splitlines()[0]})",
-        remedy="write each file under a name that begins with a dot, and rename it when it is whole"
-        "; the last published data stays",
-    )
+def stamp(stat: os.stat_result) -> str:
+    """Write the metadata of a file that change whenever it is written or replaced."""
+    return f"{stat.st_ino}:{stat.st_size}:{stat.st_mtime_ns}"

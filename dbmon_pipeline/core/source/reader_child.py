@@ -1,62 +1,26 @@
-"""Run of the reader process: started, spoken to through pipes by a deadline, ended."""
+"""Run of the reader process: started, spoken to through pipes, ended."""
 
 from __future__ import annotations
 
-import math
 import os
-import select
 import signal
 import subprocess
 import sys
-import time
 from contextlib import suppress
 
 import msgspec
 
-from dbmon_pipeline.core.common.errors import (
-    ReaderDiedError,
-    ReaderError,
-    TimeoutExceededError,
-)
+from dbmon_pipeline.core.common.errors import ReaderDiedError, ReaderError
 from dbmon_pipeline.core.source.reader_protocol import Reply, decode_reply
 
 _KILLED_SECONDS = 5.0
 """Seconds to wait for a killed process; a network file system may hold it for longer."""
 _CHUNK_BYTES = 1 << 16
 """The capacity of a pipe."""
-_LONGEST_POLL_SECONDS = 3600.0
 
 
 class ChildEndedError(Exception):
     """The process reads or writes no more."""
-
-
-class TooLateError(Exception):
-    """A deadline is over."""
-
-
-class Deadline:
-    """The time that a request has."""
-
-    def __init__(self, timeout: float | None) -> None:
-        """Begin now.
-
-        Args:
-            timeout: Seconds, None for as long as it takes.
-        """
-        self._timeout = timeout
-        self._end = math.inf if timeout is None else time.monotonic() + timeout
-
-    def remaining(self, at_most: float) -> float:
-        """Tell the seconds that are left, not below zero."""
-        return min(max(0.0, self._end - time.monotonic()), at_most)
-
-    def error(self, name: str) -> TimeoutExceededError:
-        """Make the error of a request that took longer."""
-        return TimeoutExceededError(
-            f"{name} took longer than {self._timeout:g} seconds",
-            remedy="allow it more time, or ask for less",
-        )
 
 
 class Child:
@@ -91,36 +55,31 @@ class Child:
         if not self.process.stdin or not self.process.stdout:
             raise RuntimeError("Popen made no pipes")
         self._stdin, self._stdout = self.process.stdin, self.process.stdout
-        os.set_blocking(self._stdin.fileno(), False)
         self._received = bytearray()
 
-    def send(self, line: bytes, deadline: Deadline) -> None:
+    def send(self, line: bytes) -> None:
         """Write a request.
 
         Raises:
             ChildEndedError: The process reads no more.
-            TooLateError: It did not read it in time.
         """
         remaining = memoryview(line)
-        while remaining:
-            _await(self._stdin.fileno(), select.POLLOUT, deadline)
-            try:
+        try:
+            while remaining:
                 remaining = remaining[os.write(self._stdin.fileno(), remaining) :]
-            except BrokenPipeError:
-                raise ChildEndedError from None
+        except BrokenPipeError:
+            raise ChildEndedError from None
 
-    def receive(self, deadline: Deadline) -> Reply:
+    def receive(self) -> Reply:
         """Read a reply.
 
         Raises:
             ReaderError: It is no reply.
             ChildEndedError: The process writes no more.
-            TooLateError: It wrote none in time.
         """
         searched = 0
         while (end := self._received.find(b"\n", searched)) < 0:
             searched = len(self._received)
-            _await(self._stdout.fileno(), select.POLLIN, deadline)
             chunk = os.read(self._stdout.fileno(), _CHUNK_BYTES)
             if not chunk:
                 raise ChildEndedError
@@ -141,11 +100,9 @@ class Child:
         Returns:
             Its exit code, negative for a signal; None if it cannot even be killed.
         """
-        self._stdin.close()
-        self._stdout.close()
-        if patience_seconds:
-            with suppress(subprocess.TimeoutExpired):
-                return self.process.wait(patience_seconds)
+        self._close_pipes()
+        with suppress(subprocess.TimeoutExpired):
+            return self.process.wait(patience_seconds)
         self.process.kill()
         with suppress(subprocess.TimeoutExpired):
             return self.process.wait(_KILLED_SECONDS)
@@ -153,9 +110,12 @@ class Child:
 
     def leave_to_parent(self) -> None:
         """Close this fork's copies of the pipes: those of its parent must be the last ones."""
+        self._close_pipes()
+        self.process.returncode = 0  # it is no child of this process, so nothing to wait for
+
+    def _close_pipes(self) -> None:
         self._stdin.close()
         self._stdout.close()
-        self.process.returncode = 0  # it is no child of this process, so nothing to wait for
 
 
 def death(name: str, exit_code: int | None) -> ReaderDiedError:
@@ -166,19 +126,9 @@ def death(name: str, exit_code: int | None) -> ReaderDiedError:
     elif exit_code >= 0:
         how = f"ended with exit code {exit_code}"
     else:
-        try:
+        how = f"was ended by signal {-exit_code}"
+        with suppress(ValueError):  # a signal without a name
             how = f"was ended by {signal.Signals(-exit_code).name}"
-        except ValueError:
-            how = f"was ended by signal {-exit_code}"
         if exit_code == -signal.SIGKILL:
             remedy = "repeat it; if it happens again, free memory: the system may have run short"
     return ReaderDiedError(f"the reader process {how} during {name}", remedy=remedy)
-
-
-def _await(descriptor: int, event: int, deadline: Deadline) -> None:
-    """Wait until a pipe can be used, or its other end is closed."""
-    poll = select.poll()
-    poll.register(descriptor, event)
-    while not poll.poll(math.ceil(deadline.remaining(_LONGEST_POLL_SECONDS) * 1000)):
-        if not deadline.remaining(1):
-            raise TooLateError

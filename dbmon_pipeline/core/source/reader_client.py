@@ -17,13 +17,7 @@ from weakref import WeakSet
 from msgspec import UNSET
 
 from dbmon_pipeline.core.common.errors import ReaderDiedError, ReaderError
-from dbmon_pipeline.core.source.reader_child import (
-    Child,
-    ChildEndedError,
-    Deadline,
-    TooLateError,
-    death,
-)
+from dbmon_pipeline.core.source.reader_child import Child, ChildEndedError, death
 from dbmon_pipeline.core.source.reader_protocol import Request, encode_line, rebuild_error
 
 _MODULE = "dbmon_pipeline.core.reader"
@@ -36,6 +30,9 @@ class ReaderProcess:
 
     Threads may share it; it works on one request at a time. A child that this process forks gets a
     reader process of its own.
+
+    Attributes:
+        is_closed: Whether it was closed, so that it answers no more.
     """
 
     def __init__(self, *, inherit: Sequence[int] = (), module: str = _MODULE) -> None:
@@ -49,7 +46,7 @@ class ReaderProcess:
         self._inherit = tuple(inherit)
         self._module = module
         self._last_id = 0
-        self._is_closed = False
+        self.is_closed = False
         self._is_asking = False
         self._child: Child | None = None
         self._lock = threading.RLock()
@@ -62,11 +59,6 @@ class ReaderProcess:
     def __exit__(self, *_: object) -> None:
         """Close the process."""
         self.close()
-
-    @property
-    def is_closed(self) -> bool:
-        """True if the client was closed, so that it answers no more."""
-        return self._is_closed
 
     def start(self) -> None:
         """Start the process unless it runs, without waiting until it is ready.
@@ -86,7 +78,6 @@ class ReaderProcess:
         params: Mapping[str, object] | None = None,
         *,
         progress: Callable[[str], None] | None = None,
-        timeout: float | None = None,
         retries: int = 0,
     ) -> Any:  # noqa: ANN401 - whatever the handler answers
         """Have the process answer a request, and start it if it does not run.
@@ -96,8 +87,6 @@ class ReaderProcess:
             params: Its parameters, as JSON has them.
             progress: Called in this thread with each message about progress; it must make no
                 request itself. If it raises, the process is killed.
-            timeout: Seconds for all of it, with the wait for requests of other threads. When they
-                are over, the process is killed.
             retries: How often to repeat the request in a new process after the process died.
 
         Raises:
@@ -105,13 +94,11 @@ class ReaderProcess:
             ReaderError: The handler failed in another way, the process cannot be started, or was
                 closed.
             ReaderDiedError: The process died, and did so at each repetition.
-            TimeoutExceededError: The answer took longer than ``timeout``.
         """
-        deadline = Deadline(timeout)
-        with self._turn(name, deadline):
+        with self._turn():
             while True:
                 try:
-                    return self._ask(name, dict(params or {}), progress, deadline)
+                    return self._ask(name, dict(params or {}), progress)
                 except ReaderDiedError:
                     if retries <= 0:
                         raise
@@ -119,7 +106,7 @@ class ReaderProcess:
 
     def close(self) -> None:
         """End the process, for good; one that works on a request is killed."""
-        self._is_closed = True
+        self.is_closed = True
         while not self._lock.acquire(timeout=_KILL_AGAIN_SECONDS):
             self._kill()
         try:
@@ -139,11 +126,9 @@ class ReaderProcess:
         self._lock = threading.RLock()
 
     @contextmanager
-    def _turn(self, name: str, deadline: Deadline) -> Iterator[None]:
+    def _turn(self) -> Iterator[None]:
         """Wait until no other thread makes a request."""
-        if not self._lock.acquire(timeout=deadline.remaining(threading.TIMEOUT_MAX)):
-            raise deadline.error(name)
-        try:
+        with self._lock:
             if self._is_asking:
                 raise RuntimeError("a progress callback must not make a request")
             self._is_asking = True
@@ -151,14 +136,12 @@ class ReaderProcess:
                 yield
             finally:
                 self._is_asking = False
-                if self._is_closed:
+                if self.is_closed:
                     self._end_child(0)
-        finally:
-            self._lock.release()
 
     def _running(self) -> Child:
         """Get the process, started if it does not run."""
-        if self._is_closed:
+        if self.is_closed:
             raise ReaderError("the reader process was closed", remedy="start the command again")
         if self._child and self._child.process.poll() is not None:
             self._end_child(0)
@@ -171,7 +154,6 @@ class ReaderProcess:
         name: str,
         params: dict[str, Any],
         progress: Callable[[str], None] | None,
-        deadline: Deadline,
     ) -> Any:  # noqa: ANN401 - whatever the handler answers
         """Send a request and wait for its answer; a process that is left in the middle is killed.
 
@@ -183,18 +165,15 @@ class ReaderProcess:
         line = _encoded(Request(number, name, params))
         child = self._running()
         try:
-            child.send(line, deadline)
+            child.send(line)
             while True:
-                reply = child.receive(deadline)
+                reply = child.receive()
                 if reply.progress is UNSET:
                     break
                 if progress and reply.id == number:  # a thread of a handler may be late
                     progress(str(reply.progress))
         except ChildEndedError:
             raise death(name, self._end_child(_CLOSING_SECONDS)) from None
-        except TooLateError:
-            self._end_child(0)
-            raise deadline.error(name) from None
         except BaseException:
             self._end_child(0)
             raise
@@ -236,10 +215,6 @@ def _encoded(request: Request) -> bytes:
         ) from None
 
 
-def _close_shared() -> None:
-    _shared.close()
-
-
 def _after_fork_in_child() -> None:
     for instance in list(_instances):
         instance.leave_to_parent()
@@ -249,7 +224,7 @@ def _after_fork_in_child() -> None:
 _instances: WeakSet[ReaderProcess] = WeakSet()
 _shared = ReaderProcess()
 _shared_lock = threading.Lock()
-atexit.register(_close_shared)
+atexit.register(lambda: _shared.close())
 os.register_at_fork(
     before=_shared_lock.acquire,
     after_in_parent=_shared_lock.release,

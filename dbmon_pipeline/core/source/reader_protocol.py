@@ -2,7 +2,7 @@
 
 ``{"id": 1, "request": "compare", "params": {}}`` is answered by any number of ``{"id": 1,
 "progress": "text"}`` and then by ``{"id": 1, "result": ...}`` or ``{"id": 1, "error": {"class":
-"ContractError", "message": ..., "remedy": ..., "data": {}}}``. Both sides import this module.
+"ContractError", "message": ..., "remedy": ...}}``. Both sides import this module.
 """
 
 from __future__ import annotations
@@ -25,6 +25,10 @@ _SMALLEST_INTEGER, _LARGEST_INTEGER = -(2**63), 2**63 - 1
 """The integers that every JSON decoder keeps as they are."""
 
 
+class EngineBrokenError(Exception):
+    """A reading that was thrown away broke the engine of the reader process, which then ends."""
+
+
 class Request(Struct):
     """A request to the reader process."""
 
@@ -38,13 +42,11 @@ class ErrorInfo(Struct):
 
     Attributes:
         kind: The name of its class in :mod:`dbmon_pipeline.core.common.errors`.
-        data: Its other attributes, as JSON has them.
     """
 
     kind: str = msgspec.field(name="class")
     message: str
     remedy: str
-    data: dict[str, Any] = {}
 
 
 class Reply(Struct):
@@ -57,8 +59,9 @@ class Reply(Struct):
 
 
 _encoder = msgspec.json.Encoder()
-_reply_decoder = msgspec.json.Decoder(Reply)
-_request_decoder = msgspec.json.Decoder(Request)
+decode_request = msgspec.json.Decoder(Request).decode
+decode_reply = msgspec.json.Decoder(Reply).decode
+"""Decoders of a line; a DecodeError of msgspec means that it is no such message."""
 
 
 def encode_line(message: Request | Reply) -> bytes:
@@ -70,24 +73,6 @@ def encode_line(message: Request | Reply) -> bytes:
         UnicodeEncodeError: A text is not Unicode, as of a file name in another encoding.
     """
     return _encoder.encode(message) + b"\n"
-
-
-def decode_request(line: bytes) -> Request:
-    """Decode a line that the reader process received.
-
-    Raises:
-        msgspec.DecodeError: It is no request.
-    """
-    return _request_decoder.decode(line)
-
-
-def decode_reply(line: bytes) -> Reply:
-    """Decode a line that the reader process sent.
-
-    Raises:
-        msgspec.DecodeError: It is no reply.
-    """
-    return _reply_decoder.decode(line)
 
 
 def sendable(text: str) -> str:
@@ -104,16 +89,7 @@ def describe_error(error: BaseException) -> ErrorInfo:
             remedy="set DBMON_DEBUG=1 and repeat to see where",
         )
     kind = next(kind for kind in type(error).__mro__ if kind.__module__ == errors.__name__)
-    return ErrorInfo(
-        kind.__name__,
-        sendable(error.message),
-        sendable(error.remedy),
-        {
-            name: value
-            for name, value in vars(error).items()
-            if name not in ("message", "remedy") and _is_sendable(value)
-        },
-    )
+    return ErrorInfo(kind.__name__, sendable(error.message), sendable(error.remedy))
 
 
 def rebuild_error(info: ErrorInfo) -> DbmonError:
@@ -121,51 +97,29 @@ def rebuild_error(info: ErrorInfo) -> DbmonError:
     kind = getattr(errors, info.kind, None)
     if not (isinstance(kind, type) and issubclass(kind, DbmonError)):
         kind = DbmonError
-    error = kind(info.message, remedy=info.remedy)
-    vars(error).update(info.data)
-    return error
+    return kind(info.message, remedy=info.remedy)
 
 
-def encode_rows(
-    columns: Sequence[str], types: Sequence[str], rows: Iterable[Sequence[object]]
-) -> dict[str, Any]:
+def encode_rows(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> dict[str, Any]:
     """Turn the rows of a query into a result that JSON carries without loss.
-
-    Args:
-        columns: The names of the columns.
-        types: The DuckDB types of the columns.
-        rows: The values.
 
     Raises:
         TypeError: A value is of a type that no query returns.
     """
-    return {
-        "columns": list(columns),
-        "types": list(types),
-        "rows": [[_encode_value(value) for value in row] for row in rows],
-    }
+    return {"columns": columns, "rows": [list(map(encode_value, row)) for row in rows]}
 
 
-def decode_rows(
-    result: Mapping[str, Any],
-) -> tuple[list[str], list[str], list[tuple[object, ...]]]:
-    """Turn the result of :func:`encode_rows` into columns, types and rows again."""
-    rows = [tuple(map(_decode_value, row)) for row in result["rows"]]
-    return list(result["columns"]), list(result["types"]), rows
+def decode_rows(result: Mapping[str, Any]) -> tuple[tuple[str, ...], list[tuple[object, ...]]]:
+    """Turn the result of :func:`encode_rows` into columns and rows again."""
+    return tuple(result["columns"]), [tuple(map(decode_value, row)) for row in result["rows"]]
 
 
-def encode_values(values: Mapping[str, object]) -> dict[str, Any]:
-    """Turn the parameters of a statement into what JSON carries without loss."""
-    return {name: _encode_value(value) for name, value in values.items()}
+def encode_value(value: object) -> object:
+    """Encode a value; an object with one key names the type of what JSON does not have.
 
-
-def decode_values(values: Mapping[str, Any]) -> dict[str, object]:
-    """Turn the result of :func:`encode_values` into parameters again."""
-    return {name: _decode_value(value) for name, value in values.items()}
-
-
-def _encode_value(value: object) -> object:
-    """Encode a value; an object with one key names the type of what JSON does not have."""
+    Raises:
+        TypeError: It is of a type that no query returns and no statement takes.
+    """
     match value:
         case None | bool() | str():
             return value
@@ -175,11 +129,11 @@ def _encode_value(value: object) -> object:
         case float():
             return value if math.isfinite(value) else {"float": repr(value)}
         case list():
-            return [_encode_value(item) for item in value]
+            return [encode_value(item) for item in value]
         case tuple():
-            return {"tuple": [_encode_value(item) for item in value]}
+            return {"tuple": [encode_value(item) for item in value]}
         case dict():
-            pairs = [[_encode_value(key), _encode_value(item)] for key, item in value.items()]
+            pairs = [[encode_value(key), encode_value(item)] for key, item in value.items()]
             return {"dict": pairs}
         case timedelta():
             return {"timedelta": [value.days, value.seconds, value.microseconds]}
@@ -195,9 +149,10 @@ def _encode_value(value: object) -> object:
     raise TypeError(f"a value of type {type(value).__name__} cannot be sent")
 
 
-def _decode_value(value: Any) -> object:  # noqa: ANN401 - as decoded
+def decode_value(value: Any) -> Any:  # noqa: ANN401 - as decoded
+    """Decode the result of :func:`encode_value`."""
     if type(value) is list:
-        return [_decode_value(item) for item in value]
+        return [decode_value(item) for item in value]
     if type(value) is dict:
         ((kind, content),) = value.items()
         return _DECODERS[kind](content)
@@ -207,8 +162,8 @@ def _decode_value(value: Any) -> object:  # noqa: ANN401 - as decoded
 _DECODERS: dict[str, Callable[[Any], object]] = {
     "int": lambda text: int(text, 16),
     "float": float,
-    "tuple": lambda items: tuple(map(_decode_value, items)),
-    "dict": lambda pairs: {_decode_value(key): _decode_value(item) for key, item in pairs},
+    "tuple": lambda items: tuple(map(decode_value, items)),
+    "dict": lambda pairs: {decode_value(key): decode_value(item) for key, item in pairs},
     "timedelta": lambda parts: timedelta(*parts),
     "datetime": datetime.fromisoformat,
     "date": date.fromisoformat,
@@ -217,11 +172,3 @@ _DECODERS: dict[str, Callable[[Any], object]] = {
     "bytes": b64decode,
     "uuid": UUID,
 }
-
-
-def _is_sendable(value: object) -> bool:
-    try:
-        _encoder.encode(value)
-    except (TypeError, OverflowError, UnicodeEncodeError):
-        return False
-    return True

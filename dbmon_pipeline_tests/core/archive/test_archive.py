@@ -12,7 +12,6 @@ from typing import Any
 import duckdb
 import pytest
 
-from dbmon_pipeline.core.archive import month as archive_month
 from dbmon_pipeline.core.archive.archive import Archive, archive
 from dbmon_pipeline.core.archive.result import ArchivedRows
 from dbmon_pipeline.core.common.duck import connect
@@ -465,7 +464,7 @@ def test_a_file_that_does_not_hold_what_was_written(
             )
             spoilt.rename(path)
 
-        monkeypatch.setattr(archive_month, "sync", spoil)
+        monkeypatch.setattr(reader_archive, "sync", spoil)
         folder = settings.home.path / name
         with pytest.raises(StorageError, match="does not hold what was written"):
             archived_here(settings, folder)

@@ -450,11 +450,12 @@ def test_a_backup_that_was_killed(settings: Settings, tmp_path: Path) -> None:
     draft.mkdir()
     (draft / "content").mkdir()
     (draft / "content" / FILE_NAME).write_text("{")
-    made.folder.rename(draft / "replaced")
+    replaced = made.folder.rename(tmp_path / ".backup.replaced")
     with running(HOLD_FILE, tmp_path / ".backup.lock"):
         with pytest.raises(BackupError, match="another process makes a backup in"):
             back_up(settings.home, made.folder)
-        assert (draft / "replaced" / LIST_NAME).exists()
+        assert (draft / "content" / FILE_NAME).exists()
+        assert (replaced / LIST_NAME).exists()
     with pytest.raises(NotPublishedError):
         back_up(Home(tmp_path / "empty"), made.folder)
     assert is_one_generation(made.folder)

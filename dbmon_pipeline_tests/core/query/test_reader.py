@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import random
 import re
 import shutil
+import signal
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
@@ -23,11 +25,13 @@ from dbmon_pipeline.core.common.errors import NotPublishedError, QuestionError
 from dbmon_pipeline.core.common.shipped import sql
 from dbmon_pipeline.core.config.settings import Settings
 from dbmon_pipeline.core.query.answers import Answer
+from dbmon_pipeline.core.query.database import RemoteDatabase
 from dbmon_pipeline.core.query.open_reader import database_reader, published_reader, reading
 from dbmon_pipeline.core.query.published import Published
 from dbmon_pipeline.core.query.questions import question, questions
 from dbmon_pipeline.core.query.ranges import TimeRange, Window
 from dbmon_pipeline.core.query.reader import Reader
+from dbmon_pipeline.core.source.reader_client import ReaderProcess
 from dbmon_pipeline_tests.core.query.brute_force import (
     BRUTE_FORCE,
     Row,
@@ -54,6 +58,26 @@ def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
     make_source(made.source, made_up(AS_OF, 1000, 5))
     refresh_core(made, AS_OF)
     return made
+
+
+def test_databases_outlive_the_reader_process(tmp_path: Path) -> None:
+    """Each is opened again, and none is taken for another one."""
+    first, second = settings_for(tmp_path / "first"), settings_for(tmp_path / "second")
+    for made, rows in ((first, 5), (second, 7)):
+        made.source.parent.mkdir()
+        make_source(made.source, [execution(AS_OF - n * HOUR) for n in range(1, rows + 1)])
+    window = Window(AS_OF - DAY, AS_OF, from_rows=True)
+
+    def rows_of(database: RemoteDatabase) -> object:
+        return database.ask(
+            window, "SELECT CAST(sum(executions) AS BIGINT) FROM hourly_totals", {}
+        ).rows
+
+    with ReaderProcess() as process:
+        databases = [RemoteDatabase(process, m.source, m.config, AS_OF) for m in (first, second)]
+        assert list(map(rows_of, databases)) == [[(5,)], [(7,)]]
+        os.kill(process.request("ping")["process"], signal.SIGKILL)
+        assert list(map(rows_of, reversed(databases))) == [[(7,)], [(5,)]]
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ import time
 from typing import Any
 
 import dbmon_pipeline.core.common.errors
-from dbmon_pipeline.core.common.errors import ContractError, NotificationError
+from dbmon_pipeline.core.common.errors import ContractError
 from dbmon_pipeline.core.reader.serve import Handler, Progress, serve
 from dbmon_pipeline.core.source.reader_protocol import encode_rows
 
@@ -48,8 +48,6 @@ def _fail(params: dict[str, Any], _: Progress) -> object:
     match params["how"]:
         case "contract":
             raise ContractError("no table\n'executions' in \udcff", remedy="name another file")
-        case "told":
-            raise NotificationError("not told", remedy="wait", told=(1, 2))
         case "unknown":
             raise _UnknownError("odd", remedy="look")
         case "newer":
@@ -118,7 +116,7 @@ def _rows(_params: dict[str, Any], _: Progress) -> object:
             " INTERVAL 90 SECOND AS long, '\\xFF\\x00'::BLOB AS bytes, uuid() AS uuid,"
             " [1, NULL] AS list, {'a': [DATE '2026-03-01']} AS struct, MAP {1: 2.5::DOUBLE} AS map"
         )
-        return encode_rows(relation.columns, list(map(str, relation.types)), relation.fetchall())
+        return encode_rows(relation.columns, relation.fetchall())
 
 
 HANDLERS: dict[str, Handler] = {

@@ -18,8 +18,9 @@ import duckdb
 
 from dbmon_pipeline.core.common.errors import SourceChangingError
 from dbmon_pipeline.core.source.block_pins import HEADER_BYTES
-from dbmon_pipeline.core.source.live_file import EngineBrokenError, LiveFile, ReadingThrownAwayError
-from dbmon_pipeline.core.source.live_view import LiveView
+from dbmon_pipeline.core.source.live_file import LiveFile
+from dbmon_pipeline.core.source.live_view import LiveView, ReadingThrownAwayError
+from dbmon_pipeline.core.source.reader_protocol import EngineBrokenError
 from dbmon_pipeline_tests.core.source.live_owners import BROKEN_PROMISES, tell
 
 _MOST_TOLD = 5
@@ -66,6 +67,7 @@ def main(path: str, how: str) -> None:
     con = duckdb.connect(config={"threads": 2})
     file = LiveFile(con, Path(path))
     judgement = Judgement()
+    is_strict = bool(arguments["is_strict"])
     deadline = time.monotonic() + arguments["seconds"]
     patience = deadline + _PATIENCE_SECONDS
     while not judgement.died and time.monotonic() < (
@@ -73,10 +75,8 @@ def main(path: str, how: str) -> None:
     ):
         pause[0] = luck.choice([0, 0, 0.001, 0.005])
         try:
-            if arguments["is_strict"] or luck.random() < 0.4:
-                rows = file.try_read(_ask, attempts=1)
-            elif luck.random() < 0.5:
-                rows = file.try_read(_ask, attempts=4)
+            if is_strict or luck.random() < 0.6:
+                rows = file._attempt(_ask, is_strict or luck.random() < 0.5, None)
             else:
                 rows = file.read(_ask, seconds=luck.choice([0.05, 0.4]))
         except (ReadingThrownAwayError, SourceChangingError):

@@ -16,11 +16,10 @@ import pytest
 from dbmon_pipeline.core.common.errors import SourceChangingError, SourceError
 from dbmon_pipeline.core.source import live_file
 from dbmon_pipeline.core.source.live_file import (
-    EngineBrokenError,
     LiveFile,
-    ReadingThrownAwayError,
     is_local,
 )
+from dbmon_pipeline.core.source.reader_protocol import EngineBrokenError
 from dbmon_pipeline_tests.core.source.live_owners import KINDS
 from dbmon_pipeline_tests.core.source.live_trial import OwnerProcess, owner_of, trial
 
@@ -205,9 +204,6 @@ def test_a_file_that_never_holds_still_is_told(still: Path, tmp_path: Path) -> N
             str(error.value),
         )
         assert file.stats.thrown_away == file.stats.readings > 1
-        with pytest.raises(ReadingThrownAwayError, match="a checkpoint is under way"):
-            file.try_read(total, attempts=3)
-        assert file.stats.readings == file.stats.thrown_away
 
 
 def test_an_engine_that_gave_up_is_told(still: Path, tmp_path: Path) -> None:
@@ -361,8 +357,8 @@ def test_no_descriptor_is_left(still: Path, tmp_path: Path) -> None:
     path = tmp_path / "learning.db"
     path.write_bytes(still.read_bytes())
     Path(f"{path}.wal.checkpoint").touch()
-    with opened(path) as file, pytest.raises(ReadingThrownAwayError):
-        file.try_read(total, attempts=2)
+    with opened(path) as file, pytest.raises(SourceChangingError):
+        file.read(total, seconds=0)
     assert descriptors() == before
 
 
@@ -453,8 +449,6 @@ def test_pinned_blocks_answer_while_the_owner_never_pauses(tmp_path: Path, is_ol
     with owner_of(path, is_older=is_older) as owner, opened(path) as file:
         make_table(owner)
         query = checkpointing(owner)
-        with pytest.raises(ReadingThrownAwayError):
-            file.try_read(query, attempts=4)
         states = []
 
         def query_and_note(con: duckdb.DuckDBPyConnection) -> int:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -12,11 +14,12 @@ import duckdb
 import pytest
 
 from dbmon_pipeline.core.source.block_pins import BLOCK_BYTES, HEADER_BYTES
-from dbmon_pipeline.core.source.live_file_system import DATABASE, LOG, LiveFileSystem
+from dbmon_pipeline.core.source.live_file_system import DATABASE, LiveFileSystem
 from dbmon_pipeline.core.source.live_view import LiveView, ReadingThrownAwayError
-from dbmon_pipeline_tests.core.source.live_trial import OwnerProcess, owner_of
+from dbmon_pipeline_tests.core.source.live_trial import OLDER_DUCKDB, OwnerProcess, owner_of
 from dbmon_pipeline_tests.core.source.test_live_file import OLDER_AND_NEWER, read_once
 
+LOG = f"{DATABASE}.wal"
 SECOND = 1_000_000_000
 ODD = 123_456_789
 
@@ -164,6 +167,63 @@ def test_a_checkpoint_mark(tmp_path: Path, is_older: bool) -> None:
             view.check()
 
 
+DIE_IN_A_CHECKPOINT = """
+import os, pathlib, sys, threading, duckdb
+con = duckdb.connect(sys.argv[1])
+con.execute("CREATE TABLE t (x BIGINT)")
+con.execute("CREATE TABLE large AS SELECT range AS x, md5(range::VARCHAR) AS s FROM range(300000)")
+con.execute("SET wal_autocheckpoint = '1TB'; CHECKPOINT; UPDATE large SET s = md5(s)")
+owner, committed = con.cursor(), 0
+checkpoint = threading.Thread(target=lambda: con.execute("CHECKPOINT"), daemon=True)
+checkpoint.start()
+log = pathlib.Path(sys.argv[1] + ".wal.checkpoint")
+while checkpoint.is_alive():
+    owner.execute("INSERT INTO t VALUES (1)")
+    committed += 1
+    if log.exists():
+        print(committed, flush=True)
+        os.kill(os.getpid(), 9)
+"""
+
+
+def die_in_a_checkpoint(path: Path, *, is_older: bool) -> int:
+    """Have an owner die in a checkpoint during which it committed; how many rows it did in all."""
+    for _ in range(20):
+        for file in path.parent.iterdir():
+            file.unlink()
+        told = subprocess.run(
+            [sys.executable, "-c", DIE_IN_A_CHECKPOINT, path],
+            stdout=subprocess.PIPE,
+            env=os.environ | {"PYTHONPATH": str(OLDER_DUCKDB) if is_older else ""},
+            check=False,
+        ).stdout
+        if told and log_of(path).exists():
+            return int(told)
+    pytest.fail("the checkpoint was over each time")
+
+
+@OLDER_AND_NEWER
+def test_an_owner_that_died_in_a_checkpoint(tmp_path: Path, is_older: bool) -> None:
+    """Both of its logs are read, as DuckDB does, once nothing was written for 30 seconds."""
+    path = tmp_path / "learning.db"
+    committed = die_in_a_checkpoint(path, is_older=is_older)
+    set_age(path, 33)
+    with pytest.raises(ReadingThrownAwayError, match="a checkpoint is under way"):
+        LiveView(path, is_strict=False)
+    second = Path(f"{path}.wal.checkpoint")
+    os.utime(second, ns=(path.stat().st_mtime_ns,) * 2)
+    before = {file: file.read_bytes() for file in tmp_path.iterdir()}
+    assert read_once(path) == committed
+    assert {file: file.read_bytes() for file in tmp_path.iterdir()} == before
+    with LiveView(path, is_strict=False) as view:
+        assert view.logs[".wal.checkpoint"] == second.read_bytes()
+        view.check()
+        with second.open("ab") as log:
+            log.write(b"more")
+        with pytest.raises(ReadingThrownAwayError, match="a checkpoint is under way"):
+            view.check()
+
+
 @OLDER_AND_NEWER
 def test_a_checkpoint_mark_in_a_log_begun_meanwhile(tmp_path: Path, is_older: bool) -> None:
     """Nothing but the mark tells, since the view has read no log and is not strict."""
@@ -172,7 +232,7 @@ def test_a_checkpoint_mark_in_a_log_begun_meanwhile(tmp_path: Path, is_older: bo
         owner.order("CREATE TABLE t AS SELECT 1 AS x; CHECKPOINT")
         assert not log_of(path).exists()
         with LiveView(path, is_strict=False) as view:
-            assert view.log is None
+            assert not view.logs
             owner.order("INSERT INTO t VALUES (2)")
             view.check()
             abort_checkpoint(owner)
@@ -222,12 +282,12 @@ def test_the_log_has_one_position(path: Path, view: LiveView) -> None:
     other.start()
     other.join()
     parts.append(file.read())
-    assert b"".join(parts) == log_of(path).read_bytes() == view.log
+    assert b"".join(parts) == log_of(path).read_bytes() == view.logs[".wal"]
     assert len(parts[1]) == 5
 
 
-def test_the_file_system_has_two_files(tmp_path: Path, path: Path) -> None:
-    """Or one, or none; and cannot write."""
+def test_the_file_system_has_the_files_of_its_view(tmp_path: Path, path: Path) -> None:
+    """The database and its logs, or none; it cannot write."""
     files = LiveFileSystem()
     names = [DATABASE, LOG, f"{LOG}.checkpoint", "live://", str(path)]
     assert not any(map(files.exists, names))

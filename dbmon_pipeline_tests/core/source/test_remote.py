@@ -10,6 +10,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from dbmon_pipeline.core.common.duck import connect
 from dbmon_pipeline.core.common.errors import (
     ConfigError,
     ContractError,
@@ -20,7 +21,7 @@ from dbmon_pipeline.core.common.shipped import shipped
 from dbmon_pipeline.core.config.address import remote_name
 from dbmon_pipeline.core.config.loader import load_config
 from dbmon_pipeline.core.config.settings import Settings
-from dbmon_pipeline.core.source.remote import explain_remote
+from dbmon_pipeline.core.source.kinds import Address
 from dbmon_pipeline_tests.helpers import (
     HOLD_DATABASE,
     Row,
@@ -121,8 +122,10 @@ def test_names_and_errors_have_no_secrets() -> None:
     ):
         assert "hunter2" not in str(remote_name(address))
         _, _, rest = address.partition(":")
+        with connect() as con:
+            source = Address(con, address, None)
         for told in (address, rest, f'cannot connect to "{rest}"'):
-            assert "hunter2" not in str(explain_remote(address, OSError(told)))
+            assert "hunter2" not in str(source.explain(OSError(told)))
     assert remote_name("ducklake:meta.ducklake") == Path("ducklake:meta.ducklake")
 
 

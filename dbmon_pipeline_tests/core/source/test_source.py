@@ -16,7 +16,7 @@ from dbmon_pipeline.core.common.errors import ContractError, SourceError, Source
 from dbmon_pipeline.core.config.settings import Settings
 from dbmon_pipeline.core.schema.catalogue import ROLLED_UP
 from dbmon_pipeline.core.schema.executions import COLUMNS, Role
-from dbmon_pipeline.core.source.file_check import signature
+from dbmon_pipeline.core.source.file_check import check_file, signature
 from dbmon_pipeline_tests.helpers import (
     HOLD_DATABASE,
     Refreshed,
@@ -282,3 +282,24 @@ def test_the_signature_follows_every_write(tmp_path: Path) -> None:
     path.unlink()
     with pytest.raises(SourceError, match="does not exist"):
         signature(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "log"), [("learning.db", "learning.db.wal"), ("q?a=1.db", "q.wal?a=1.db")]
+)
+def test_the_log_of_a_source_lies_beside_the_real_file(tmp_path: Path, name: str, log: str) -> None:
+    """Wherever a link to it is, and with the suffix where DuckDB puts it."""
+    real = tmp_path / "real" / name
+    real.parent.mkdir()
+    make_source(real.with_name("made.db"), [execution(AT)]).rename(real)
+    link = tmp_path / "link.db"
+    link.symlink_to(real)
+    before = signature(link), signature(real)
+    real.with_name(log).write_bytes(b"x")
+    assert signature(link) != before[0]
+    assert signature(real) != before[1]
+    real.with_name(log).unlink()
+    real.with_name(log).mkdir()
+    for path in (link, real):
+        with pytest.raises(SourceError, match="is a folder: remove it"):
+            check_file(path)
