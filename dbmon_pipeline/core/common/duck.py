@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import duckdb
@@ -17,7 +17,6 @@ STORAGE_VERSION = "v1.4.0"
 CATALOGUE = "opened"
 """The name under which :func:`connect` attaches a file."""
 
-_MEMORY_LIMIT = "640MB"
 _MAGIC_AT = slice(8, 12)
 _SQLITE = b"SQLite format 3"
 _OF_THE_DISK = (
@@ -68,11 +67,6 @@ def connect(
             con.close()
             raise
     return con
-
-
-def bound_memory(con: duckdb.DuckDBPyConnection) -> None:
-    """Limit the memory of DuckDB; the rest spills to the disk, beside the file that is open."""
-    con.execute(f"SET memory_limit = '{_MEMORY_LIMIT}'")
 
 
 def quoted(text: object) -> str:
@@ -140,25 +134,11 @@ def explain_source(path: Path, error: duckdb.Error | UnicodeDecodeError) -> Sour
 
 def not_a_database(path: Path) -> SourceError | None:
     """Tell by its head what a file is instead of a DuckDB database; None if it looks like one."""
-    head = _head(path)
+    head = b""
+    with suppress(OSError), path.open("rb") as file:
+        head = file.read(64)
     if head.startswith(_SQLITE):
         return SourceError(f"{path} is a SQLite database", remedy="name a DuckDB learning.db")
     if head[_MAGIC_AT] != b"DUCK":
         return SourceError(f"{path} is not a DuckDB database", remedy="name a DuckDB learning.db")
     return None
-
-
-def unreadable_value(path: Path, error: duckdb.ConversionException) -> SourceError:
-    """Report a value of a source that does not fit the type of its column."""
-    return SourceError(
-        f"{path} holds a value that cannot be read ({str(error).splitlines()[0]})",
-        remedy="correct that value in the source; the last published data stays",
-    )
-
-
-def _head(path: Path) -> bytes:
-    try:
-        with path.open("rb") as file:
-            return file.read(64)
-    except OSError:
-        return b""
