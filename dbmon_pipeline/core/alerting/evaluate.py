@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from dbmon_pipeline.core.alerting.measurements import Measurements, Measuring
 from dbmon_pipeline.core.alerting.verdicts import (
@@ -140,7 +140,9 @@ class _Evaluation(Measurements):
         about, limits = self.reader.about, self.rule.limits
         size = about.source_bytes / 1e6
         daily = self.reader.samples(TimeRange.WEEK) / 7
-        larger = [limit for limit in (limits.warning, limits.critical) if limit and 0 < size < limit]
+        larger = [
+            limit for limit in (limits.warning, limits.critical) if limit and 0 < size < limit
+        ]
         note = ""
         if larger and daily and about.executions:
             days = (min(larger) - size) / (size / about.executions * daily)

@@ -146,7 +146,7 @@ def format_value(measurement: str, value: float | None) -> str:
     return f"{value:,g}"
 
 
-def described(name: str, rule: Rule) -> str:
+def describe_rule(name: str, rule: Rule) -> str:
     """Describe in a sentence what a rule watches and where its limits are."""
     measurement = rule.judges(name)
     about = _ABOUT[measurement]

@@ -10,6 +10,7 @@ from pathlib import Path
 import duckdb
 
 from dbmon_pipeline.core.common.errors import SourceError, SourceLockedError, StorageError
+from dbmon_pipeline.core.common.rows import Rows
 
 STORAGE_VERSION = "v1.4.0"
 """The oldest file format that every supported DuckDB reads; newer ones default to their own."""
@@ -54,8 +55,7 @@ def connect(
             **({"threads": str(threads)} if threads else {}),
         }
     )
-    con.execute("SET GLOBAL TimeZone = 'UTC'")
-    con.execute("SET enable_progress_bar = false")
+    con.execute("SET GLOBAL TimeZone = 'UTC'; SET enable_progress_bar = false")
     if database is not None:
         try:
             con.execute(f"SET temp_directory = {quoted(f'{database}.tmp')}")
@@ -67,6 +67,11 @@ def connect(
             con.close()
             raise
     return con
+
+
+def fetch_rows(cursor: duckdb.DuckDBPyConnection) -> Rows:
+    """Fetch the result of a statement, with the names of its columns."""
+    return Rows(tuple(column[0] for column in cursor.description or ()), cursor.fetchall())
 
 
 def quoted(text: object) -> str:

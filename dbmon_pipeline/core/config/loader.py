@@ -159,22 +159,20 @@ def _converted(value: object, wanted: type[T], key: tuple[str, ...]) -> T:
 
 def _over(base: dict[str, object], given: dict[str, object]) -> dict[str, object]:
     """Merge the sections of one file over those of another; rules are merged limit by limit."""
-    merged = base | {section: values for section, values in given.items() if values is not None}
-    for section, values in given.items():
-        fallback = base.get(section)
-        if isinstance(values, dict) and isinstance(fallback, dict):
-            merged[section] = _merged(fallback, values) if section == "rules" else fallback | values
-    return merged
+    return base | {
+        section: _merged(base.get(section), values, _DEEPEST if section == "rules" else 1)
+        for section, values in given.items()
+        if values is not None
+    }
 
 
-def _merged(base: dict[str, object], given: dict[str, object]) -> dict[str, object]:
-    """Merge the given values over the base, at every depth."""
-    merged = base | given
-    for name, value in given.items():
-        fallback = base.get(name)
-        if isinstance(value, dict) and isinstance(fallback, dict):
-            merged[name] = _merged(fallback, value)
-    return merged
+def _merged(base: object, given: object, levels: int) -> object:
+    """Merge a mapping over another one, down to a level; what else is given replaces the base."""
+    if not levels or not isinstance(base, dict) or not isinstance(given, dict):
+        return given
+    return base | {
+        name: _merged(base.get(name), value, levels - 1) for name, value in given.items()
+    }
 
 
 def _read(path: Path) -> str:

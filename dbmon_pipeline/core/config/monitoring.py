@@ -7,7 +7,6 @@ from datetime import date
 import msgspec
 
 from dbmon_pipeline.core.config.notifications import Notifications
-from dbmon_pipeline.core.config.outputs import PrometheusOutput, ReportOutput
 from dbmon_pipeline.core.config.rule import Rule
 from dbmon_pipeline.core.config.section import (
     Address,
@@ -16,6 +15,7 @@ from dbmon_pipeline.core.config.section import (
     Seconds,
     Section,
     Share,
+    TextFile,
 )
 
 
@@ -88,6 +88,28 @@ class Mcp(Section, frozen=True):
     max_rows: Positive = 1000
     max_text: Positive = 500
     allowed_hosts: tuple[str, ...] = ()
+
+
+class PrometheusOutput(Section, frozen=True):
+    """Output for Prometheus.
+
+    Attributes:
+        textfile: A file for the node exporter, absolute, of a name that it reads; None for none.
+    """
+
+    textfile: TextFile | None = None
+
+
+class ReportOutput(Section, frozen=True):
+    """Settings of reports.
+
+    Attributes:
+        time_zone: The IANA name of the zone of their days and times, and of their schedules.
+        keep_days: How long they are kept.
+    """
+
+    time_zone: str = "UTC"
+    keep_days: Positive = 90
 
 
 class MonitoringConfig(Section, frozen=True):

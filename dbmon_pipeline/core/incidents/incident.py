@@ -152,6 +152,8 @@ class Notification:
         target: The name of the target in the rules file.
         created_at: When it was put there, naive UTC.
         attempts: How often sending it was tried before.
+        last_error: Why the last attempt failed; None if there was none.
+        is_given_up: Whether it will not be tried again.
         incident: The incident as it was then.
     """
 
@@ -161,4 +163,6 @@ class Notification:
     target: str
     created_at: datetime
     attempts: int
+    last_error: str | None = None
+    is_given_up: bool = False
     incident: Incident

@@ -1,9 +1,9 @@
 """Incident store: the incidents, their owners, and the notifications that were sent.
 
 One SQLite file, the only state that several processes write at the same time. Each write is one
-transaction: a transition and the notifications that tell of it are stored together or not at all.
-What is to be told is derived from what was told, so nothing is told twice and nothing is missed,
-however long a silence lasts or a process is dead.
+transaction: a transition and its notifications are stored together or not at all. The notification
+that is due follows from those that were queued, so none is queued twice and none is missed, however
+long a silence lasts or a process is dead.
 """
 
 from __future__ import annotations
@@ -13,10 +13,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 
+import msgspec
+
 from dbmon_pipeline.core.common.errors import IncidentError
 from dbmon_pipeline.core.common.instants import HOUR
 from dbmon_pipeline.core.incidents.incident import Finding, Incident, IncidentState, Kind, Silence
-from dbmon_pipeline.core.incidents.lifecycle import UNSEEN, ended, next_incident
+from dbmon_pipeline.core.incidents.lifecycle import UNSEEN, next_incident, resolve
 from dbmon_pipeline.core.incidents.outbox import Outbox
 from dbmon_pipeline.core.incidents.silences import Silences
 from dbmon_pipeline.core.incidents.sqlite_file import one_of, text
@@ -33,7 +35,7 @@ class Incidents(Outbox, Silences):
 
     Attributes:
         path: The file.
-        notifications: Who is told, and how often that is tried.
+        notifications: The targets, and how often each is tried.
     """
 
     def observe(
@@ -94,7 +96,7 @@ class Incidents(Outbox, Silences):
                 if now != was:
                     now = stored(con, now)
                 if name not in late:
-                    self._tell(con, now, at, silences)
+                    self._notify(con, now, at, silences)
                 if was is None or not _is_same(was.incident, now.incident):
                     changed.append(now.incident)
         return sorted(changed, key=lambda incident: incident.number)
@@ -166,14 +168,14 @@ class Incidents(Outbox, Silences):
             incident = replace(able[number].incident, acknowledged_by=by)
             if incident.state is IncidentState.FIRING:
                 incident = replace(incident, state=IncidentState.ACKNOWLEDGED, changed_at=at)
-            stored(con, replace(able[number], incident=incident))
+            stored(con, msgspec.structs.replace(able[number], incident=incident))
         return incident
 
     def forget(self, before: datetime) -> None:
         """Remove incidents and notifications that have been over since before an instant.
 
         These are resolved incidents, and notifications that were sent, given up, or wait for a
-        target that is not told any more.
+        target that is not notified any more.
 
         Raises:
             IncidentError: The file cannot be written.
@@ -187,29 +189,30 @@ class Incidents(Outbox, Silences):
                 (text(before),),
             )
 
-    def _tell(
+    def _notify(
         self, con: sqlite3.Connection, kept: KeptIncident, at: datetime, silences: Sequence[Silence]
     ) -> None:
-        """Put the news of an incident that people do not know yet into the outbox."""
-        match self._news(kept, at, silences):
-            case None:
-                return
-            case Kind.RESOLVED as kind:
-                targets = [*filter(self._is_told, kept.told_targets)]
-            case kind:
-                targets = self._targets(kept.incident)
-        severity = kept.incident.severity
-        if targets:
+        """Queue the notification that is due about an incident, if there is one."""
+        kind, severity = self._kind_due(kept, at, silences), kept.incident.severity
+        resolved = kind is Kind.RESOLVED
+        targets = kept.notified_targets if resolved else self._targets(kept.incident)
+        targets = tuple(filter(self._is_notified, targets))
+        if kind and targets:
             self._put(kind, targets, kept.incident, at)
-            told = replace(
+            notified = msgspec.structs.replace(
                 kept,
-                told=max(kept.told or severity, severity, key=lambda one: one.badness),
-                told_at=at,
-                told_targets=tuple(dict.fromkeys((*kept.told_targets, *targets))),
+                notified_severity=max(
+                    kept.notified_severity or severity, severity, key=lambda one: one.badness
+                ),
+                notified_at=at,
+                notified_targets=tuple(dict.fromkeys((*kept.notified_targets, *targets))),
             )
-            stored(con, told)
+            stored(con, notified)
 
-    def _news(self, kept: KeptIncident, at: datetime, silences: Sequence[Silence]) -> Kind | None:
+    def _kind_due(
+        self, kept: KeptIncident, at: datetime, silences: Sequence[Silence]
+    ) -> Kind | None:
+        """Choose the kind of notification that is due; None if there is nothing new."""
         incident = kept.incident
         if incident.state is IncidentState.RESOLVED:
             return Kind.RESOLVED
@@ -218,23 +221,22 @@ class Incidents(Outbox, Silences):
             return None
         if any(silence.covers(incident) for silence in silences):
             return None
-        if kept.told is None:
+        if kept.notified_severity is None or kept.notified_at is None:
             return Kind.OPENED
-        if incident.severity.badness > kept.told.badness:
+        if incident.severity.badness > kept.notified_severity.badness:
             return Kind.ESCALATED
-        if is_firing and kept.told_at is not None:
-            hours = (at - kept.told_at) / HOUR
-            return Kind.REMINDER if hours >= self.notifications.reminder_hours else None
-        return None
+        hours = (at - kept.notified_at) / HOUR
+        is_reminded = is_firing and hours >= self.notifications.reminder_hours
+        return Kind.REMINDER if is_reminded else None
 
-    def _targets(self, incident: Incident) -> list[str]:
-        return [
+    def _targets(self, incident: Incident) -> tuple[str, ...]:
+        """List the targets whose severities and owners are those of an incident."""
+        return tuple(
             name
             for name, target in self.notifications.targets.items()
-            if target.enabled
-            and incident.severity in target.severities
+            if incident.severity in target.severities
             and (not target.owners or incident.finding.owner in target.owners)
-        ]
+        )
 
 
 def _moved(kept: KeptIncident | None, finding: Finding, at: datetime) -> KeptIncident | None:
@@ -242,14 +244,14 @@ def _moved(kept: KeptIncident | None, finding: Finding, at: datetime) -> KeptInc
     after = next_incident(incident, counter, finding, at)
     if after is None:
         return None
-    incident, counter = after
-    return replace(kept or KeptIncident(incident=incident), incident=incident, counter=counter)
+    kept = kept or KeptIncident(incident=after[0])
+    return msgspec.structs.replace(kept, incident=after[0], counter=after[1])
 
 
 def _ended(kept: KeptIncident, at: datetime) -> KeptIncident | None:
     """Resolve a stored incident whose scope is no longer evaluated; None if it never fired."""
-    incident = ended(kept.incident, at)
-    return replace(kept, incident=incident, counter=0) if incident else None
+    incident = resolve(kept.incident, at)
+    return msgspec.structs.replace(kept, incident=incident, counter=0) if incident else None
 
 
 def _is_same(one: Incident, other: Incident) -> bool:

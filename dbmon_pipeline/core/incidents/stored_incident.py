@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 
 import msgspec
@@ -13,23 +13,31 @@ from dbmon_pipeline.core.incidents.incident import Incident
 from dbmon_pipeline.core.incidents.sqlite_file import text
 
 
-@dataclass(frozen=True, kw_only=True)
-class KeptIncident:
+class KeptIncident(
+    msgspec.Struct,
+    frozen=True,
+    kw_only=True,
+    rename={
+        "notified_severity": "told",
+        "notified_at": "told_at",
+        "notified_targets": "told_targets",
+    },
+):
     """Incident as it is stored.
 
     Attributes:
         incident: The incident.
         counter: Evaluations in a row: bad ones while it is pending, good ones while it recovers.
-        told: The worst that was told of it; None if nothing was.
-        told_at: When it was told last.
-        told_targets: Who was told anything.
+        notified_severity: The worst severity that was notified; None if nothing was.
+        notified_at: When a notification was queued last.
+        notified_targets: The targets of all notifications so far.
     """
 
     incident: Incident
     counter: int = 0
-    told: Severity | None = None
-    told_at: datetime | None = None
-    told_targets: tuple[str, ...] = ()
+    notified_severity: Severity | None = None
+    notified_at: datetime | None = None
+    notified_targets: tuple[str, ...] = ()
 
 
 def stored(con: sqlite3.Connection, kept: KeptIncident) -> KeptIncident:
@@ -65,4 +73,4 @@ def kept_where(con: sqlite3.Connection, condition: str, *values: object) -> list
 
 
 def _numbered(kept: KeptIncident, number: int) -> KeptIncident:
-    return replace(kept, incident=replace(kept.incident, number=number))
+    return msgspec.structs.replace(kept, incident=replace(kept.incident, number=number))

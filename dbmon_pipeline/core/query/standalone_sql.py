@@ -17,7 +17,7 @@ from dbmon_pipeline.core.query.workspace import macros_used, tables_read
 def pasteable(
     question: Question, published: Published, time_range: TimeRange, as_of: datetime
 ) -> str:
-    """The SQL of a question, over the published files, with all that it needs.
+    """Write the SQL of a question over the published files, with all that it needs.
 
     Ranges up to 24 hours fall on full hours here. Filters are NULL, for a person to fill in.
 
@@ -33,7 +33,7 @@ def pasteable(
     window = (
         published.rows_window(question.fixed_range, as_of)
         if question.fixed_range
-        else published.window(time_range.length, as_of, to_the_second=False)
+        else published.hours_window(time_range.length, as_of)
     )
     places = {
         table: str(Path(published.patterns(table)[0]).parent / "*.parquet")
@@ -51,7 +51,7 @@ def pasteable(
 
 
 def definitions(places: Mapping[str, str], select: str) -> list[str]:
-    """Statements that give a connection what a SELECT reads.
+    """Write the statements that give a connection the tables and macros of a SELECT.
 
     Args:
         places: The files of each table that is to be found, as a pattern.
@@ -66,5 +66,5 @@ def definitions(places: Mapping[str, str], select: str) -> list[str]:
 
 
 def filled_in(select: str, values: Mapping[str, str]) -> str:
-    """A SELECT with SQL in place of its parameters."""
+    """Fill SQL into a SELECT in place of its parameters."""
     return re.sub(r"\$(\w+)", lambda name: values[name[1]], select)

@@ -12,13 +12,12 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import cache, partial
 from itertools import product
-from pathlib import Path
 
 from dbmon_pipeline.core.alerting.verdicts import Alert
 from dbmon_pipeline.core.common.errors import NotPublishedError
-from dbmon_pipeline.core.common.instants import DAY, HOUR, hour_floor
+from dbmon_pipeline.core.common.instants import HOUR, hour_floor
 from dbmon_pipeline.core.common.rows import Rows
-from dbmon_pipeline.core.query.answers import ReaderInfo
+from dbmon_pipeline.core.query.open_reader import describe
 from dbmon_pipeline.core.query.published import Published
 from dbmon_pipeline.core.query.ranges import TimeRange, Window
 from dbmon_pipeline.core.replay.past_cells import OF_AN_HOUR, Cells, Part, read_hours, read_minutes
@@ -50,14 +49,13 @@ class Past:
         Raises:
             NotPublishedError: A published file is damaged or gone, or there are no executions.
         """
-        manifest = published.manifest
-        self.rows_from = manifest.recent_from
+        self.rows_from = published.manifest.recent_from
         self._published = published
         self._since = hour_floor(since)
         self._hours = cache(self._read_hours)
         self._minutes = cache(partial(read_minutes, published))
         self._measured: dict[tuple[object, ...], Rows] = {}
-        self._hours_beyond_limit: dict[datetime, None] = {}
+        self._hours_beyond_limit: set[datetime] = set()
         if not self._hours(None):
             raise NotPublishedError(
                 "there are no executions in what is published",
@@ -65,15 +63,7 @@ class Past:
             )
         self._all = self._hours(None)["all"]
         self.first = self._all.starts[0]
-        self.about = ReaderInfo(
-            path=Path(manifest.source.path),
-            as_of=manifest.as_of,
-            data_through=manifest.data_through,
-            published_at=manifest.published_at,
-            executions=manifest.executions,
-            schema_version=manifest.source.schema_version,
-            source_bytes=0,
-        )
+        self.about = describe(published, published.manifest.as_of)
 
     def speak_for(self, at: datetime) -> None:
         """Speak for an instant, a full minute, up to which everything had been read."""
@@ -85,8 +75,7 @@ class Past:
 
     def samples(self, time_range: TimeRange) -> int:
         """Count the executions of a range."""
-        to_the_second = time_range.is_to_the_second
-        return self._count(self._window(time_range.length, self.about.as_of, to_the_second))
+        return self._count(self._published.window(time_range.length, self.about.as_of))
 
     def measure(
         self, name: str, length: timedelta, end: datetime, **values: str | float | None
@@ -102,7 +91,7 @@ class Past:
         Raises:
             NotPublishedError: A published file is damaged or gone.
         """
-        window = self._window(length, end, length <= DAY)
+        window = self._published.window(length, end)
         target = float(values.get("target_seconds") or 0) if name == "slow_executions" else 0.0
         by = None if values.get("by") is None else str(values["by"])
         key = (name, window, end, by, target)
@@ -119,16 +108,11 @@ class Past:
     def remember(self, alerts: Iterable[Alert]) -> None:
         """Remember whether a rule is beyond a limit, as the history of the checks does."""
         if any(alert.verdict.badness > 0 and alert.measured.window_start for alert in alerts):
-            self._hours_beyond_limit[hour_floor(self.about.as_of - HOUR / 2)] = None
+            self._hours_beyond_limit.add(hour_floor(self.about.as_of - HOUR / 2))
 
     def begin(self, at: datetime) -> None:
         """Remember only the published history before an instant."""
-        self._hours_beyond_limit = dict.fromkeys(
-            self._published.hours_beyond_limit(datetime.min, at)
-        )
-
-    def _window(self, length: timedelta, end: datetime, to_the_second: bool) -> Window:
-        return self._published.window(length, end, to_the_second=to_the_second)
+        self._hours_beyond_limit = set(self._published.hours_beyond_limit(datetime.min, at))
 
     def _taken(
         self, name: str, window: Window, end: datetime, by: str | None, target: float

@@ -6,6 +6,7 @@ import math
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from typing import Any
 
 from dbmon_pipeline.core.query.published import Published
 
@@ -148,13 +149,8 @@ def read_minutes(
 def _read(
     published: Published, table: str, select: str, by: str | None, **values: object
 ) -> Mapping[str, Cells]:
-    files = published.patterns(table)
-    with published.translate_errors(table):
-        found = published.con.cursor().execute(
-            select.format(scope="'all'" if by is None else by), {"files": files, **values}
-        )
-        rows = found.fetchall()
+    rows: Any = published.fetch(table, select.format(scope=by or "'all'"), **values).rows
     cells: dict[str, Cells] = {}
     for start, scope, *measures in rows:
-        cells.setdefault(scope, Cells()).add(start, tuple(measures))
+        cells.setdefault(scope, Cells()).add(start, measures)
     return cells

@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping, Sequence
 
 from dbmon_pipeline.core.common.instants import HOUR
-from dbmon_pipeline.core.query.questions import Question, described, questions
+from dbmon_pipeline.core.query.questions import Question, questions, read_question
 from dbmon_pipeline.core.query.standalone_sql import filled_in
 
 DATASOURCE_UID = "dbmon"
@@ -27,7 +27,7 @@ _NULL_WHERE_MISSING = 1
 
 def asked(name: str) -> Question:
     """A question that everybody can ask, or one that only Grafana asks (``sql/grafana/``)."""
-    return questions().get(name) or described("grafana", name)
+    return questions().get(name) or read_question("grafana", name)
 
 
 def panel_sql(
