@@ -59,22 +59,22 @@ class _Evaluation(Measurements):
         """Judge each scope by the rule."""
         match self.measurement:
             case "database_size":
-                yield self._size()
+                yield self._judge_size()
             case "source_freshness":
-                yield self._age()
+                yield self._judge_age()
             case "recent_executions":
-                yield self._silence()
+                yield self._judge_silence()
             case "success_slo":
-                yield self._objective()
+                yield self._judge_objective()
             case "anomaly":
-                yield from self._anomalies()
+                yield from self._judge_anomalies()
             case measurement if measurement in RATES and self.rule.mode == "confident":
-                yield from self._rates()
+                yield from self._judge_rates()
             case _:
                 for scope, raw in self.over(self.rule.window).scopes.items():
-                    yield self._alert(scope, raw, self._plainly(raw))
+                    yield self._alert(scope, raw, self._judge_plainly(raw))
 
-    def _rates(self) -> Iterator[Alert]:
+    def _judge_rates(self) -> Iterator[Alert]:
         rule = self.rule
         raws = self.over(rule.window)
         lengths = sorted(rule.windows, key=length_of)
@@ -83,7 +83,7 @@ class _Evaluation(Measurements):
             verdict, measured = judge_rate(rule, self.from_the_latest(scope, lengths))
             yield self._alert(scope, measured, verdict, raw=raws.of(scope))
 
-    def _silence(self) -> Alert:
+    def _judge_silence(self) -> Alert:
         """Judge whether there were too few executions for this hour of the week."""
         rule, raw = self.rule, self.over(self.rule.window).of("all")
         if not self.reader.about.executions:  # A silence says something after a sound alone.
@@ -100,7 +100,7 @@ class _Evaluation(Measurements):
             note = f"usual at this time of the week are {usual:,.1f}"
         return self._alert("all", raw, verdict, note=note)
 
-    def _objective(self) -> Alert:
+    def _judge_objective(self) -> Alert:
         """Judge the burn rate of the error budget, over the pair of windows that is worst."""
         target = self.rule.target or 0.0
         judged: list[tuple[Verdict, Measured, Burn]] = []
@@ -123,7 +123,7 @@ class _Evaluation(Measurements):
             note=f"the target is {target:.2%} over 30 days",
         )
 
-    def _anomalies(self) -> Iterator[Alert]:
+    def _judge_anomalies(self) -> Iterator[Alert]:
         """Judge by figure how unlike the hours alike both the last hour and the one before are."""
         start = self.end - 2 * HOUR
         last, before = (self.scores(end) for end in (self.end, self.end - HOUR))
@@ -135,7 +135,7 @@ class _Evaluation(Measurements):
                 note = f"{score.value:,.4g} where {score.usual:,.4g} is usual"
             yield self._alert(score.metric, measured, note=note)
 
-    def _size(self) -> Alert:
+    def _judge_size(self) -> Alert:
         """Judge the size, and estimate when it passes the next limit at last week's growth."""
         about, limits = self.reader.about, self.rule.limits
         size = about.source_bytes / 1e6
@@ -152,13 +152,13 @@ class _Evaluation(Measurements):
                 note = f"as it grows now it will pass {limit} on {day}"
         return self._alert("all", Measured(size, about.executions, None, None), note=note)
 
-    def _age(self) -> Alert:
+    def _judge_age(self) -> Alert:
         about = self.reader.about
         through = about.data_through
         age = max(0.0, (about.as_of - through).total_seconds()) if through else None
         return self._alert("all", Measured(age, about.executions, None, None))
 
-    def _plainly(self, raw: Measured) -> Verdict:
+    def _judge_plainly(self, raw: Measured) -> Verdict:
         # A budget is blown by one execution as by many.
         fewest = 0 if self.measurement == "cost_budget" else self.rule.min_samples
         if raw.value is None or raw.samples < fewest:

@@ -45,7 +45,7 @@ class Measuring(Protocol):
 
 
 @dataclass(frozen=True)
-class Seen:
+class WindowValues:
     """Measured values of one window, by scope."""
 
     start: datetime
@@ -72,9 +72,9 @@ class Measurements:
     measurement: str
     rule: Rule
     end: datetime
-    _seen: dict[str, Seen] = field(default_factory=dict)
+    _seen: dict[str, WindowValues] = field(default_factory=dict)
 
-    def over(self, length: str) -> Seen:
+    def over(self, length: str) -> WindowValues:
         """Measure over the window of a length; without a dimension there is always one scope."""
         if length in self._seen:
             return self._seen[length]
@@ -95,7 +95,7 @@ class Measurements:
             scopes[str(scope)] = Measured(number(value), int(str(samples)), start, end, best)
         if rule.by is None and not scopes:
             scopes["all"] = Measured(None, 0, start, end)
-        self._seen[length] = Seen(start, end, scopes)
+        self._seen[length] = WindowValues(start, end, scopes)
         return self._seen[length]
 
     def from_the_latest(self, scope: str, lengths: Sequence[str]) -> list[Measured]:

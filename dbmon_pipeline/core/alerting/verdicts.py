@@ -28,6 +28,15 @@ _ABOUT = {
     "database_size": "The size of the source",
     "source_freshness": "The time since the source was read",
 }
+_FORMATS = {
+    **dict.fromkeys(RATES, "{:.1%}"),
+    "cost_budget": "${:,.2f}",
+    "cost_drift": "{:.2f}x",
+    "success_slo": "{:.1f}x the budget",
+    "anomaly": "{:.1f} sigma",
+    "database_size": "{:,.0f} MB",
+    "source_freshness": "{:,.1f} hours",
+}
 _OF_NO_WINDOW = frozenset(
     {"cost_budget", "success_slo", "anomaly", "database_size", "source_freshness"}
 )
@@ -128,22 +137,8 @@ def format_value(measurement: str, value: float | None) -> str:
     """Format a value of a measurement with its unit."""
     if value is None:
         return "unknown"
-    match measurement:
-        case "success_rate" | "error_rate" | "slow_executions":
-            return f"{value:.1%}"
-        case "database_size":
-            return f"{value:,.0f} MB"
-        case "source_freshness":
-            return f"{value / 3600:,.1f} hours"
-        case "cost_budget":
-            return f"${value:,.2f}"
-        case "success_slo":
-            return f"{value:.1f}x the budget"
-        case "anomaly":
-            return f"{value:.1f} sigma"
-        case "cost_drift":
-            return f"{value:.2f}x"
-    return f"{value:,g}"
+    shown = value / 3600 if measurement == "source_freshness" else value
+    return _FORMATS.get(measurement, "{:,g}").format(shown)
 
 
 def describe_rule(name: str, rule: Rule) -> str:

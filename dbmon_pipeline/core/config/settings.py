@@ -1,4 +1,4 @@
-"""Settings: which source, which home, which rules."""
+"""Settings of a process: its source, its home and its rules."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ _KEPT_FOR = {table.source: table for table in ROLLED_UP if table.window and tabl
 """The table of the last so much time for which a table of days is kept, by that table's name."""
 
 
-def reconciled(settings: Settings) -> Outcome | None:
+def compare_totals(settings: Settings) -> Outcome | None:
     """Compare the totals of every table, on every day, with those of the hour ledger."""
     folder = settings.home.generation
     if not folder.is_dir():

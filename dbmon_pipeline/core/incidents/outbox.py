@@ -131,7 +131,7 @@ class Outbox(IncidentFile):
         with self._errors():
             return [_notification(row) for row in self._con.execute(select)]
 
-    def _put(self, kind: Kind, targets: Iterable[str], incident: Incident, at: datetime) -> None:
+    def _queue(self, kind: Kind, targets: Iterable[str], incident: Incident, at: datetime) -> None:
         """Queue notifications; inside the transaction of the transition that they report."""
         snapshot = msgspec.json.encode(incident).decode()
         self._con.executemany(

@@ -23,10 +23,10 @@ from dbmon_pipeline.core.incidents.outbox import Outbox
 from dbmon_pipeline.core.incidents.silences import Silences
 from dbmon_pipeline.core.incidents.sqlite_file import one_of, text
 from dbmon_pipeline.core.incidents.stored_incident import (
-    KeptIncident,
-    kept_open,
-    kept_where,
-    stored,
+    StoredIncident,
+    load_open,
+    load_where,
+    save,
 )
 
 
@@ -64,24 +64,26 @@ class Incidents(Outbox, Silences):
                 name: datetime.fromisoformat(when)
                 for name, when in con.execute("SELECT fingerprint, at FROM rounds")
             }
-            before = {kept.incident.finding.fingerprint: kept for kept in kept_open(con)}
-            after: dict[str, KeptIncident | None] = dict(before)
+            before = {kept.incident.finding.fingerprint: kept for kept in load_open(con)}
             late = {name for name, when in judged.items() if when >= at}
             fresh = {
                 finding.fingerprint: finding
                 for finding in findings
                 if finding.is_known and finding.fingerprint not in late
             }
-            for name, finding in fresh.items():
-                after[name] = _moved(before.get(name), finding, at)
+            after = before | {
+                name: _advance(before.get(name), finding, at) for name, finding in fresh.items()
+            }
             if complete:
                 rules = {finding.rule for finding in findings}
                 missing = before.keys() - late - {finding.fingerprint for finding in findings}
-                for name in missing:
-                    rule = before[name].incident.finding.rule
-                    is_gone = rule not in rules or at - judged[name] >= UNSEEN
-                    if is_gone and not rule.startswith("_"):
-                        after[name] = _ended(before[name], at)
+                rule_of = {name: before[name].incident.finding.rule for name in missing}
+                after |= {
+                    name: _resolve(before[name], at)
+                    for name, rule in rule_of.items()
+                    if rule not in rules or at - judged[name] >= UNSEEN
+                    if not rule.startswith("_")
+                }
             con.executemany(
                 "INSERT OR REPLACE INTO rounds VALUES (?, ?)", [(name, text(at)) for name in fresh]
             )
@@ -90,11 +92,12 @@ class Incidents(Outbox, Silences):
                 was = before.get(name)
                 if now is None:
                     if was is not None:
-                        number = was.incident.number
-                        con.execute("DELETE FROM incidents WHERE number = ?", (number,))
+                        con.execute(
+                            "DELETE FROM incidents WHERE number = ?", (was.incident.number,)
+                        )
                     continue
                 if now != was:
-                    now = stored(con, now)
+                    now = save(con, now)
                 if name not in late:
                     self._notify(con, now, at, silences)
                 if was is None or not _is_same(was.incident, now.incident):
@@ -108,7 +111,7 @@ class Incidents(Outbox, Silences):
             IncidentError: The file cannot be read.
         """
         with self._errors():
-            found = [kept.incident for kept in kept_open(self._con)]
+            found = [kept.incident for kept in load_open(self._con)]
         return sorted(found, key=lambda one: (-one.severity.badness, one.opened_at, one.number))
 
     def history(self, since: datetime | None, limit: int) -> list[Incident]:
@@ -122,7 +125,7 @@ class Incidents(Outbox, Silences):
             IncidentError: The file cannot be read.
         """
         with self._errors():
-            found = kept_where(
+            found = load_where(
                 self._con,
                 "state <> 'pending' AND (resolved_at IS NULL OR resolved_at >= ?)"
                 " ORDER BY opened_at DESC, number DESC LIMIT ?",
@@ -139,7 +142,7 @@ class Incidents(Outbox, Silences):
         """
         with self._errors():
             # As text: SQLite compares it as a number, and no number is too big for it.
-            found = kept_where(self._con, "number = ?", str(number))
+            found = load_where(self._con, "number = ?", str(number))
         if not found:
             raise IncidentError(
                 f"there is no incident {number}", remedy="name one of those that are listed"
@@ -160,7 +163,7 @@ class Incidents(Outbox, Silences):
         with self._transaction() as con:
             able = {
                 kept.incident.number: kept
-                for kept in kept_open(con)
+                for kept in load_open(con)
                 if kept.incident.state is not IncidentState.PENDING
             }
             if number not in able:
@@ -168,7 +171,7 @@ class Incidents(Outbox, Silences):
             incident = replace(able[number].incident, acknowledged_by=by)
             if incident.state is IncidentState.FIRING:
                 incident = replace(incident, state=IncidentState.ACKNOWLEDGED, changed_at=at)
-            stored(con, msgspec.structs.replace(able[number], incident=incident))
+            save(con, msgspec.structs.replace(able[number], incident=incident))
         return incident
 
     def forget(self, before: datetime) -> None:
@@ -190,7 +193,11 @@ class Incidents(Outbox, Silences):
             )
 
     def _notify(
-        self, con: sqlite3.Connection, kept: KeptIncident, at: datetime, silences: Sequence[Silence]
+        self,
+        con: sqlite3.Connection,
+        kept: StoredIncident,
+        at: datetime,
+        silences: Sequence[Silence],
     ) -> None:
         """Queue the notification that is due about an incident, if there is one."""
         kind, severity = self._kind_due(kept, at, silences), kept.incident.severity
@@ -198,7 +205,7 @@ class Incidents(Outbox, Silences):
         targets = kept.notified_targets if resolved else self._targets(kept.incident)
         targets = tuple(filter(self._is_notified, targets))
         if kind and targets:
-            self._put(kind, targets, kept.incident, at)
+            self._queue(kind, targets, kept.incident, at)
             notified = msgspec.structs.replace(
                 kept,
                 notified_severity=max(
@@ -207,10 +214,10 @@ class Incidents(Outbox, Silences):
                 notified_at=at,
                 notified_targets=tuple(dict.fromkeys((*kept.notified_targets, *targets))),
             )
-            stored(con, notified)
+            save(con, notified)
 
     def _kind_due(
-        self, kept: KeptIncident, at: datetime, silences: Sequence[Silence]
+        self, kept: StoredIncident, at: datetime, silences: Sequence[Silence]
     ) -> Kind | None:
         """Choose the kind of notification that is due; None if there is nothing new."""
         incident = kept.incident
@@ -239,16 +246,16 @@ class Incidents(Outbox, Silences):
         )
 
 
-def _moved(kept: KeptIncident | None, finding: Finding, at: datetime) -> KeptIncident | None:
+def _advance(kept: StoredIncident | None, finding: Finding, at: datetime) -> StoredIncident | None:
     incident, counter = (kept.incident, kept.counter) if kept else (None, 0)
     after = next_incident(incident, counter, finding, at)
     if after is None:
         return None
-    kept = kept or KeptIncident(incident=after[0])
+    kept = kept or StoredIncident(incident=after[0])
     return msgspec.structs.replace(kept, incident=after[0], counter=after[1])
 
 
-def _ended(kept: KeptIncident, at: datetime) -> KeptIncident | None:
+def _resolve(kept: StoredIncident, at: datetime) -> StoredIncident | None:
     """Resolve a stored incident whose scope is no longer evaluated; None if it never fired."""
     incident = resolve(kept.incident, at)
     return msgspec.structs.replace(kept, incident=incident, counter=0) if incident else None

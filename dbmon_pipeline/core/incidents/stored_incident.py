@@ -13,7 +13,7 @@ from dbmon_pipeline.core.incidents.incident import Incident
 from dbmon_pipeline.core.incidents.sqlite_file import text
 
 
-class KeptIncident(
+class StoredIncident(
     msgspec.Struct,
     frozen=True,
     kw_only=True,
@@ -40,7 +40,7 @@ class KeptIncident(
     notified_targets: tuple[str, ...] = ()
 
 
-def stored(con: sqlite3.Connection, kept: KeptIncident) -> KeptIncident:
+def save(con: sqlite3.Connection, kept: StoredIncident) -> StoredIncident:
     """Store an incident; a new one gets its number."""
     incident = kept.incident
     (number,) = con.execute(
@@ -59,18 +59,18 @@ def stored(con: sqlite3.Connection, kept: KeptIncident) -> KeptIncident:
     return _numbered(kept, number)
 
 
-def kept_open(con: sqlite3.Connection) -> list[KeptIncident]:
+def load_open(con: sqlite3.Connection) -> list[StoredIncident]:
     """List the incidents that are not over, by number."""
-    return kept_where(con, "state <> 'resolved' ORDER BY number")
+    return load_where(con, "state <> 'resolved' ORDER BY number")
 
 
-def kept_where(con: sqlite3.Connection, condition: str, *values: object) -> list[KeptIncident]:
+def load_where(con: sqlite3.Connection, condition: str, *values: object) -> list[StoredIncident]:
     """List the incidents that match a condition, which may go on with an order and a limit."""
     found = con.execute(f"SELECT kept, number FROM incidents WHERE {condition}", values).fetchall()
     return [
-        _numbered(msgspec.json.decode(kept, type=KeptIncident), number) for kept, number in found
+        _numbered(msgspec.json.decode(kept, type=StoredIncident), number) for kept, number in found
     ]
 
 
-def _numbered(kept: KeptIncident, number: int) -> KeptIncident:
+def _numbered(kept: StoredIncident, number: int) -> StoredIncident:
     return msgspec.structs.replace(kept, incident=replace(kept.incident, number=number))

@@ -1,4 +1,4 @@
-"""Readers of what is published, of a database that is named, or of whichever can be read."""
+"""Readers of published data, or of a database that is named."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reading what is published: one generation, with no lock anywhere."""
+"""Published generation, read without any lock."""
 
 from __future__ import annotations
 

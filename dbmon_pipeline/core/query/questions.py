@@ -1,4 +1,4 @@
-"""The catalogue of questions: one file in ``sql/dashboard/`` each, which says all about itself."""
+"""Catalogue of questions: one file in ``sql/dashboard/`` each, described in its header."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The read layer: questions in, answers out, the same ones for every face.
+"""Read layer: questions in, answers out, the same ones for every face.
 
 A reader speaks for one instant and one generation, or for one database that is looked into
 directly. No answer waits for a lock of the pipeline.

@@ -1,4 +1,4 @@
-"""A question as SQL that stands alone: for the duckdb shell, or a tool that runs it itself."""
+"""Questions as SQL that stands alone: for the duckdb shell, or a tool that runs it itself."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from dbmon_pipeline.core.query.ranges import TimeRange
 from dbmon_pipeline.core.query.workspace import macros_used, tables_read
 
 
-def pasteable(
+def standalone_sql(
     question: Question, published: Published, time_range: TimeRange, as_of: datetime
 ) -> str:
     """Write the SQL of a question over the published files, with all that it needs.
@@ -44,7 +44,7 @@ def pasteable(
         "until": f"TIMESTAMP '{window.end}'",
         **dict.fromkeys(question.filters, "NULL"),
     }
-    text = filled_in(question.select, values)
+    text = fill_in(question.select, values)
     return "\n".join(
         ["SET TimeZone = 'UTC';", *definitions(places, question.select), f"{text.strip()};"]
     )
@@ -65,6 +65,6 @@ def definitions(places: Mapping[str, str], select: str) -> list[str]:
     return [*views, *(f"CREATE OR REPLACE TEMP MACRO {macro};" for macro in macros)]
 
 
-def filled_in(select: str, values: Mapping[str, str]) -> str:
+def fill_in(select: str, values: Mapping[str, str]) -> str:
     """Fill SQL into a SELECT in place of its parameters."""
     return re.sub(r"\$(\w+)", lambda name: values[name[1]], select)

@@ -20,7 +20,13 @@ from dbmon_pipeline.core.common.rows import Rows
 from dbmon_pipeline.core.query.open_reader import describe
 from dbmon_pipeline.core.query.published import Published
 from dbmon_pipeline.core.query.ranges import TimeRange, Window
-from dbmon_pipeline.core.replay.past_cells import OF_AN_HOUR, Cells, Part, read_hours, read_minutes
+from dbmon_pipeline.core.replay.past_cells import (
+    OF_AN_HOUR,
+    CellRange,
+    Cells,
+    read_hours,
+    read_minutes,
+)
 
 _COLUMNS = ("scope", "value", "samples")
 
@@ -144,7 +150,7 @@ class Past:
 
     def _parts(
         self, window: Window, by: str | None, target: float
-    ) -> Iterator[tuple[str, Cells, Part]]:
+    ) -> Iterator[tuple[str, Cells, CellRange]]:
         """List the cells of each scope that has executions in a window."""
         found = self._minutes(by, target) if window.from_rows else self._hours(by)
         for scope, cells in found.items():
@@ -156,7 +162,7 @@ class Past:
         parts = self._parts(window, None, 0)
         return sum(cells.count("executions", part) for _, cells, part in parts)
 
-    def _alike(self, window: Window, end: datetime) -> Iterator[tuple[datetime, Part]]:
+    def _alike(self, window: Window, end: datetime) -> Iterator[tuple[datetime, CellRange]]:
         """List the hours like the last one before an instant: see the macro ``hours_alike``."""
         first, after = self._all.within(window.start, window.end)
         if first == after:
@@ -173,7 +179,7 @@ class Past:
 
 
 def _measured(
-    name: str, cells: Cells, part: Part, *, is_of_rows: bool, scope: str
+    name: str, cells: Cells, part: CellRange, *, is_of_rows: bool, scope: str
 ) -> tuple[object, ...] | None:
     """Make the row of a scope that has executions; None if the measurement has none of it."""
     executions = cells.count("executions", part)
@@ -207,7 +213,7 @@ def _ratio(part: float, whole: float) -> float | None:
     return part / whole if whole else None
 
 
-def _standard_error(cells: Cells, part: Part, value: float | None) -> float | None:
+def _standard_error(cells: Cells, part: CellRange, value: float | None) -> float | None:
     """Compute the standard error of the ratio of costs, as ``sql/checks/cost_drift.sql`` does."""
     if value is None:
         return None

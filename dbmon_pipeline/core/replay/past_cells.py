@@ -69,7 +69,7 @@ _MINUTES = f"""
     ORDER BY minute
 """
 
-Part = tuple[int, int]
+CellRange = tuple[int, int]
 """Which of some cells: from the one of a number up to, without, that of another."""
 
 
@@ -94,20 +94,20 @@ class Cells:
         for amounts, amount in zip(self._amounts.values(), values[len(_COUNTS) :], strict=True):
             amounts.append(amount)
 
-    def within(self, since: datetime, until: datetime) -> Part:
+    def within(self, since: datetime, until: datetime) -> CellRange:
         """Find the cells that begin in ``[since, until)``."""
         return bisect_left(self.starts, since), bisect_left(self.starts, until)
 
-    def count(self, name: str, part: Part) -> int:
+    def count(self, name: str, part: CellRange) -> int:
         """Count the executions of a kind in some cells."""
         sums = self._counts[name]
         return sums[part[1]] - sums[part[0]]
 
-    def amount(self, name: str, part: Part) -> float:
+    def amount(self, name: str, part: CellRange) -> float:
         """Sum an amount over some cells; added up anew, so that a sum of zeros is zero."""
         return math.fsum(self._amounts[name][part[0] : part[1]])
 
-    def hour(self, part: Part) -> tuple[object, ...]:
+    def hour(self, part: CellRange) -> tuple[object, ...]:
         """Return the figures by which an hour is compared with others."""
         return tuple(
             self.count(name, part) if name in self._counts else self.amount(name, part)

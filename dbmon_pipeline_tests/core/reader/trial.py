@@ -49,7 +49,7 @@ def _fail(params: dict[str, Any], _: Progress) -> object:
         case "contract":
             raise ContractError("no table\n'executions' in \udcff", remedy="name another file")
         case "told":
-            raise NotificationError("not told", remedy="wait", told=(1, 2))
+            raise NotificationError("not told", remedy="wait", notified=(1, 2))
         case "unknown":
             raise _UnknownError("odd", remedy="look")
         case "newer":

@@ -131,12 +131,12 @@ def test_every_error_of_the_tree_arrives_as_itself(kind: type[DbmonError]) -> No
 
 def test_what_else_an_error_carries_arrives_if_json_has_it() -> None:
     """What JSON does not have stays behind, and disturbs nothing."""
-    sent = NotificationError("not told", remedy="wait", told=(1, 2))
+    sent = NotificationError("not told", remedy="wait", notified=(1, 2))
     sent.add_note("a note")
     vars(sent)["thing"] = object()
     arrived = _sent_and_rebuilt(sent)
     assert isinstance(arrived, NotificationError)
-    assert list(arrived.told) == [1, 2]
+    assert list(arrived.notified) == [1, 2]
     assert "thing" not in vars(arrived)
 
 
