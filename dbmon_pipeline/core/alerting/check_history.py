@@ -34,7 +34,7 @@ class RecordedVerdict:
         is_recovered: Whether the value was better than the warning limit by the margin of the rule.
         window_start: From when on executions were looked at.
         window_end: Up to when, not included.
-        sentence: What a person is told of it.
+        sentence: The verdict in a sentence for people.
     """
 
     rule: str

@@ -102,7 +102,7 @@ class Measurements:
         """Measure a scope over the shortest window with enough samples and all longer ones.
 
         Where those of the rule are too short, that is one of full hours: after a pause, a much
-        longer one would tell of what has been over for long.
+        longer one would judge trouble that has been over for long.
         """
         seen = [self.over(length).of(scope) for length in lengths]
         fewest = max(self.rule.min_samples, 1)

@@ -1,8 +1,8 @@
 """Verdicts: measurements judged by the limits of the rules file.
 
 A measurement is a value with its sample size; it knows no limit. Every face shows these verdicts.
-A confident verdict is about the value at its best, as far as the sample can tell: what a few bad
-executions may well be by chance is not told.
+A confident verdict is about the value at its best, as far as the sample can tell: a few bad
+executions that may well be chance are not reported.
 """
 
 from __future__ import annotations
@@ -150,12 +150,12 @@ def describe_rule(name: str, rule: Rule) -> str:
     if measurement not in _OF_NO_WINDOW:
         about += f", over {rule.window}"
     limits = (("warning", rule.limits.warning), ("critical", rule.limits.critical))
-    told = [
+    described = [
         f"{verdict} {rule.direction} {format_value(measurement, limit)}"
         for verdict, limit in limits
         if limit is not None
     ]
-    return f"{about}{': ' if told else ''}{', '.join(told)}."
+    return f"{about}{': ' if described else ''}{', '.join(described)}."
 
 
 def compare(rule: Rule, value: float) -> Verdict:
@@ -207,12 +207,12 @@ def judge_rate(rule: Rule, windows: Iterable[Measured]) -> tuple[Verdict, Measur
     if not enough:
         return Verdict.INSUFFICIENT_DATA, seen[-1]
     latest = judge_raw(rule, enough[0])
-    found = Verdict.OK, enough[0]
+    worst = Verdict.OK, enough[0]
     for window in enough:
         verdict = min(compare(rule, window.best or 0), latest, key=lambda v: v.badness)
-        if verdict.badness > found[0].badness:
-            found = verdict, window
-    return found
+        if verdict.badness > worst[0].badness:
+            worst = verdict, window
+    return worst
 
 
 def _best_rate(rule: Rule, value: float, samples: int) -> float:

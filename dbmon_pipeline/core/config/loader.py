@@ -105,7 +105,7 @@ def _refuse_replaced(parsed: Mapping[str, object]) -> None:
 def _convert(merged: Mapping[str, object]) -> MonitoringConfig:
     """Convert nested mappings to the configuration.
 
-    What has names of its own is converted one by one, to tell which is wrong.
+    Rules, patterns and targets are converted one by one, to name the one that is wrong.
 
     Raises:
         _WrongValueError: A value cannot be.
@@ -136,12 +136,12 @@ def _convert(merged: Mapping[str, object]) -> MonitoringConfig:
 
 def _named(merged: Mapping[str, object], *key: str) -> Iterable[tuple[str, object]]:
     """List the items of a mapping whose names the user chooses."""
-    found: object = merged
+    section: object = merged
     for part in key:
-        found = found.get(part) or {} if isinstance(found, Mapping) else {}
-    if not isinstance(found, Mapping):
+        section = section.get(part) or {} if isinstance(section, Mapping) else {}
+    if not isinstance(section, Mapping):
         raise _WrongValueError(key, "Expected a mapping by name")
-    return found.items()
+    return section.items()
 
 
 T = TypeVar("T")

@@ -79,7 +79,7 @@ class Mcp(Section, frozen=True):
 
     Attributes:
         databases: Databases that a caller may name besides the configured source.
-        max_rows: Rows of an answer; more are cut, and that is told.
+        max_rows: Rows of an answer; more are cut, and the answer says so.
         max_text: Characters of a text from the data.
         allowed_hosts: Names under which the server may be called beyond this machine.
     """
@@ -124,7 +124,7 @@ class MonitoringConfig(Section, frozen=True):
         mcp: What the MCP server may do.
         prometheus: What Prometheus is given.
         rules: The alert rules, by name.
-        notifications: How people are told.
+        notifications: The targets of notifications.
         report: How reports are made.
     """
 

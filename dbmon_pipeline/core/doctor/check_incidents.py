@@ -79,7 +79,7 @@ def outbox(settings: Settings) -> Outcome | None:
                 " WHERE given_up_at IS NOT NULL GROUP BY target ORDER BY target"
             ).fetchall()
             (waiting,) = con.execute(f"SELECT count(*) FROM notifications WHERE {WAITS}").fetchone()
-    except sqlite3.DatabaseError:  # told by store
+    except sqlite3.DatabaseError:  # reported by store
         return None
     if dead:
         given_up = ", ".join(f"{count} to {target} ({error})" for target, count, error in dead)

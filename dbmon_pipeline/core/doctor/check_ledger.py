@@ -42,7 +42,7 @@ def compare_totals(settings: Settings) -> Outcome | None:
             days, faults = _compare(con, generation)
     except (duckdb.BinderException, duckdb.CatalogException, duckdb.ParserException):
         raise
-    except duckdb.Error:  # a damaged file, which the check of the generation tells
+    except duckdb.Error:  # a damaged file, reported by the check of the generation
         return None
     if faults:
         more = f", and {len(faults) - 1} more differences" if len(faults) > 1 else ""

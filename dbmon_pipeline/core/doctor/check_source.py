@@ -78,9 +78,9 @@ def source_schema(settings: Settings) -> Outcome | None:
         "have no timestamp": profile.rows_without_timestamp,
         "lie in the future": profile.far_future_rows,
     }
-    told = [f"{rows:,} {fault}" for fault, rows in faults.items() if rows]
-    if told:
-        return warning(f"{seen}; not monitored: {', '.join(told)}", "correct their timestamps")
+    faulty = [f"{rows:,} {fault}" for fault, rows in faults.items() if rows]
+    if faulty:
+        return warning(f"{seen}; not monitored: {', '.join(faulty)}", "correct their timestamps")
     return ok(seen)
 
 

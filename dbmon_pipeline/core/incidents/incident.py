@@ -107,7 +107,7 @@ class Incident:
 
 @dataclass(frozen=True, kw_only=True)
 class Silence:
-    """Silence: matching incidents send no notifications for a while.
+    """Silence that suspends the notifications of matching incidents for a while.
 
     Attributes:
         number: Its number, for people.
@@ -148,7 +148,7 @@ class Notification:
     Attributes:
         number: Its place in the outbox.
         key: The same whenever it is sent again, so that a receiver can tell it from a new one.
-        kind: What it tells.
+        kind: Its kind.
         target: The name of the target in the rules file.
         created_at: When it was put there, naive UTC.
         attempts: How often sending it was tried before.

@@ -1,6 +1,6 @@
 """Outbox: the notifications that are still to be sent.
 
-A notification is put there in the transaction of the transition that it tells of. A sender claims
+A notification is put there in the transaction of the transition that it reports. A sender claims
 it for a while, and it stays until it was sent or given up; so it is sent at least once, and for
 each target the notifications of an incident keep their order.
 """
@@ -33,7 +33,7 @@ _COLUMNS = "number, key, kind, target, created_at, attempts, last_error, given_u
 
 
 class Outbox(IncidentFile):
-    """File of incidents as a sender needs it; :class:`Incidents` is the whole of it.
+    """Outbox part of the file of incidents; :class:`Incidents` is the whole of it.
 
     Attributes:
         path: The file.
@@ -68,13 +68,17 @@ class Outbox(IncidentFile):
                 {"at": text(at)},
             ).fetchall()
             claimed: dict[str, list[Notification]] = {}
-            for found in map(_notification, rows):
-                if self._is_notified(found.target):
-                    claimed.setdefault(found.target, []).append(found)
+            for notification in map(_notification, rows):
+                if self._is_notified(notification.target):
+                    claimed.setdefault(notification.target, []).append(notification)
             until = text(at + lease)
             con.executemany(
                 "UPDATE notifications SET ready_at = ? WHERE number = ?",
-                [(until, one.number) for several in claimed.values() for one in several],
+                [
+                    (until, notification.number)
+                    for notifications in claimed.values()
+                    for notification in notifications
+                ],
             )
         return claimed
 
@@ -110,12 +114,12 @@ class Outbox(IncidentFile):
                 ).fetchone()
                 if row is None:  # another sender has sent it meanwhile
                     continue
-                found = _notification(row)
-                if found.attempts >= self.notifications.attempts:
-                    given_up.append(replace(found, is_given_up=True))
+                notification = _notification(row)
+                if notification.attempts >= self.notifications.attempts:
+                    given_up.append(replace(notification, is_given_up=True))
                     column, then = "given_up_at", at
                 else:
-                    column, then = "ready_at", at + _pause(found)
+                    column, then = "ready_at", at + _pause(notification)
                 con.execute(
                     f"UPDATE notifications SET {column} = ? WHERE number = ?", (text(then), number)
                 )

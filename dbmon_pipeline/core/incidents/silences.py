@@ -14,7 +14,7 @@ from dbmon_pipeline.core.incidents.sqlite_file import IncidentFile, one_of, text
 
 
 class Silences(IncidentFile):
-    """File of incidents as far as silences go; :class:`Incidents` is the whole of it."""
+    """Silences part of the file of incidents; :class:`Incidents` is the whole of it."""
 
     def silence(self, matcher: Mapping[str, str], until: datetime, by: str, at: datetime) -> int:
         """Silence notifications for matching incidents; their resolution is still notified.

@@ -111,8 +111,11 @@ class Incidents(Outbox, Silences):
             IncidentError: The file cannot be read.
         """
         with self._errors():
-            found = [kept.incident for kept in load_open(self._con)]
-        return sorted(found, key=lambda one: (-one.severity.badness, one.opened_at, one.number))
+            incidents = [kept.incident for kept in load_open(self._con)]
+        return sorted(
+            incidents,
+            key=lambda incident: (-incident.severity.badness, incident.opened_at, incident.number),
+        )
 
     def history(self, since: datetime | None, limit: int) -> list[Incident]:
         """List the incidents that have fired, the newest first.
@@ -125,14 +128,14 @@ class Incidents(Outbox, Silences):
             IncidentError: The file cannot be read.
         """
         with self._errors():
-            found = load_where(
+            incidents = load_where(
                 self._con,
                 "state <> 'pending' AND (resolved_at IS NULL OR resolved_at >= ?)"
                 " ORDER BY opened_at DESC, number DESC LIMIT ?",
                 text(since or datetime.min),
                 limit,
             )
-        return [kept.incident for kept in found]
+        return [kept.incident for kept in incidents]
 
     def incident(self, number: int) -> Incident:
         """Return one incident.
@@ -142,12 +145,12 @@ class Incidents(Outbox, Silences):
         """
         with self._errors():
             # As text: SQLite compares it as a number, and no number is too big for it.
-            found = load_where(self._con, "number = ?", str(number))
-        if not found:
+            incidents = load_where(self._con, "number = ?", str(number))
+        if not incidents:
             raise IncidentError(
                 f"there is no incident {number}", remedy="name one of those that are listed"
             )
-        return found[0].incident
+        return incidents[0].incident
 
     def acknowledge(self, number: int, by: str, at: datetime) -> Incident:
         """Acknowledge an incident; it notifies again only if it escalates.

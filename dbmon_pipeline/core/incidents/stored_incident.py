@@ -66,9 +66,9 @@ def load_open(con: sqlite3.Connection) -> list[StoredIncident]:
 
 def load_where(con: sqlite3.Connection, condition: str, *values: object) -> list[StoredIncident]:
     """List the incidents that match a condition, which may go on with an order and a limit."""
-    found = con.execute(f"SELECT kept, number FROM incidents WHERE {condition}", values).fetchall()
+    rows = con.execute(f"SELECT kept, number FROM incidents WHERE {condition}", values).fetchall()
     return [
-        _numbered(msgspec.json.decode(kept, type=StoredIncident), number) for kept, number in found
+        _numbered(msgspec.json.decode(kept, type=StoredIncident), number) for kept, number in rows
     ]
 
 

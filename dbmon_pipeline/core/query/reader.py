@@ -110,12 +110,12 @@ class Reader:
         given = dict.fromkeys(FILTERS) | filters
         bounds = {"since": window.start, "until": window.end}
         used = {column: given[column] for column in asked.filters}
-        found = self.run(asked.select, window, bounds | used)
+        answer = self.run(asked.select, window, bounds | used)
         samples = self._samples(window, bounds | given)
         return Answer(
             question=name,
-            columns=found.columns,
-            rows=found.rows,
+            columns=answer.columns,
+            rows=answer.rows,
             window_start=window.start,
             window_end=window.end,
             data_through=self.about.data_through,

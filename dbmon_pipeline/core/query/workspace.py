@@ -160,12 +160,12 @@ def _cells() -> frozenset[str]:
 
 
 def _macros_in(file: str) -> dict[str, str]:
-    found = {}
+    macros = {}
     for statement in duckdb.extract_statements(sql("macros", file)):
         name = re.search(r"CREATE MACRO (\w+)", statement.query)
         if name:
-            found[name[1]] = statement.query[name.start(1) :].partition(";")[0]
-    return found
+            macros[name[1]] = statement.query[name.start(1) :].partition(";")[0]
+    return macros
 
 
 def _body(macro: str) -> str:

@@ -141,19 +141,19 @@ class Past:
                 ]
                 return Rows(("mean", "variance", "hours"), [_moments(counts)])
         has_error = name == "cost_drift" and window.from_rows
-        found = (
+        rows = (
             _measured(name, cells, part, is_of_rows=window.from_rows, scope=scope)
             for scope, cells, part in self._parts(window, by, target)
         )
         columns = (*_COLUMNS, "standard_error") if has_error else _COLUMNS
-        return Rows(columns, [row for row in found if row])
+        return Rows(columns, [row for row in rows if row])
 
     def _parts(
         self, window: Window, by: str | None, target: float
     ) -> Iterator[tuple[str, Cells, CellRange]]:
         """List the cells of each scope that has executions in a window."""
-        found = self._minutes(by, target) if window.from_rows else self._hours(by)
-        for scope, cells in found.items():
+        cells_of = self._minutes(by, target) if window.from_rows else self._hours(by)
+        for scope, cells in cells_of.items():
             part = cells.within(window.start, window.end)
             if part[0] < part[1]:
                 yield scope, cells, part

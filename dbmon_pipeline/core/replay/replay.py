@@ -83,7 +83,7 @@ class RuleReplay:
 
     def durations(self, end: datetime) -> list[timedelta]:
         """List the lengths of the episodes; an open one is taken to end with the replay."""
-        return [(one.resolved_at or end) - one.fired_at for one in self.episodes]
+        return [(episode.resolved_at or end) - episode.fired_at for episode in self.episodes]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -259,9 +259,9 @@ class _Record:
 def _flaps(episodes: Iterable[Episode]) -> int:
     ends: dict[str, datetime] = {}
     flaps = 0
-    for one in episodes:
-        over = ends.get(one.scope)
-        flaps += over is not None and one.fired_at - over < _FLAP
-        if one.resolved_at:
-            ends[one.scope] = one.resolved_at
+    for episode in episodes:
+        over = ends.get(episode.scope)
+        flaps += over is not None and episode.fired_at - over < _FLAP
+        if episode.resolved_at:
+            ends[episode.scope] = episode.resolved_at
     return flaps
