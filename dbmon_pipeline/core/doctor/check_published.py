@@ -132,9 +132,8 @@ def _faults(generations: Iterable[Generation]) -> list[Fault]:
     for (*_, expected), path in footers.items():
         rows = counted[path]
         if rows != expected:
-            seen = f"has {rows:,} rows, not {expected:,}"
-            if isinstance(rows, str):
-                seen = f"cannot be read ({rows})"
+            is_read = isinstance(rows, int)
+            seen = f"has {rows:,} rows, not {expected:,}" if is_read else f"cannot be read ({rows})"
             faults.append(Fault(path, f"{path} {seen}", is_seen_by_refresh=False))
     return [fault for fault in faults if fault.path.parent.parent.exists()]
 
