@@ -13,7 +13,7 @@ import dagster as dg
 
 from dbmon_pipeline.core.alerting.check_history import RecordedVerdict
 from dbmon_pipeline.core.alerting.runbook import link
-from dbmon_pipeline.core.alerting.verdicts import Verdict, described
+from dbmon_pipeline.core.alerting.verdicts import Verdict, describe_rule
 from dbmon_pipeline.core.common.errors import ContractError, SourceError, SourceShrankError
 from dbmon_pipeline.core.common.instants import iso
 from dbmon_pipeline.core.config.rule import Rule
@@ -81,7 +81,7 @@ def check_specs(project: Project) -> list[dg.AssetCheckSpec]:
             dg.AssetCheckSpec(
                 name,
                 asset=history,
-                description=f"{described(name, rule)} What to do: {link(rule.section(name))}",
+                description=f"{describe_rule(name, rule)} What to do: {link(rule.section(name))}",
             )
             for name, rule in _rules(project).items()
         ),

@@ -8,7 +8,15 @@ from functools import partial
 import dagster as dg
 
 from dbmon_pipeline.core.common.shipped import shipped
-from dbmon_pipeline.core.doctor.finding import Finding, Level, Outcome, found, ok, problem, warning
+from dbmon_pipeline.core.doctor.finding import (
+    Finding,
+    Level,
+    Outcome,
+    ok,
+    problem,
+    run_check,
+    warning,
+)
 from dbmon_pipeline.core.home.home import Home
 from dbmon_pipeline.orchestration.live_runs import has_process, started_runs
 from dbmon_pipeline.orchestration.namespace import Namespace
@@ -31,10 +39,10 @@ def examine(home: Home, definitions: Callable[[], dg.Definitions]) -> Iterator[F
         home: The home.
         definitions: Loads the code location.
     """
-    code = found("dagster code", partial(_code, definitions))
+    code = run_check("dagster code", partial(_code, definitions))
     yield from code
     if not all((home.dagster / file).is_file() for file in _FILES):
-        yield from found("dagster", partial(_no_instance, home))
+        yield from run_check("dagster", partial(_no_instance, home))
         return
     with ExitStack() as stack:
         try:
@@ -42,13 +50,13 @@ def examine(home: Home, definitions: Callable[[], dg.Definitions]) -> Iterator[F
             instance = stack.enter_context(opened)
             instance.get_runs_count()
         except Exception as error:
-            yield from found("dagster", partial(_not_opened, home, error))
+            yield from run_check("dagster", partial(_not_opened, home, error))
             return
-        yield from found("dagster", partial(_instance, home, instance))
-        yield from found("daemon", partial(_daemon, instance))
-        yield from found("runs", partial(_runs, home, instance))
+        yield from run_check("dagster", partial(_instance, home, instance))
+        yield from run_check("daemon", partial(_daemon, instance))
+        yield from run_check("runs", partial(_runs, home, instance))
         if code[0].level is Level.OK:
-            yield from found("schedules", partial(_switches, definitions(), instance))
+            yield from run_check("schedules", partial(_switches, definitions(), instance))
 
 
 def _code(definitions: Callable[[], dg.Definitions]) -> Outcome:

@@ -116,7 +116,7 @@ class Visits:
 def _promises(settings: Settings, now: datetime) -> tuple[Any, ...]:
     database = RemoteDatabase(shared_reader(), settings.source, settings.config, now)
     try:
-        window = database.window(_MONTHS, now, to_the_second=True)
+        window = database.rows_window(_MONTHS, now)
         with database.workspace(window) as workspace:
             return tuple(workspace.rows(BROKEN_PROMISES, {}).rows[0])
     finally:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal
+from typing import Literal
+
+import msgspec
 
 from dbmon_pipeline.core.alerting.verdicts import Alert, Verdict
 from dbmon_pipeline.core.query.published import Published
@@ -32,7 +34,7 @@ class RecordedVerdict:
         is_recovered: Whether the value was better than the warning limit by the margin of the rule.
         window_start: From when on executions were looked at.
         window_end: Up to when, not included.
-        sentence: What a person is told of it.
+        sentence: The verdict in a sentence for people.
     """
 
     rule: str
@@ -89,16 +91,12 @@ def published_since(published: Published, instant: datetime) -> list[RecordedVer
     Raises:
         NotPublishedError: There is no history, or a file of it is damaged or gone.
     """
-    files = published.patterns(CHECK_HISTORY.name)
-    with published.translate_errors(CHECK_HISTORY.name):
-        found = published.con.cursor().execute(
-            "SELECT * FROM read_parquet($files) WHERE evaluated_at > $instant"
-            " ORDER BY evaluated_at, rule, scope",
-            {"files": files, "instant": instant},
-        )
-        return [_from_row(row) for row in found.fetchall()]
-
-
-def _from_row(row: tuple[Any, ...]) -> RecordedVerdict:
-    known = RecordedVerdict(*row)
-    return replace(known, verdict=Verdict(known.verdict), raw_verdict=Verdict(known.raw_verdict))
+    select = (
+        "SELECT * FROM read_parquet($files) WHERE evaluated_at > $instant"
+        " ORDER BY evaluated_at, rule, scope"
+    )
+    rows = published.fetch(CHECK_HISTORY.name, select, instant=instant)
+    return [
+        msgspec.convert(dict(zip(rows.columns, row, strict=True)), RecordedVerdict)
+        for row in rows.rows
+    ]

@@ -1,7 +1,7 @@
 """Explanation of a verdict: its main contributors, and whether work got worse or only changed.
 
 A rate of all executions can fall because each kind of work fails more often, or because more of the
-work is of a kind that always failed often. The two are told apart by the decomposition of
+work is of a kind that always failed often. The two are separated by the decomposition of
 E. M. Kitagawa, Components of a difference between two rates, Journal of the American Statistical
 Association 50 (1955).
 """
@@ -114,7 +114,7 @@ def contributors(
 
 
 def _bad(measurement: str) -> Callable[[Cell], float]:
-    """Return the function that tells how much of a cell is bad."""
+    """Return the function that measures the bad part of a cell."""
     match measurement:
         case "success_rate" | "success_slo":
             return lambda cell: _number(cell["executions"]) - _number(cell["successes"])

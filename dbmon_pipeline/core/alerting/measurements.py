@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Protocol
 
@@ -45,7 +45,7 @@ class Measuring(Protocol):
 
 
 @dataclass(frozen=True)
-class Seen:
+class WindowValues:
     """Measured values of one window, by scope."""
 
     start: datetime
@@ -57,38 +57,37 @@ class Seen:
         return self.scopes.get(scope, Measured(None, 0, self.start, self.end))
 
 
+@dataclass(frozen=True)
 class Measurements:
-    """Measurements for one rule as of one instant."""
+    """Measurements for one rule as of one instant; no window is measured twice.
 
-    def __init__(self, reader: Measuring, measurement: str, rule: Rule, end: datetime) -> None:
-        """Start with nothing measured; no window will be measured twice.
+    Attributes:
+        reader: What is measured.
+        measurement: What the rule is about.
+        rule: The rule.
+        end: Where windows end.
+    """
 
-        Args:
-            reader: What is measured.
-            measurement: What the rule is about.
-            rule: The rule.
-            end: Where windows end.
-        """
-        self._reader = reader
-        self._measurement = measurement
-        self._rule = rule
-        self._end = end
-        self._seen: dict[str, Seen] = {}
+    reader: Measuring
+    measurement: str
+    rule: Rule
+    end: datetime
+    _seen: dict[str, WindowValues] = field(default_factory=dict)
 
-    def over(self, length: str) -> Seen:
+    def over(self, length: str) -> WindowValues:
         """Measure over the window of a length; without a dimension there is always one scope."""
         if length in self._seen:
             return self._seen[length]
-        rule, end = self._rule, self._end
+        rule, end = self.rule, self.end
         lasting = length_of(length)
-        if self._measurement == "cost_budget":  # A day's budget, from midnight on.
+        if self.measurement == "cost_budget":  # A day's budget, from midnight on.
             lasting = end - day_start(end.date())
-        found = self._reader.measure(
-            self._measurement, lasting, end, by=rule.by, target_seconds=rule.target_seconds
+        measured = self.reader.measure(
+            self.measurement, lasting, end, by=rule.by, target_seconds=rule.target_seconds
         )
         start = end - lasting
         scopes = {}
-        for scope, value, samples, *error in found.rows:
+        for scope, value, samples, *error in measured.rows:
             best = None
             if error and rule.mode == "confident" and value is not None:
                 reach = quantile(rule.confidence) * (number(error[0]) or 0)
@@ -96,17 +95,17 @@ class Measurements:
             scopes[str(scope)] = Measured(number(value), int(str(samples)), start, end, best)
         if rule.by is None and not scopes:
             scopes["all"] = Measured(None, 0, start, end)
-        self._seen[length] = Seen(start, end, scopes)
+        self._seen[length] = WindowValues(start, end, scopes)
         return self._seen[length]
 
     def from_the_latest(self, scope: str, lengths: Sequence[str]) -> list[Measured]:
         """Measure a scope over the shortest window with enough samples and all longer ones.
 
         Where those of the rule are too short, that is one of full hours: after a pause, a much
-        longer one would tell of what has been over for long.
+        longer one would judge trouble that has been over for long.
         """
         seen = [self.over(length).of(scope) for length in lengths]
-        fewest = max(self._rule.min_samples, 1)
+        fewest = max(self.rule.min_samples, 1)
         few = sum(one.samples < fewest for one in seen)
         if not few:
             return seen
@@ -129,8 +128,8 @@ class Measurements:
         known = []
         for place in range(math.ceil(length / HOUR)):
             share = min(1.0, length / HOUR - place)
-            [(mean, spread, hours)] = self._reader.measure(
-                "usual_executions", _HISTORY, self._end - place * HOUR
+            [(mean, spread, hours)] = self.reader.measure(
+                "usual_executions", _HISTORY, self.end - place * HOUR
             ).rows
             usual += (number(mean) or 0) * share
             variance += (number(spread) or 0) * share
@@ -139,30 +138,32 @@ class Measurements:
 
     def burnt(self, window: timedelta, target: float) -> Measured:
         """Measure how fast the error budget of a target was burnt over a window."""
-        rows = self._reader.measure("success_rate", window, self._end, by=None).rows
+        rows = self.reader.measure("success_rate", window, self.end, by=None).rows
         [(_, value, samples)] = rows or [("all", None, 0)]
         rate = None if value is None else burn_rate(float(str(value)), target)
-        return Measured(rate, int(str(samples)), self._end - window, self._end)
+        return Measured(rate, int(str(samples)), self.end - window, self.end)
 
     def scores(self, end: datetime) -> list[Score]:
         """Score how unlike the hours alike the one that ends at an instant is."""
-        [now] = self._reader.measure("last_hour", HOUR, end).rows
-        beyond_limit = self._reader.hours_beyond_limit(end - _HISTORY, end)
+        [now] = self.reader.measure("last_hour", HOUR, end).rows
+        beyond_limit = self.reader.hours_beyond_limit(end - _HISTORY, end)
         alike = [
             _hour(figures)
-            for hour, *figures in self._reader.measure("hours_alike", _HISTORY, end).rows
+            for hour, *figures in self.reader.measure("hours_alike", _HISTORY, end).rows
             if hour not in beyond_limit
         ]
-        return scores(_hour(now), alike, self._rule.min_samples)
+        return scores(_hour(now), alike, self.rule.min_samples)
 
 
 def _hour(figures: Sequence[object]) -> Hour:
-    executions, successes, duration_count, duration_sum, cost_count, cost_sum = map(number, figures)
+    executions, successes, duration_count, duration_sum, cost_count, cost_sum = (
+        number(figure) or 0.0 for figure in figures
+    )
     return Hour(
-        executions=int(executions or 0),
-        successes=int(successes or 0),
-        duration_count=int(duration_count or 0),
-        duration_sum=duration_sum or 0.0,
-        cost_count=int(cost_count or 0),
-        cost_sum=cost_sum or 0.0,
+        executions=int(executions),
+        successes=int(successes),
+        duration_count=int(duration_count),
+        duration_sum=duration_sum,
+        cost_count=int(cost_count),
+        cost_sum=cost_sum,
     )

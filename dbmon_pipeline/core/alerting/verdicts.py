@@ -1,8 +1,8 @@
 """Verdicts: measurements judged by the limits of the rules file.
 
 A measurement is a value with its sample size; it knows no limit. Every face shows these verdicts.
-A confident verdict is about the value at its best, as far as the sample can tell: what a few bad
-executions may well be by chance is not told.
+A confident verdict is about the value at its best, as far as the sample can tell: a few bad
+executions that may well be chance are not reported.
 """
 
 from __future__ import annotations
@@ -27,6 +27,15 @@ _ABOUT = {
     "anomaly": "How far an hour is from what is usual at this hour of the week",
     "database_size": "The size of the source",
     "source_freshness": "The time since the source was read",
+}
+_FORMATS = {
+    **dict.fromkeys(RATES, "{:.1%}"),
+    "cost_budget": "${:,.2f}",
+    "cost_drift": "{:.2f}x",
+    "success_slo": "{:.1f}x the budget",
+    "anomaly": "{:.1f} sigma",
+    "database_size": "{:,.0f} MB",
+    "source_freshness": "{:,.1f} hours",
 }
 _OF_NO_WINDOW = frozenset(
     {"cost_budget", "success_slo", "anomaly", "database_size", "source_freshness"}
@@ -128,25 +137,11 @@ def format_value(measurement: str, value: float | None) -> str:
     """Format a value of a measurement with its unit."""
     if value is None:
         return "unknown"
-    match measurement:
-        case "success_rate" | "error_rate" | "slow_executions":
-            return f"{value:.1%}"
-        case "database_size":
-            return f"{value:,.0f} MB"
-        case "source_freshness":
-            return f"{value / 3600:,.1f} hours"
-        case "cost_budget":
-            return f"${value:,.2f}"
-        case "success_slo":
-            return f"{value:.1f}x the budget"
-        case "anomaly":
-            return f"{value:.1f} sigma"
-        case "cost_drift":
-            return f"{value:.2f}x"
-    return f"{value:,g}"
+    shown = value / 3600 if measurement == "source_freshness" else value
+    return _FORMATS.get(measurement, "{:,g}").format(shown)
 
 
-def described(name: str, rule: Rule) -> str:
+def describe_rule(name: str, rule: Rule) -> str:
     """Describe in a sentence what a rule watches and where its limits are."""
     measurement = rule.judges(name)
     about = _ABOUT[measurement]
@@ -155,12 +150,12 @@ def described(name: str, rule: Rule) -> str:
     if measurement not in _OF_NO_WINDOW:
         about += f", over {rule.window}"
     limits = (("warning", rule.limits.warning), ("critical", rule.limits.critical))
-    told = [
+    described = [
         f"{verdict} {rule.direction} {format_value(measurement, limit)}"
         for verdict, limit in limits
         if limit is not None
     ]
-    return f"{about}{': ' if told else ''}{', '.join(told)}."
+    return f"{about}{': ' if described else ''}{', '.join(described)}."
 
 
 def compare(rule: Rule, value: float) -> Verdict:
@@ -212,12 +207,12 @@ def judge_rate(rule: Rule, windows: Iterable[Measured]) -> tuple[Verdict, Measur
     if not enough:
         return Verdict.INSUFFICIENT_DATA, seen[-1]
     latest = judge_raw(rule, enough[0])
-    found = Verdict.OK, enough[0]
+    worst = Verdict.OK, enough[0]
     for window in enough:
         verdict = min(compare(rule, window.best or 0), latest, key=lambda v: v.badness)
-        if verdict.badness > found[0].badness:
-            found = verdict, window
-    return found
+        if verdict.badness > worst[0].badness:
+            worst = verdict, window
+    return worst
 
 
 def _best_rate(rule: Rule, value: float, samples: int) -> float:

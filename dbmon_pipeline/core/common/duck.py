@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import duckdb
 
 from dbmon_pipeline.core.common.errors import SourceError, SourceLockedError, StorageError
+from dbmon_pipeline.core.common.rows import Rows
 
 STORAGE_VERSION = "v1.4.0"
 """The oldest file format that every supported DuckDB reads; newer ones default to their own."""
@@ -18,7 +19,6 @@ STORAGE_VERSION = "v1.4.0"
 CATALOGUE = "opened"
 """The name under which :func:`connect` attaches a file."""
 
-_MEMORY_LIMIT = "640MB"
 _MAGIC_AT = slice(8, 12)
 _SQLITE = b"SQLite format 3"
 _OF_THE_DISK = (
@@ -56,8 +56,7 @@ def connect(
             **({"threads": str(threads)} if threads else {}),
         }
     )
-    con.execute("SET GLOBAL TimeZone = 'UTC'")
-    con.execute("SET enable_progress_bar = false")
+    con.execute("SET GLOBAL TimeZone = 'UTC'; SET enable_progress_bar = false")
     if database is not None:
         try:
             con.execute(f"SET temp_directory = {quoted(f'{database}.tmp')}")
@@ -71,9 +70,9 @@ def connect(
     return con
 
 
-def bound_memory(con: duckdb.DuckDBPyConnection) -> None:
-    """Limit the memory of DuckDB; the rest spills to the disk, beside the file that is open."""
-    con.execute(f"SET memory_limit = '{_MEMORY_LIMIT}'")
+def fetch_rows(cursor: duckdb.DuckDBPyConnection) -> Rows:
+    """Fetch the result of a statement, with the names of its columns."""
+    return Rows(tuple(column[0] for column in cursor.description or ()), cursor.fetchall())
 
 
 def quoted(text: object) -> str:
@@ -150,25 +149,11 @@ def explain_source(path: Path, error: duckdb.Error | UnicodeDecodeError) -> Sour
 
 def not_a_database(path: Path) -> SourceError | None:
     """Tell by its head what a file is instead of a DuckDB database; None if it looks like one."""
-    head = _head(path)
+    head = b""
+    with suppress(OSError), path.open("rb") as file:
+        head = file.read(64)
     if head.startswith(_SQLITE):
         return SourceError(f"{path} is a SQLite database", remedy="name a DuckDB learning.db")
     if head[_MAGIC_AT] != b"DUCK":
         return SourceError(f"{path} is not a DuckDB database", remedy="name a DuckDB learning.db")
     return None
-
-
-def unreadable_value(path: Path, error: duckdb.ConversionException) -> SourceError:
-    """Report a value of a source that does not fit the type of its column."""
-    return SourceError(
-        f"{path} holds a value that cannot be read ({str(error).splitlines()[0]})",
-        remedy="correct that value in the source; the last published data stays",
-    )
-
-
-def _head(path: Path) -> bytes:
-    try:
-        with path.open("rb") as file:
-            return file.read(64)
-    except OSError:
-        return b""

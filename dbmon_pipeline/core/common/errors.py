@@ -121,10 +121,10 @@ class NotificationError(DbmonError):
     """Notification error: a target could not be notified; the sender will try again.
 
     Attributes:
-        told: The numbers of the notifications that it was told all the same.
+        notified: The numbers of the notifications that were delivered all the same.
     """
 
-    def __init__(self, message: str, *, remedy: str, told: tuple[int, ...] = ()) -> None:
+    def __init__(self, message: str, *, remedy: str, notified: tuple[int, ...] = ()) -> None:
         """Keep the numbers."""
-        self.told = told
+        self.notified = notified
         super().__init__(message, remedy=remedy)

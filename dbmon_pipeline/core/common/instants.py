@@ -98,20 +98,3 @@ def hour_floor(instant: datetime) -> datetime:
 def day_start(day: date) -> datetime:
     """Return the midnight at which a day begins."""
     return datetime.combine(day, time.min)
-
-
-def stretches(days: set[date], *, longest: int | None = None) -> list[tuple[date, date]]:
-    """List runs of consecutive days as (first, last), both included, in ascending order.
-
-    Args:
-        days: The days, in any order.
-        longest: How many days a run has at the most; a longer one is cut.
-    """
-    found: list[tuple[date, date]] = []
-    for day in sorted(days):
-        first, last = found[-1] if found else (day, day)
-        if found and day - last == DAY and (longest is None or (day - first).days < longest):
-            found[-1] = (first, day)
-        else:
-            found.append((day, day))
-    return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import cache
 from pathlib import Path
 
@@ -22,3 +23,9 @@ def shipped(*parts: str) -> Path:
 def sql(folder: str, name: str) -> str:
     """Read the text of ``sql/FOLDER/NAME.sql``."""
     return shipped("sql", folder, f"{name}.sql").read_text("utf-8")
+
+
+def sql_header(folder: str, name: str) -> list[str]:
+    """List the lines of comment at the top of ``sql/FOLDER/NAME.sql``, without the dashes."""
+    header = re.match(r"(?:--.*\n)*", sql(folder, name))
+    return [line.removeprefix("--").strip() for line in header[0].splitlines()] if header else []

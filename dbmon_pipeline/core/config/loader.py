@@ -105,7 +105,7 @@ def _refuse_replaced(parsed: Mapping[str, object]) -> None:
 def _convert(merged: Mapping[str, object]) -> MonitoringConfig:
     """Convert nested mappings to the configuration.
 
-    What has names of its own is converted one by one, to tell which is wrong.
+    Rules, patterns and targets are converted one by one, to name the one that is wrong.
 
     Raises:
         _WrongValueError: A value cannot be.
@@ -136,12 +136,12 @@ def _convert(merged: Mapping[str, object]) -> MonitoringConfig:
 
 def _named(merged: Mapping[str, object], *key: str) -> Iterable[tuple[str, object]]:
     """List the items of a mapping whose names the user chooses."""
-    found: object = merged
+    section: object = merged
     for part in key:
-        found = found.get(part) or {} if isinstance(found, Mapping) else {}
-    if not isinstance(found, Mapping):
+        section = section.get(part) or {} if isinstance(section, Mapping) else {}
+    if not isinstance(section, Mapping):
         raise _WrongValueError(key, "Expected a mapping by name")
-    return found.items()
+    return section.items()
 
 
 T = TypeVar("T")
@@ -159,22 +159,20 @@ def _converted(value: object, wanted: type[T], key: tuple[str, ...]) -> T:
 
 def _over(base: dict[str, object], given: dict[str, object]) -> dict[str, object]:
     """Merge the sections of one file over those of another; rules are merged limit by limit."""
-    merged = base | {section: values for section, values in given.items() if values is not None}
-    for section, values in given.items():
-        fallback = base.get(section)
-        if isinstance(values, dict) and isinstance(fallback, dict):
-            merged[section] = _merged(fallback, values) if section == "rules" else fallback | values
-    return merged
+    return base | {
+        section: _merged(base.get(section), values, _DEEPEST if section == "rules" else 1)
+        for section, values in given.items()
+        if values is not None
+    }
 
 
-def _merged(base: dict[str, object], given: dict[str, object]) -> dict[str, object]:
-    """Merge the given values over the base, at every depth."""
-    merged = base | given
-    for name, value in given.items():
-        fallback = base.get(name)
-        if isinstance(value, dict) and isinstance(fallback, dict):
-            merged[name] = _merged(fallback, value)
-    return merged
+def _merged(base: object, given: object, levels: int) -> object:
+    """Merge a mapping over another one, down to a level; what else is given replaces the base."""
+    if not levels or not isinstance(base, dict) or not isinstance(given, dict):
+        return given
+    return base | {
+        name: _merged(base.get(name), value, levels - 1) for name, value in given.items()
+    }
 
 
 def _read(path: Path) -> str:

@@ -7,7 +7,6 @@ from datetime import date
 import msgspec
 
 from dbmon_pipeline.core.config.notifications import Notifications
-from dbmon_pipeline.core.config.outputs import PrometheusOutput, ReportOutput
 from dbmon_pipeline.core.config.rule import Rule
 from dbmon_pipeline.core.config.section import (
     Address,
@@ -16,6 +15,7 @@ from dbmon_pipeline.core.config.section import (
     Seconds,
     Section,
     Share,
+    TextFile,
 )
 
 
@@ -79,7 +79,7 @@ class Mcp(Section, frozen=True):
 
     Attributes:
         databases: Databases that a caller may name besides the configured source.
-        max_rows: Rows of an answer; more are cut, and that is told.
+        max_rows: Rows of an answer; more are cut, and the answer says so.
         max_text: Characters of a text from the data.
         allowed_hosts: Names under which the server may be called beyond this machine.
     """
@@ -88,6 +88,28 @@ class Mcp(Section, frozen=True):
     max_rows: Positive = 1000
     max_text: Positive = 500
     allowed_hosts: tuple[str, ...] = ()
+
+
+class PrometheusOutput(Section, frozen=True):
+    """Output for Prometheus.
+
+    Attributes:
+        textfile: A file for the node exporter, absolute, of a name that it reads; None for none.
+    """
+
+    textfile: TextFile | None = None
+
+
+class ReportOutput(Section, frozen=True):
+    """Settings of reports.
+
+    Attributes:
+        time_zone: The IANA name of the zone of their days and times, and of their schedules.
+        keep_days: How long they are kept.
+    """
+
+    time_zone: str = "UTC"
+    keep_days: Positive = 90
 
 
 class MonitoringConfig(Section, frozen=True):
@@ -102,7 +124,7 @@ class MonitoringConfig(Section, frozen=True):
         mcp: What the MCP server may do.
         prometheus: What Prometheus is given.
         rules: The alert rules, by name.
-        notifications: How people are told.
+        notifications: The targets of notifications.
         report: How reports are made.
     """
 

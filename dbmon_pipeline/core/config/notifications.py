@@ -22,10 +22,10 @@ class TargetConfig(Section, frozen=True):
         url_file: The file that has the URL.
         secret_env: The environment variable that has the secret which a webhook is signed with.
         secret_file: The file that has it.
-        severities: Of which severities it is told.
-        owners: Of whose rules it is told; all if there are none.
+        severities: The severities that it is notified of.
+        owners: The owners of the rules that it is notified of; all if there are none.
         timeout_seconds: How long one request may take.
-        enabled: Whether it is told at all.
+        enabled: Whether it is notified at all.
     """
 
     kind: Literal["apprise", "webhook", "alertmanager"]
@@ -54,9 +54,9 @@ class Notifications(Section, frozen=True):
     """Settings of notifications.
 
     Attributes:
-        targets: Who is told, by name.
-        reminder_hours: How long after an incident was told it is told again while nobody has taken
-            it on.
+        targets: The targets, by name.
+        reminder_hours: How long after a notification of an incident it is notified again, while
+            nobody has acknowledged it.
         attempts: How often a notification is tried before it is given up and becomes an incident.
         heartbeat_url: Called after each healthy refresh, so that an outside watchdog notices when
             this pipeline has died itself.

@@ -99,7 +99,7 @@ class Rule(Section, frozen=True, rename={"evaluations": "for"}):
         target: Which part of the executions an objective wants to succeed, below 1.
         runbook: The section of RUNBOOK.md that says what to do; left out, that of its measurement.
         owner: Who looks after it.
-        labels: More about it, for whoever is told.
+        labels: More about it, for the receivers of notifications.
         enabled: Whether it is evaluated at all.
     """
 
@@ -151,7 +151,11 @@ class Rule(Section, frozen=True, rename={"evaluations": "for"}):
     def severities(self, name: str) -> list[Severity]:
         """List the severities that the rule of this name can assign, the worst last."""
         decides_otherwise = self.judges(name) in _WITH_LIMITS_OF_ITS_OWN
-        return [one for one in Severity if decides_otherwise or self.limit(one) is not None]
+        return [
+            severity
+            for severity in Severity
+            if decides_otherwise or self.limit(severity) is not None
+        ]
 
     @property
     def direction(self) -> Literal["below", "above"]:

@@ -1,4 +1,4 @@
-"""Settings: which source, which home, which rules."""
+"""Settings of a process: its source, its home and its rules."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from dbmon_pipeline.core.common.paths import expanded
+from dbmon_pipeline.core.common.paths import absolute
 from dbmon_pipeline.core.common.shipped import shipped
 from dbmon_pipeline.core.config.address import remote_name
 from dbmon_pipeline.core.config.loader import load_config
@@ -59,11 +59,7 @@ class Settings:
         given = environ.get("DBMON_SOURCE")
         chosen = source or (Path(given) if given else remote or Path("data/learning.db"))
         return cls(
-            source=chosen if chosen == remote else _absolute(chosen),
-            home=Home(_absolute(home or Path(environ.get("DBMON_HOME") or ".dbmon"))),
+            source=chosen if chosen == remote else absolute(chosen),
+            home=Home(absolute(home or Path(environ.get("DBMON_HOME") or ".dbmon"))),
             config=config,
         )
-
-
-def _absolute(path: Path) -> Path:
-    return Path(os.path.abspath(expanded(path)))  # noqa: PTH100 - keeps a symlinked source's name

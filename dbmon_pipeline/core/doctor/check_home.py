@@ -91,7 +91,7 @@ def disk(settings: Settings) -> Outcome:
 
 def _existing(path: Path) -> Path:
     """Find the nearest folder above a path that exists, or the path itself."""
-    return next(one for one in (path, *path.parents) if one.exists())
+    return next(folder for folder in (path, *path.parents) if folder.exists())
 
 
 def _is_writable(path: Path) -> bool:

@@ -39,10 +39,10 @@ def store(settings: Settings) -> Outcome | None:
 
 def _store(path: Path) -> Outcome:
     try:
-        with _reading(path) as con:
-            (said,) = con.execute("PRAGMA integrity_check(1)").fetchone()
+        with _open_store(path) as con:
+            (verdict,) = con.execute("PRAGMA integrity_check(1)").fetchone()
             (version,) = con.execute("PRAGMA user_version").fetchone()
-            (open_ones,) = con.execute(
+            (open_incidents,) = con.execute(
                 "SELECT count(*) FROM incidents WHERE state <> 'resolved'"
             ).fetchone()
     except sqlite3.OperationalError as error:
@@ -56,15 +56,15 @@ def _store(path: Path) -> Outcome:
         return problem(f"{path} cannot be read ({error})", "check the disk and the permissions")
     except sqlite3.DatabaseError as error:
         return problem(f"{path} is damaged, or no file of incidents ({error})", _ASIDE)
-    if said != "ok":
-        return problem(f"{path} is damaged ({said})", _ASIDE)
+    if verdict != "ok":
+        return problem(f"{path} is damaged ({verdict})", _ASIDE)
     if version > LAYOUT_VERSION:
         return problem(
             f"{path} was made by a newer version of dbmon (layout {version},"
             f" this one knows {LAYOUT_VERSION})",
             "upgrade dbmon-pipeline, or name another home",
         )
-    return ok(f"{path} is whole; open incidents: {open_ones}")
+    return ok(f"{path} is whole; open incidents: {open_incidents}")
 
 
 def outbox(settings: Settings) -> Outcome | None:
@@ -73,25 +73,25 @@ def outbox(settings: Settings) -> Outcome | None:
     if not path.is_file():
         return None
     try:
-        with _reading(path) as con:
+        with _open_store(path) as con:
             dead = con.execute(
                 "SELECT target, count(*), max(last_error) FROM notifications"
                 " WHERE given_up_at IS NOT NULL GROUP BY target ORDER BY target"
             ).fetchall()
             (waiting,) = con.execute(f"SELECT count(*) FROM notifications WHERE {WAITS}").fetchone()
-    except sqlite3.DatabaseError:  # told by store
+    except sqlite3.DatabaseError:  # reported by store
         return None
     if dead:
-        told = ", ".join(f"{count} to {target} ({error})" for target, count, error in dead)
+        given_up = ", ".join(f"{count} to {target} ({error})" for target, count, error in dead)
         return warning(
-            f"notifications were given up: {told}",
+            f"notifications were given up: {given_up}",
             f"mend the target, then try it with dbmon alerts test {dead[0][0]}",
         )
     return ok(f"none was given up; waiting: {waiting}")
 
 
 @contextmanager
-def _reading(path: Path) -> Iterator[sqlite3.Connection]:
+def _open_store(path: Path) -> Iterator[sqlite3.Connection]:
     """Open the store for reading.
 
     SQLite leaves two files beside one that it opens read-only, unless that is called immutable; so

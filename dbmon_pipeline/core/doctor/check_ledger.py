@@ -31,7 +31,7 @@ _KEPT_FOR = {table.source: table for table in ROLLED_UP if table.window and tabl
 """The table of the last so much time for which a table of days is kept, by that table's name."""
 
 
-def reconciled(settings: Settings) -> Outcome | None:
+def compare_totals(settings: Settings) -> Outcome | None:
     """Compare the totals of every table, on every day, with those of the hour ledger."""
     folder = settings.home.generation
     if not folder.is_dir():
@@ -42,7 +42,7 @@ def reconciled(settings: Settings) -> Outcome | None:
             days, faults = _compare(con, generation)
     except (duckdb.BinderException, duckdb.CatalogException, duckdb.ParserException):
         raise
-    except duckdb.Error:  # a damaged file, which the check of the generation tells
+    except duckdb.Error:  # a damaged file, reported by the check of the generation
         return None
     if faults:
         more = f", and {len(faults) - 1} more differences" if len(faults) > 1 else ""

@@ -16,7 +16,7 @@ from dbmon_pipeline.core.config.settings import Settings
 from dbmon_pipeline.core.doctor.finding import Outcome, ok, problem, warning
 from dbmon_pipeline.core.generation.generation import Generation
 from dbmon_pipeline.core.home.locks import glance
-from dbmon_pipeline.core.schema.manifest import PublishedFile, read_manifest
+from dbmon_pipeline.core.schema.manifest import read_manifest
 
 _COUNT = "SELECT file_name, num_rows FROM parquet_file_metadata($files)"
 _MOST_NAMED = 3
@@ -37,7 +37,7 @@ class Fault(NamedTuple):
     is_seen_by_refresh: bool
 
 
-def current(settings: Settings) -> Outcome:
+def current_generation(settings: Settings) -> Outcome:
     """Look at the generation that readers see: each file is there, whole, and has its rows."""
     home = settings.home
     if not os.path.lexists(home.current):
@@ -53,7 +53,7 @@ def current(settings: Settings) -> Outcome:
         unseen = [fault.path for fault in faults if not fault.is_seen_by_refresh]
         first = f"remove {', '.join(map(str, unseen))}, then " if unseen else ""
         return problem(
-            _told(faults),
+            _name_faults(faults),
             f"{first}run dbmon refresh, which makes their days again from the source and names what"
             " it no longer holds",
         )
@@ -84,7 +84,7 @@ def bad_values(settings: Settings) -> Outcome | None:
     )
 
 
-def others(settings: Settings) -> Outcome | None:
+def older_generations(settings: Settings) -> Outcome | None:
     """Look at older generations, which readers may still use, and at leftovers."""
     home = settings.home
     if not home.generations.is_dir():
@@ -101,7 +101,7 @@ def others(settings: Settings) -> Outcome | None:
                 if folder.exists():
                     unreadable.append(Fault(folder, error.message, is_seen_by_refresh=False))
     if faults := [*unreadable, *_faults(generations)]:
-        return warning(_told(faults), "remove that generation; the published one is another")
+        return warning(_name_faults(faults), "remove that generation; the published one is another")
     if drafts and not is_held:
         return warning(
             f"{drafts[0]} is left of a publication that was cut off",
@@ -116,28 +116,25 @@ def _faults(generations: Iterable[Generation]) -> list[Fault]:
 
     The footer of a file that several of them share is read once.
     """
-    promised: dict[Path, PublishedFile] = {}
-    seen, faults = set(), []
+    footers: dict[tuple[int, int, int], Path] = {}
+    faults = []
     for generation in generations:
         for table, files in generation.manifest.tables.items():
             for file in files:
                 path = generation.path(table, file)
                 if not generation.is_whole(table, file):
-                    said = "is damaged" if path.exists() else "is not there"
-                    faults.append(Fault(path, f"{path} {said}", is_seen_by_refresh=True))
+                    state = "is damaged" if path.exists() else "is not there"
+                    faults.append(Fault(path, f"{path} {state}", is_seen_by_refresh=True))
                     continue
                 stat = path.stat()
-                identity = (stat.st_dev, stat.st_ino, file.rows)
-                if identity not in seen:
-                    seen.add(identity)
-                    promised[path] = file
-    for path, rows in _rows(promised).items():
-        expected = promised[path].rows
-        if isinstance(rows, str):
-            faults.append(Fault(path, f"{path} cannot be read ({rows})", is_seen_by_refresh=False))
-        elif rows != expected:
-            told = f"{path} has {rows:,} rows, not {expected:,}"
-            faults.append(Fault(path, told, is_seen_by_refresh=False))
+                footers.setdefault((stat.st_dev, stat.st_ino, file.rows), path)
+    counted = _rows(footers.values())
+    for (*_, expected), path in footers.items():
+        rows = counted[path]
+        if rows != expected:
+            is_read = isinstance(rows, int)
+            seen = f"has {rows:,} rows, not {expected:,}" if is_read else f"cannot be read ({rows})"
+            faults.append(Fault(path, f"{path} {seen}", is_seen_by_refresh=False))
     return [fault for fault in faults if fault.path.parent.parent.exists()]
 
 
@@ -160,7 +157,7 @@ def _rows_of(con: duckdb.DuckDBPyConnection, file: str) -> int | str:
         return str(error).splitlines()[0]
 
 
-def _told(faults: list[Fault]) -> str:
+def _name_faults(faults: list[Fault]) -> str:
     """Name the faults; no more files than fit on a line."""
     shown = "; ".join(fault.seen for fault in faults[:_MOST_NAMED])
     more = len(faults) - _MOST_NAMED

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 
 from dbmon_pipeline.core.common.duck import log_path
@@ -48,16 +49,15 @@ def source_file(settings: Settings) -> Outcome:
     seen = f"{path} has {megabytes(path.stat().st_size)}"
     log = log_path(path)
     log_bytes = log.stat().st_size if log.exists() else 0
-    if health.writer:
-        writer = f"{health.writer} holds it open for writing, which is normal"
-    else:
-        writer = "nobody holds it open for writing"
     if log_bytes:
         seen += f" and a log of {megabytes(log_bytes)}"
-        writer += "" if health.writer else "; its last writer left the log, which is read, too"
-    if is_local(path):
-        return ok(f"{seen}; {writer}; it is {_WAYS['live']}")
-    return ok(f"{seen}; {writer}; it is {_WAYS['attached']}: its owner may have to wait")
+    if health.writer:
+        seen += f"; {health.writer} holds it open for writing, which is normal"
+    else:
+        seen += "; nobody holds it open for writing"
+        seen += "; its last writer left the log, which is read, too" if log_bytes else ""
+    way = _WAYS["live"] if is_local(path) else f"{_WAYS['attached']}: its owner may have to wait"
+    return ok(f"{seen}; it is {way}")
 
 
 def source_schema(settings: Settings) -> Outcome | None:
@@ -70,10 +70,8 @@ def source_schema(settings: Settings) -> Outcome | None:
     except (SourceLockedError, SourceChangingError) as error:
         return warning(f"not looked at, because {error.message}", error.remedy)
     seen = f"executions has {len(profile.columns)} of the columns that are read"
-    if profile.missing_columns:
-        seen += f"; the optional {', '.join(profile.missing_columns)} are not there"
-    else:
-        seen += ", which is all"
+    missing = ", ".join(profile.missing_columns)
+    seen += f"; the optional {missing} are not there" if missing else ", which is all"
     seen += f"; {profile.rows:,} rows are monitored"
     if profile.too_old_rows:
         seen += f"; {profile.too_old_rows:,} lie before history_start and are not"
@@ -81,9 +79,9 @@ def source_schema(settings: Settings) -> Outcome | None:
         "have no timestamp": profile.rows_without_timestamp,
         "lie in the future": profile.far_future_rows,
     }
-    told = [f"{rows:,} {fault}" for fault, rows in faults.items() if rows]
-    if told:
-        return warning(f"{seen}; not monitored: {', '.join(told)}", "correct their timestamps")
+    faulty = [f"{rows:,} {fault}" for fault, rows in faults.items() if rows]
+    if faulty:
+        return warning(f"{seen}; not monitored: {', '.join(faulty)}", "correct their timestamps")
     return ok(seen)
 
 
@@ -114,6 +112,5 @@ def _profile(settings: Settings, path: Path) -> SourceProfile:
     Raises:
         SourceError: It cannot be read.
     """
-    database = RemoteDatabase(shared_reader(), path, settings.config, utc_now())
-    database.close()
-    return database.profile
+    with closing(RemoteDatabase(shared_reader(), path, settings.config, utc_now())) as database:
+        return database.profile

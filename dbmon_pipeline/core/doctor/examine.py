@@ -24,7 +24,7 @@ from dbmon_pipeline.core.doctor import (
     check_published,
     check_source,
 )
-from dbmon_pipeline.core.doctor.finding import Finding, Outcome, found, ok, problem
+from dbmon_pipeline.core.doctor.finding import Finding, Outcome, ok, problem, run_check
 
 _CHECKS: dict[str, Callable[[Settings], Outcome | None]] = {
     "source": check_source.source_file,
@@ -34,10 +34,10 @@ _CHECKS: dict[str, Callable[[Settings], Outcome | None]] = {
     "home lock": check_home.lock,
     "leftovers": check_home.leftovers,
     "disk": check_home.disk,
-    "published": check_published.current,
-    "ledger": check_ledger.reconciled,
+    "published": check_published.current_generation,
+    "ledger": check_ledger.compare_totals,
     "bad values": check_published.bad_values,
-    "generations": check_published.others,
+    "generations": check_published.older_generations,
     "incident store": check_incidents.store,
     "notifications": check_incidents.outbox,
 }
@@ -47,12 +47,12 @@ _SHOWN = ("duckdb", "dagster")
 
 def examine(settings: Settings) -> Iterator[Finding]:
     """Run every check in turn."""
-    yield from found("versions", versions)
+    yield from run_check("versions", check_versions)
     for name, check in _CHECKS.items():
-        yield from found(name, partial(check, settings))
+        yield from run_check(name, partial(check, settings))
 
 
-def configured(
+def load_settings(
     source: Path | None, home: Path | None, environ: Mapping[str, str]
 ) -> tuple[Settings, list[Finding]]:
     """Load the settings; with the shipped rules, if those that are named are wrong.
@@ -67,13 +67,15 @@ def configured(
     except ConfigError as error:
         wrong = problem(error.message, error.remedy)
         shipped = {name: value for name, value in environ.items() if name != "DBMON_CONFIG"}
-        return Settings.load(source, home, shipped), found("configuration", lambda: wrong)
+        return Settings.load(source, home, shipped), run_check("configuration", lambda: wrong)
     rules = sum(rule.enabled for rule in settings.config.rules.values())
     file = environ.get("DBMON_CONFIG") or "the shipped file"
-    return settings, found("configuration", lambda: ok(f"{file} is valid; {rules} rules are on"))
+    return settings, run_check(
+        "configuration", lambda: ok(f"{file} is valid; {rules} rules are on")
+    )
 
 
-def versions() -> Outcome:
+def check_versions() -> Outcome:
     """Compare the installed versions with the requirements of this project."""
     about = metadata.metadata(_DISTRIBUTION)
     wrong = []

@@ -66,7 +66,7 @@ def problem(seen: str, remedy: str) -> Outcome:
     return Outcome(Level.PROBLEM, seen, remedy)
 
 
-def found(name: str, check: Callable[[], Outcome | None]) -> list[Finding]:
+def run_check(name: str, check: Callable[[], Outcome | None]) -> list[Finding]:
     """Run a check, whatever becomes of it.
 
     Args:

@@ -107,7 +107,7 @@ class Incident:
 
 @dataclass(frozen=True, kw_only=True)
 class Silence:
-    """Silence: matching incidents send no notifications for a while.
+    """Silence that suspends the notifications of matching incidents for a while.
 
     Attributes:
         number: Its number, for people.
@@ -148,10 +148,12 @@ class Notification:
     Attributes:
         number: Its place in the outbox.
         key: The same whenever it is sent again, so that a receiver can tell it from a new one.
-        kind: What it tells.
+        kind: Its kind.
         target: The name of the target in the rules file.
         created_at: When it was put there, naive UTC.
         attempts: How often sending it was tried before.
+        last_error: Why the last attempt failed; None if there was none.
+        is_given_up: Whether it will not be tried again.
         incident: The incident as it was then.
     """
 
@@ -161,4 +163,6 @@ class Notification:
     target: str
     created_at: datetime
     attempts: int
+    last_error: str | None = None
+    is_given_up: bool = False
     incident: Incident

@@ -36,7 +36,7 @@ def next_incident(
     if state is None or severity is None:
         return None
     if was is None:
-        incident = Incident(
+        was = Incident(
             number=0,
             state=state,
             severity=severity,
@@ -47,7 +47,6 @@ def next_incident(
             acknowledged_by=None,
             finding=finding,
         )
-        return incident, counter
     is_same = (state, severity) == (was.state, was.severity)
     incident = replace(
         was,
@@ -61,7 +60,7 @@ def next_incident(
     return incident, counter
 
 
-def ended(was: Incident, at: datetime) -> Incident | None:
+def resolve(was: Incident, at: datetime) -> Incident | None:
     """Resolve an incident whose scope is no longer evaluated; None if it never fired."""
     if was.state is IncidentState.PENDING:
         return None

@@ -90,15 +90,20 @@ def _findings(
     reader: Reader, judged: Iterable[RecordedVerdict], config: MonitoringConfig, *, explained: bool
 ) -> list[Finding]:
     """List the findings of one evaluation; rules that no longer exist have none."""
-    found = []
-    for one in judged:
-        rule = config.rules.get(one.rule)
+    findings = []
+    for verdict in judged:
+        rule = config.rules.get(verdict.rule)
         if rule is None or not rule.enabled:
             continue
         lines: tuple[str, ...] = ()
-        if explained and one.verdict in _SEVERITIES and one.window_start and one.window_end:
-            filters: dict[str, str] = {rule.by: one.scope} if rule.by else {}
-            window = one.window_start, one.window_end
-            lines = contributors(reader, rule.measurement or one.rule, window, filters)
-        found.append(finding(one, rule, lines))
-    return found
+        if (
+            explained
+            and verdict.verdict in _SEVERITIES
+            and verdict.window_start
+            and verdict.window_end
+        ):
+            filters: dict[str, str] = {rule.by: verdict.scope} if rule.by else {}
+            window = verdict.window_start, verdict.window_end
+            lines = contributors(reader, rule.measurement or verdict.rule, window, filters)
+        findings.append(finding(verdict, rule, lines))
+    return findings

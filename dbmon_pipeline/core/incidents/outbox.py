@@ -1,6 +1,6 @@
 """Outbox: the notifications that are still to be sent.
 
-A notification is put there in the transaction of the transition that it tells of. A sender claims
+A notification is put there in the transaction of the transition that it reports. A sender claims
 it for a while, and it stays until it was sent or given up; so it is sent at least once, and for
 each target the notifications of an incident keep their order.
 """
@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import uuid
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -29,35 +29,15 @@ _JITTER = 0.2
 _LONGEST_ERROR = 500
 
 
-@dataclass(frozen=True, kw_only=True)
-class Undelivered:
-    """Notification that was not sent so far.
-
-    Attributes:
-        number: Its place in the outbox.
-        target: Whom it is for.
-        kind: What it tells.
-        incident: The number of its incident.
-        attempts: How often sending it was tried.
-        last_error: Why the last attempt failed; None if there was none.
-        is_dead: Whether it was given up; else it waits.
-    """
-
-    number: int
-    target: str
-    kind: Kind
-    incident: int
-    attempts: int
-    last_error: str | None
-    is_dead: bool
+_COLUMNS = "number, key, kind, target, created_at, attempts, last_error, given_up_at, snapshot"
 
 
 class Outbox(IncidentFile):
-    """File of incidents as a sender needs it; :class:`Incidents` is the whole of it.
+    """Outbox part of the file of incidents; :class:`Incidents` is the whole of it.
 
     Attributes:
         path: The file.
-        notifications: Who is told, and how often that is tried.
+        notifications: The targets, and how often each is tried.
     """
 
     def __init__(self, path: Path, *, notifications: Notifications) -> None:
@@ -80,21 +60,25 @@ class Outbox(IncidentFile):
         """
         with self._transaction() as con:
             rows = con.execute(
-                "SELECT number, key, kind, target, created_at, attempts, snapshot"
-                f" FROM notifications AS n WHERE {WAITS} AND ready_at <= :at AND NOT EXISTS ("
+                f"SELECT {_COLUMNS} FROM notifications AS n WHERE {WAITS} AND ready_at <= :at"
+                " AND NOT EXISTS ("
                 f"SELECT 1 FROM notifications AS earlier WHERE {WAITS} AND ready_at > :at"
                 " AND target = n.target AND incident = n.incident AND number < n.number)"
                 " ORDER BY number",
                 {"at": text(at)},
             ).fetchall()
             claimed: dict[str, list[Notification]] = {}
-            for found in map(_notification, rows):
-                if self._is_told(found.target):
-                    claimed.setdefault(found.target, []).append(found)
+            for notification in map(_notification, rows):
+                if self._is_notified(notification.target):
+                    claimed.setdefault(notification.target, []).append(notification)
             until = text(at + lease)
             con.executemany(
                 "UPDATE notifications SET ready_at = ? WHERE number = ?",
-                [(until, one.number) for several in claimed.values() for one in several],
+                [
+                    (until, notification.number)
+                    for notifications in claimed.values()
+                    for notification in notifications
+                ],
             )
         return claimed
 
@@ -125,46 +109,33 @@ class Outbox(IncidentFile):
             for number in numbers:
                 row = con.execute(
                     "UPDATE notifications SET attempts = attempts + 1, last_error = ?"
-                    f" WHERE number = ? AND {WAITS}"
-                    " RETURNING number, key, kind, target, created_at, attempts, snapshot",
+                    f" WHERE number = ? AND {WAITS} RETURNING {_COLUMNS}",
                     (why, number),
                 ).fetchone()
                 if row is None:  # another sender has sent it meanwhile
                     continue
-                found = _notification(row)
-                if found.attempts >= self.notifications.attempts:
-                    given_up.append(found)
+                notification = _notification(row)
+                if notification.attempts >= self.notifications.attempts:
+                    given_up.append(replace(notification, is_given_up=True))
                     column, then = "given_up_at", at
                 else:
-                    column, then = "ready_at", at + _pause(found)
+                    column, then = "ready_at", at + _pause(notification)
                 con.execute(
                     f"UPDATE notifications SET {column} = ? WHERE number = ?", (text(then), number)
                 )
         return given_up
 
-    def undelivered(self) -> list[Undelivered]:
+    def undelivered(self) -> list[Notification]:
         """List the notifications that wait and those that were given up, in order.
 
         Raises:
             IncidentError: The file cannot be read.
         """
-        return [
-            Undelivered(
-                number=number,
-                target=target,
-                kind=Kind(kind),
-                incident=incident,
-                attempts=attempts,
-                last_error=last_error,
-                is_dead=given_up_at is not None,
-            )
-            for number, target, kind, incident, attempts, last_error, given_up_at in self._rows(
-                "SELECT number, target, kind, incident, attempts, last_error, given_up_at"
-                " FROM notifications WHERE sent_at IS NULL ORDER BY number"
-            )
-        ]
+        select = f"SELECT {_COLUMNS} FROM notifications WHERE sent_at IS NULL ORDER BY number"
+        with self._errors():
+            return [_notification(row) for row in self._con.execute(select)]
 
-    def _put(self, kind: Kind, targets: Iterable[str], incident: Incident, at: datetime) -> None:
+    def _queue(self, kind: Kind, targets: Iterable[str], incident: Incident, at: datetime) -> None:
         """Queue notifications; inside the transaction of the transition that they report."""
         snapshot = msgspec.json.encode(incident).decode()
         self._con.executemany(
@@ -178,20 +149,20 @@ class Outbox(IncidentFile):
         )
 
     def _forget_notifications(self, before: datetime) -> None:
-        told = [*filter(self._is_told, self.notifications.targets)]
+        notified = [*filter(self._is_notified, self.notifications.targets)]
         self._con.execute(
             "DELETE FROM notifications WHERE sent_at < :before OR given_up_at < :before"
-            " OR (created_at < :before AND target NOT IN (SELECT value FROM json_each(:told)))",
-            {"before": text(before), "told": msgspec.json.encode(told).decode()},
+            " OR (created_at < :before AND target NOT IN (SELECT value FROM json_each(:notified)))",
+            {"before": text(before), "notified": msgspec.json.encode(notified).decode()},
         )
 
-    def _is_told(self, target: str) -> bool:
+    def _is_notified(self, target: str) -> bool:
         config = self.notifications.targets.get(target)
         return config is not None and config.enabled
 
 
 def _notification(row: tuple[Any, ...]) -> Notification:
-    number, key, kind, target, created_at, attempts, snapshot = row
+    number, key, kind, target, created_at, attempts, last_error, given_up_at, snapshot = row
     return Notification(
         number=number,
         key=key,
@@ -199,6 +170,8 @@ def _notification(row: tuple[Any, ...]) -> Notification:
         target=target,
         created_at=datetime.fromisoformat(created_at),
         attempts=attempts,
+        last_error=last_error,
+        is_given_up=given_up_at is not None,
         incident=msgspec.json.decode(snapshot, type=Incident),
     )
 

@@ -14,7 +14,7 @@ from dbmon_pipeline.core.incidents.sqlite_file import IncidentFile, one_of, text
 
 
 class Silences(IncidentFile):
-    """File of incidents as far as silences go; :class:`Incidents` is the whole of it."""
+    """Silences part of the file of incidents; :class:`Incidents` is the whole of it."""
 
     def silence(self, matcher: Mapping[str, str], until: datetime, by: str, at: datetime) -> int:
         """Silence notifications for matching incidents; their resolution is still notified.
@@ -70,11 +70,6 @@ class Silences(IncidentFile):
             IncidentError: The file cannot be read.
         """
         with self._errors():
-            rows = self._con.execute(
-                "SELECT number, matcher, until, by, created_at FROM silences WHERE until > ?"
-                " ORDER BY number",
-                (text(at),),
-            ).fetchall()
             return [
                 Silence(
                     number=number,
@@ -83,7 +78,11 @@ class Silences(IncidentFile):
                     by=by,
                     created_at=datetime.fromisoformat(created_at),
                 )
-                for number, matcher, until, by, created_at in rows
+                for number, matcher, until, by, created_at in self._rows(
+                    "SELECT number, matcher, until, by, created_at FROM silences WHERE until > ?"
+                    " ORDER BY number",
+                    text(at),
+                )
             ]
 
     def _drop_ended_silences(self, at: datetime) -> None:

@@ -1,9 +1,9 @@
 """Incident store: the incidents, their owners, and the notifications that were sent.
 
 One SQLite file, the only state that several processes write at the same time. Each write is one
-transaction: a transition and the notifications that tell of it are stored together or not at all.
-What is to be told is derived from what was told, so nothing is told twice and nothing is missed,
-however long a silence lasts or a process is dead.
+transaction: a transition and its notifications are stored together or not at all. The notification
+that is due follows from those that were queued, so none is queued twice and none is missed, however
+long a silence lasts or a process is dead.
 """
 
 from __future__ import annotations
@@ -13,18 +13,20 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 
+import msgspec
+
 from dbmon_pipeline.core.common.errors import IncidentError
 from dbmon_pipeline.core.common.instants import HOUR
 from dbmon_pipeline.core.incidents.incident import Finding, Incident, IncidentState, Kind, Silence
-from dbmon_pipeline.core.incidents.lifecycle import UNSEEN, ended, next_incident
+from dbmon_pipeline.core.incidents.lifecycle import UNSEEN, next_incident, resolve
 from dbmon_pipeline.core.incidents.outbox import Outbox
 from dbmon_pipeline.core.incidents.silences import Silences
 from dbmon_pipeline.core.incidents.sqlite_file import one_of, text
 from dbmon_pipeline.core.incidents.stored_incident import (
-    KeptIncident,
-    kept_open,
-    kept_where,
-    stored,
+    StoredIncident,
+    load_open,
+    load_where,
+    save,
 )
 
 
@@ -33,7 +35,7 @@ class Incidents(Outbox, Silences):
 
     Attributes:
         path: The file.
-        notifications: Who is told, and how often that is tried.
+        notifications: The targets, and how often each is tried.
     """
 
     def observe(
@@ -62,24 +64,26 @@ class Incidents(Outbox, Silences):
                 name: datetime.fromisoformat(when)
                 for name, when in con.execute("SELECT fingerprint, at FROM rounds")
             }
-            before = {kept.incident.finding.fingerprint: kept for kept in kept_open(con)}
-            after: dict[str, KeptIncident | None] = dict(before)
+            before = {kept.incident.finding.fingerprint: kept for kept in load_open(con)}
             late = {name for name, when in judged.items() if when >= at}
             fresh = {
                 finding.fingerprint: finding
                 for finding in findings
                 if finding.is_known and finding.fingerprint not in late
             }
-            for name, finding in fresh.items():
-                after[name] = _moved(before.get(name), finding, at)
+            after = before | {
+                name: _advance(before.get(name), finding, at) for name, finding in fresh.items()
+            }
             if complete:
                 rules = {finding.rule for finding in findings}
                 missing = before.keys() - late - {finding.fingerprint for finding in findings}
-                for name in missing:
-                    rule = before[name].incident.finding.rule
-                    is_gone = rule not in rules or at - judged[name] >= UNSEEN
-                    if is_gone and not rule.startswith("_"):
-                        after[name] = _ended(before[name], at)
+                rule_of = {name: before[name].incident.finding.rule for name in missing}
+                after |= {
+                    name: _resolve(before[name], at)
+                    for name, rule in rule_of.items()
+                    if rule not in rules or at - judged[name] >= UNSEEN
+                    if not rule.startswith("_")
+                }
             con.executemany(
                 "INSERT OR REPLACE INTO rounds VALUES (?, ?)", [(name, text(at)) for name in fresh]
             )
@@ -88,13 +92,14 @@ class Incidents(Outbox, Silences):
                 was = before.get(name)
                 if now is None:
                     if was is not None:
-                        number = was.incident.number
-                        con.execute("DELETE FROM incidents WHERE number = ?", (number,))
+                        con.execute(
+                            "DELETE FROM incidents WHERE number = ?", (was.incident.number,)
+                        )
                     continue
                 if now != was:
-                    now = stored(con, now)
+                    now = save(con, now)
                 if name not in late:
-                    self._tell(con, now, at, silences)
+                    self._notify(con, now, at, silences)
                 if was is None or not _is_same(was.incident, now.incident):
                     changed.append(now.incident)
         return sorted(changed, key=lambda incident: incident.number)
@@ -106,8 +111,11 @@ class Incidents(Outbox, Silences):
             IncidentError: The file cannot be read.
         """
         with self._errors():
-            found = [kept.incident for kept in kept_open(self._con)]
-        return sorted(found, key=lambda one: (-one.severity.badness, one.opened_at, one.number))
+            incidents = [kept.incident for kept in load_open(self._con)]
+        return sorted(
+            incidents,
+            key=lambda incident: (-incident.severity.badness, incident.opened_at, incident.number),
+        )
 
     def history(self, since: datetime | None, limit: int) -> list[Incident]:
         """List the incidents that have fired, the newest first.
@@ -120,14 +128,14 @@ class Incidents(Outbox, Silences):
             IncidentError: The file cannot be read.
         """
         with self._errors():
-            found = kept_where(
+            incidents = load_where(
                 self._con,
                 "state <> 'pending' AND (resolved_at IS NULL OR resolved_at >= ?)"
                 " ORDER BY opened_at DESC, number DESC LIMIT ?",
                 text(since or datetime.min),
                 limit,
             )
-        return [kept.incident for kept in found]
+        return [kept.incident for kept in incidents]
 
     def incident(self, number: int) -> Incident:
         """Return one incident.
@@ -137,12 +145,12 @@ class Incidents(Outbox, Silences):
         """
         with self._errors():
             # As text: SQLite compares it as a number, and no number is too big for it.
-            found = kept_where(self._con, "number = ?", str(number))
-        if not found:
+            incidents = load_where(self._con, "number = ?", str(number))
+        if not incidents:
             raise IncidentError(
                 f"there is no incident {number}", remedy="name one of those that are listed"
             )
-        return found[0].incident
+        return incidents[0].incident
 
     def acknowledge(self, number: int, by: str, at: datetime) -> Incident:
         """Acknowledge an incident; it notifies again only if it escalates.
@@ -158,7 +166,7 @@ class Incidents(Outbox, Silences):
         with self._transaction() as con:
             able = {
                 kept.incident.number: kept
-                for kept in kept_open(con)
+                for kept in load_open(con)
                 if kept.incident.state is not IncidentState.PENDING
             }
             if number not in able:
@@ -166,14 +174,14 @@ class Incidents(Outbox, Silences):
             incident = replace(able[number].incident, acknowledged_by=by)
             if incident.state is IncidentState.FIRING:
                 incident = replace(incident, state=IncidentState.ACKNOWLEDGED, changed_at=at)
-            stored(con, replace(able[number], incident=incident))
+            save(con, msgspec.structs.replace(able[number], incident=incident))
         return incident
 
     def forget(self, before: datetime) -> None:
         """Remove incidents and notifications that have been over since before an instant.
 
         These are resolved incidents, and notifications that were sent, given up, or wait for a
-        target that is not told any more.
+        target that is not notified any more.
 
         Raises:
             IncidentError: The file cannot be written.
@@ -187,29 +195,34 @@ class Incidents(Outbox, Silences):
                 (text(before),),
             )
 
-    def _tell(
-        self, con: sqlite3.Connection, kept: KeptIncident, at: datetime, silences: Sequence[Silence]
+    def _notify(
+        self,
+        con: sqlite3.Connection,
+        kept: StoredIncident,
+        at: datetime,
+        silences: Sequence[Silence],
     ) -> None:
-        """Put the news of an incident that people do not know yet into the outbox."""
-        match self._news(kept, at, silences):
-            case None:
-                return
-            case Kind.RESOLVED as kind:
-                targets = [*filter(self._is_told, kept.told_targets)]
-            case kind:
-                targets = self._targets(kept.incident)
-        severity = kept.incident.severity
-        if targets:
-            self._put(kind, targets, kept.incident, at)
-            told = replace(
+        """Queue the notification that is due about an incident, if there is one."""
+        kind, severity = self._kind_due(kept, at, silences), kept.incident.severity
+        resolved = kind is Kind.RESOLVED
+        targets = kept.notified_targets if resolved else self._targets(kept.incident)
+        targets = tuple(filter(self._is_notified, targets))
+        if kind and targets:
+            self._queue(kind, targets, kept.incident, at)
+            notified = msgspec.structs.replace(
                 kept,
-                told=max(kept.told or severity, severity, key=lambda one: one.badness),
-                told_at=at,
-                told_targets=tuple(dict.fromkeys((*kept.told_targets, *targets))),
+                notified_severity=max(
+                    kept.notified_severity or severity, severity, key=lambda one: one.badness
+                ),
+                notified_at=at,
+                notified_targets=tuple(dict.fromkeys((*kept.notified_targets, *targets))),
             )
-            stored(con, told)
+            save(con, notified)
 
-    def _news(self, kept: KeptIncident, at: datetime, silences: Sequence[Silence]) -> Kind | None:
+    def _kind_due(
+        self, kept: StoredIncident, at: datetime, silences: Sequence[Silence]
+    ) -> Kind | None:
+        """Choose the kind of notification that is due; None if there is nothing new."""
         incident = kept.incident
         if incident.state is IncidentState.RESOLVED:
             return Kind.RESOLVED
@@ -218,38 +231,37 @@ class Incidents(Outbox, Silences):
             return None
         if any(silence.covers(incident) for silence in silences):
             return None
-        if kept.told is None:
+        if kept.notified_severity is None or kept.notified_at is None:
             return Kind.OPENED
-        if incident.severity.badness > kept.told.badness:
+        if incident.severity.badness > kept.notified_severity.badness:
             return Kind.ESCALATED
-        if is_firing and kept.told_at is not None:
-            hours = (at - kept.told_at) / HOUR
-            return Kind.REMINDER if hours >= self.notifications.reminder_hours else None
-        return None
+        hours = (at - kept.notified_at) / HOUR
+        is_reminded = is_firing and hours >= self.notifications.reminder_hours
+        return Kind.REMINDER if is_reminded else None
 
-    def _targets(self, incident: Incident) -> list[str]:
-        return [
+    def _targets(self, incident: Incident) -> tuple[str, ...]:
+        """List the targets whose severities and owners are those of an incident."""
+        return tuple(
             name
             for name, target in self.notifications.targets.items()
-            if target.enabled
-            and incident.severity in target.severities
+            if incident.severity in target.severities
             and (not target.owners or incident.finding.owner in target.owners)
-        ]
+        )
 
 
-def _moved(kept: KeptIncident | None, finding: Finding, at: datetime) -> KeptIncident | None:
+def _advance(kept: StoredIncident | None, finding: Finding, at: datetime) -> StoredIncident | None:
     incident, counter = (kept.incident, kept.counter) if kept else (None, 0)
     after = next_incident(incident, counter, finding, at)
     if after is None:
         return None
-    incident, counter = after
-    return replace(kept or KeptIncident(incident=incident), incident=incident, counter=counter)
+    kept = kept or StoredIncident(incident=after[0])
+    return msgspec.structs.replace(kept, incident=after[0], counter=after[1])
 
 
-def _ended(kept: KeptIncident, at: datetime) -> KeptIncident | None:
+def _resolve(kept: StoredIncident, at: datetime) -> StoredIncident | None:
     """Resolve a stored incident whose scope is no longer evaluated; None if it never fired."""
-    incident = ended(kept.incident, at)
-    return replace(kept, incident=incident, counter=0) if incident else None
+    incident = resolve(kept.incident, at)
+    return msgspec.structs.replace(kept, incident=incident, counter=0) if incident else None
 
 
 def _is_same(one: Incident, other: Incident) -> bool:

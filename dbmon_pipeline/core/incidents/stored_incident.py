@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 
 import msgspec
@@ -13,26 +13,34 @@ from dbmon_pipeline.core.incidents.incident import Incident
 from dbmon_pipeline.core.incidents.sqlite_file import text
 
 
-@dataclass(frozen=True, kw_only=True)
-class KeptIncident:
+class StoredIncident(
+    msgspec.Struct,
+    frozen=True,
+    kw_only=True,
+    rename={
+        "notified_severity": "told",
+        "notified_at": "told_at",
+        "notified_targets": "told_targets",
+    },
+):
     """Incident as it is stored.
 
     Attributes:
         incident: The incident.
         counter: Evaluations in a row: bad ones while it is pending, good ones while it recovers.
-        told: The worst that was told of it; None if nothing was.
-        told_at: When it was told last.
-        told_targets: Who was told anything.
+        notified_severity: The worst severity that was notified; None if nothing was.
+        notified_at: When a notification was queued last.
+        notified_targets: The targets of all notifications so far.
     """
 
     incident: Incident
     counter: int = 0
-    told: Severity | None = None
-    told_at: datetime | None = None
-    told_targets: tuple[str, ...] = ()
+    notified_severity: Severity | None = None
+    notified_at: datetime | None = None
+    notified_targets: tuple[str, ...] = ()
 
 
-def stored(con: sqlite3.Connection, kept: KeptIncident) -> KeptIncident:
+def save(con: sqlite3.Connection, kept: StoredIncident) -> StoredIncident:
     """Store an incident; a new one gets its number."""
     incident = kept.incident
     (number,) = con.execute(
@@ -51,18 +59,18 @@ def stored(con: sqlite3.Connection, kept: KeptIncident) -> KeptIncident:
     return _numbered(kept, number)
 
 
-def kept_open(con: sqlite3.Connection) -> list[KeptIncident]:
+def load_open(con: sqlite3.Connection) -> list[StoredIncident]:
     """List the incidents that are not over, by number."""
-    return kept_where(con, "state <> 'resolved' ORDER BY number")
+    return load_where(con, "state <> 'resolved' ORDER BY number")
 
 
-def kept_where(con: sqlite3.Connection, condition: str, *values: object) -> list[KeptIncident]:
+def load_where(con: sqlite3.Connection, condition: str, *values: object) -> list[StoredIncident]:
     """List the incidents that match a condition, which may go on with an order and a limit."""
-    found = con.execute(f"SELECT kept, number FROM incidents WHERE {condition}", values).fetchall()
+    rows = con.execute(f"SELECT kept, number FROM incidents WHERE {condition}", values).fetchall()
     return [
-        _numbered(msgspec.json.decode(kept, type=KeptIncident), number) for kept, number in found
+        _numbered(msgspec.json.decode(kept, type=StoredIncident), number) for kept, number in rows
     ]
 
 
-def _numbered(kept: KeptIncident, number: int) -> KeptIncident:
-    return replace(kept, incident=replace(kept.incident, number=number))
+def _numbered(kept: StoredIncident, number: int) -> StoredIncident:
+    return msgspec.structs.replace(kept, incident=replace(kept.incident, number=number))

@@ -1,4 +1,4 @@
-"""Answers to questions, and what the figures in them are about."""
+"""Answers to questions, and the window and data of their figures."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class SpokenFor(TypedDict):
 
 @dataclass(frozen=True)
 class Answer(Rows):
-    """The answer to a question.
+    """Answer to a question.
 
     Attributes:
         question: Its name.
@@ -51,7 +51,7 @@ class Answer(Rows):
 
 @dataclass(frozen=True)
 class ReaderInfo:
-    """Source and publication that a reader's figures are about.
+    """Source and publication of a reader's figures.
 
     Attributes:
         path: The source database.

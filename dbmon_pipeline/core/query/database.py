@@ -1,4 +1,4 @@
-"""A database that is looked into without a pipeline: what a reader reads in the reader process.
+"""Database that is read without a pipeline, by way of the reader process.
 
 The rows of a window are copied there, and rolled up by the SELECTs that make the published tables.
 So the figures are those that a refresh would publish.
@@ -8,23 +8,25 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import msgspec
 
 from dbmon_pipeline.core.common.errors import ReaderDiedError
+from dbmon_pipeline.core.common.instants import hour_floor
 from dbmon_pipeline.core.common.rows import Rows
 from dbmon_pipeline.core.config.monitoring import MonitoringConfig
-from dbmon_pipeline.core.query.ranges import Window, full_hours
+from dbmon_pipeline.core.query.ranges import LONGEST_TO_THE_SECOND, Window
 from dbmon_pipeline.core.schema.manifest import SourceProfile
 from dbmon_pipeline.core.source.reader_client import ReaderProcess
 from dbmon_pipeline.core.source.reader_protocol import decode_rows, encode_value
 
 
 class RemoteDatabase:
-    """A learning database as of an instant, opened in the reader process.
+    """Learning database as of an instant, opened in the reader process.
 
     Attributes:
         profile: What a look over it said.
@@ -59,22 +61,18 @@ class RemoteDatabase:
         if not self._process.is_closed:
             self._process.request("close_database", {"number": self._number})
 
-    def window(self, length: timedelta, end: datetime, *, to_the_second: bool) -> Window:
-        """Tell the window of a length that ends at an instant: every one can be had."""
-        window = full_hours(length, end)
-        return Window(end - length if to_the_second else window.start, end, from_rows=True)
+    def window(self, length: timedelta, end: datetime) -> Window:
+        """Return the window of a length that ends at an instant; a long one has full hours."""
+        start = end - length if length <= LONGEST_TO_THE_SECOND else hour_floor(end - length)
+        return Window(start, end, from_rows=True)
 
     def rows_window(self, length: timedelta, end: datetime) -> Window:
-        """Tell the window of a length that ends at an instant: it has all of its executions."""
-        return self.window(length, end, to_the_second=True)
+        """Return the window of a length to the second; all of its executions can be read."""
+        return Window(end - length, end, from_rows=True)
 
-    def workspace(self, window: Window) -> _RemoteWorkspace:
+    def workspace(self, window: Window) -> AbstractContextManager[_RemoteWorkspace]:
         """Name the tables of a window, which are made when they are asked."""
-        return _RemoteWorkspace(self, window)
-
-    def translate_errors(self) -> AbstractContextManager[None]:
-        """Leave errors as they are: the reader process has translated them."""
-        return nullcontext()
+        return nullcontext(_RemoteWorkspace(self, window))
 
     def hours_beyond_limit(self, start: datetime, end: datetime) -> frozenset[datetime]:  # noqa: ARG002
         """List no hour: a database has no history of checks."""
@@ -111,17 +109,12 @@ class RemoteDatabase:
         return Rows(*decode_rows(answer))
 
 
+@dataclass(frozen=True)
 class _RemoteWorkspace:
-    """The tables of one window, in the reader process."""
+    """Tables of one window, in the reader process."""
 
-    def __init__(self, database: RemoteDatabase, window: Window) -> None:
-        self._database = database
-        self._window = window
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None: ...
+    database: RemoteDatabase
+    window: Window
 
     def rows(self, select: str, values: Mapping[str, object]) -> Rows:
-        return self._database.ask(self._window, select, values)
+        return self.database.ask(self.window, select, values)

@@ -1,14 +1,13 @@
-"""Readers of what is published, of a database that is named, or of whichever can be read."""
+"""Readers of published data, or of a database that is named."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 
-from dbmon_pipeline.core.common.paths import expanded
+from dbmon_pipeline.core.common.paths import absolute
 from dbmon_pipeline.core.config.monitoring import MonitoringConfig
 from dbmon_pipeline.core.home.home import Home
 from dbmon_pipeline.core.query.answers import ReaderInfo
@@ -20,19 +19,23 @@ from dbmon_pipeline.core.source.reader_client import shared_reader
 
 @contextmanager
 def reading(published: Published, as_of: datetime) -> Iterator[Reader]:
-    """A reader of one published generation.
+    """Open a reader of one published generation.
 
     Args:
         published: The generation.
         as_of: The instant to speak for.
     """
+    with closing(Reader(published, describe(published, as_of))) as reader:
+        yield reader
+
+
+def describe(published: Published, as_of: datetime) -> ReaderInfo:
+    """Describe a published generation as the data of a reader."""
     manifest = published.manifest
-    path = Path(manifest.source.path)
-    try:
+    path, source_bytes = Path(manifest.source.path), manifest.source.size_bytes
+    with suppress(OSError):
         source_bytes = path.stat().st_size
-    except OSError:
-        source_bytes = manifest.source.size_bytes
-    about = ReaderInfo(
+    return ReaderInfo(
         path=path,
         as_of=as_of,
         data_through=manifest.data_through,
@@ -42,16 +45,11 @@ def reading(published: Published, as_of: datetime) -> Iterator[Reader]:
         source_bytes=source_bytes,
         read_as=manifest.source.read_as,
     )
-    reader = Reader(published, about)
-    try:
-        yield reader
-    finally:
-        reader.close()
 
 
 @contextmanager
 def published_reader(home: Home, as_of: datetime) -> Iterator[Reader]:
-    """A reader of what is published now.
+    """Open a reader of what is published now.
 
     Raises:
         NotPublishedError: Nothing is.
@@ -62,7 +60,7 @@ def published_reader(home: Home, as_of: datetime) -> Iterator[Reader]:
 
 @contextmanager
 def database_reader(path: Path, config: MonitoringConfig, as_of: datetime) -> Iterator[Reader]:
-    """A reader of a database, which the reader process looks into.
+    """Open a reader of a database, which is read in the reader process.
 
     Raises:
         SourceError: It cannot be read.
@@ -79,28 +77,19 @@ def database_reader(path: Path, config: MonitoringConfig, as_of: datetime) -> It
         source_bytes=profile.size_bytes,
         read_as=profile.read_as,
     )
-    reader = Reader(data, about)
-    try:
+    with closing(data), closing(Reader(data, about)) as reader:
         yield reader
-    finally:
-        reader.close()
-        data.close()
 
 
-@contextmanager
 def opened_reader(
     home: Home, config: MonitoringConfig, as_of: datetime, database: Path | None = None
-) -> Iterator[Reader]:
-    """A reader of what is published, or of a database that is named.
+) -> AbstractContextManager[Reader]:
+    """Open a reader of what is published, or of a database that is named.
 
     Raises:
         NotPublishedError: Nothing is published.
         SourceError: The database cannot be read.
     """
     if database is None:
-        with published_reader(home, as_of) as reader:
-            yield reader
-        return
-    path = Path(os.path.abspath(expanded(database)))  # noqa: PTH100 - keeps a symlink's name
-    with database_reader(path, config, as_of) as reader:
-        yield reader
+        return published_reader(home, as_of)
+    return database_reader(absolute(database), config, as_of)

@@ -1,4 +1,4 @@
-"""Reading what is published: one generation, with no lock anywhere."""
+"""Published generation, read without any lock."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from typing import Self
 
 import duckdb
 
-from dbmon_pipeline.core.common.duck import connect, quoted
+from dbmon_pipeline.core.common.duck import connect, fetch_rows, quoted
 from dbmon_pipeline.core.common.errors import NotPublishedError
 from dbmon_pipeline.core.common.instants import hour_floor
 from dbmon_pipeline.core.common.rows import Rows
 from dbmon_pipeline.core.common.shipped import sql
 from dbmon_pipeline.core.generation.generation import Generation, read_parquet
 from dbmon_pipeline.core.home.home import Home
-from dbmon_pipeline.core.query.ranges import Part, Window, full_hours
+from dbmon_pipeline.core.query.ranges import LONGEST_TO_THE_SECOND, Part, Window
 from dbmon_pipeline.core.query.window_cache import WindowCache
 from dbmon_pipeline.core.query.workspace import Workspace, roll_up_rows
 from dbmon_pipeline.core.schema.catalogue import DAILY_TABLE_OF, TABLES
@@ -44,7 +44,7 @@ class Published:
     """
 
     def __init__(self, at: Home | Generation, *, in_memory: bool = False) -> None:
-        """Open a generation, or resolve ``current``, once.
+        """Open a generation, or the current one of a home.
 
         Args:
             at: The generation, or the home that was published in.
@@ -60,12 +60,14 @@ class Published:
         self.folder = self._generation.folder
         self.manifest: Manifest = self._generation.manifest
         self.con = connect()
-        self.con.execute(f"SET memory_limit = '{_MEMORY}'")
         names = (f"{self.folder}/", escape(f"{self.folder}/"))
-        self.con.execute(f"SET allowed_directories = [{', '.join(map(quoted, names))}]")
-        self.con.execute("SET parquet_metadata_cache = true")
-        self.con.execute("SET enable_external_access = false")
-        self.con.execute("SET lock_configuration = true")
+        self.con.execute(
+            f"SET memory_limit = '{_MEMORY}';"
+            f"SET allowed_directories = [{', '.join(map(quoted, names))}];"
+            "SET parquet_metadata_cache = true;"
+            "SET enable_external_access = false;"
+            "SET lock_configuration = true"
+        )
         rows = self._files(_RECENT, ((datetime.min, datetime.max),))
         self._cache = WindowCache(self.con, rows, self._workspace) if in_memory else None
 
@@ -82,7 +84,7 @@ class Published:
         self.close()
 
     def files(self, table: str) -> list[Path]:
-        """The files of a table.
+        """List the files of a table.
 
         Raises:
             NotPublishedError: There is no such table; the message names those there are.
@@ -103,7 +105,7 @@ class Published:
         return [self.folder / table / file.name for file in self.manifest.tables[table]]
 
     def patterns(self, table: str) -> list[str]:
-        """The files of a table as DuckDB takes them: each a pattern that fits itself alone.
+        """List the files of a table as DuckDB takes them: each a pattern that fits itself alone.
 
         Raises:
             NotPublishedError: There is no such table; the message names those there are.
@@ -111,14 +113,24 @@ class Published:
         return [escape(str(file)) for file in self.files(table)]
 
     def rows(self, table: str, *, limit: int | None = None) -> Rows:
-        """The rows of a table, or the last so many of them, in the order of its key.
+        """Read the rows of a table, or the last so many of them, in the order of its key.
 
         Raises:
             NotPublishedError: There is no such table, or a file of it is damaged or gone.
         """
-        found = self.query(table, limit=limit)
+        cursor = self.query(table, limit=limit)
         with self.translate_errors(table):
-            return Rows(tuple(c[0] for c in found.description or ()), found.fetchall())
+            return fetch_rows(cursor)
+
+    def fetch(self, table: str, select: str, **values: object) -> Rows:
+        """Run a statement over the files of a table, which it reads as ``$files``.
+
+        Raises:
+            NotPublishedError: There is no such table, or a file of it is damaged or gone.
+        """
+        values["files"] = self.patterns(table)
+        with self.translate_errors(table):
+            return fetch_rows(self.con.cursor().execute(select, values))
 
     def query(self, table: str, *, limit: int | None = None) -> duckdb.DuckDBPyConnection:
         """Query a table as :meth:`rows` does, for callers that fetch the rows in another form.
@@ -139,16 +151,22 @@ class Published:
                 {"files": files} | ({} if limit is None else {"limit": limit}),
             )
 
-    def window(self, length: timedelta, end: datetime, *, to_the_second: bool) -> Window:
-        """The window of a length that ends at an instant, as well as this generation can have it.
+    def window(self, length: timedelta, end: datetime) -> Window:
+        """Return the window of a length that ends at an instant.
 
-        To the second where the executions themselves are published, else from full hours; and one
-        that ends before what is published ends, ends with a full hour.
+        Up to 24 hours it is to the second where the executions themselves are published.
         """
-        start, as_of = end - length, self.manifest.as_of
-        if to_the_second and start >= self.manifest.recent_from:
-            return Window(start, end, from_rows=True)
-        return full_hours(length, end if end >= as_of else hour_floor(end))
+        if length <= LONGEST_TO_THE_SECOND and end - length >= self.manifest.recent_from:
+            return Window(end - length, end, from_rows=True)
+        return self.hours_window(length, end)
+
+    def hours_window(self, length: timedelta, end: datetime) -> Window:
+        """Return the window of a length from a full hour on.
+
+        One that ends before what is published ends, ends with a full hour, too.
+        """
+        end = end if end >= self.manifest.as_of else hour_floor(end)
+        return Window(hour_floor(end - length), end)
 
     def rows_window(self, length: timedelta, end: datetime) -> Window:
         """Return as much of the window of a length as the published executions reach back."""
@@ -156,7 +174,7 @@ class Published:
         return Window(min(max(end - length, oldest), end), end, from_rows=True)
 
     def hours_beyond_limit(self, start: datetime, end: datetime) -> frozenset[datetime]:
-        """The hours of a stretch in which a rule was beyond a limit.
+        """List the hours of a stretch in which a rule was beyond a limit.
 
         Raises:
             NotPublishedError: A file is damaged or gone.
@@ -176,11 +194,11 @@ class Published:
             cursor = self.con.cursor()
             reach = start, end + timedelta.resolution
             self._view(cursor, _HISTORY, self._files(_HISTORY, (reach,)))
-            found = cursor.execute(sql("checks", name), {"window_start": start, "window_end": end})
-            return Rows(tuple(c[0] for c in found.description or ()), found.fetchall())
+            select = sql("checks", name)
+            return fetch_rows(cursor.execute(select, {"window_start": start, "window_end": end}))
 
     def workspace(self, window: Window) -> AbstractContextManager[Workspace]:
-        """A cursor in which summary tables hold the rows of a window.
+        """Open a workspace in which summary tables hold the rows of a window.
 
         Raises:
             NotPublishedError: A file is damaged or gone.
@@ -194,22 +212,20 @@ class Published:
 
         def create_tables(tables: frozenset[str], all_hours: bool) -> None:
             whole = ((window.start, window.end),)
-            with self.translate_errors():
-                if window.from_rows:
-                    rows = self._cache.rows() if self._cache else self._files(_RECENT, whole)
-                    self._view(cursor, "executions", rows)
-                    roll_up_rows(cursor, tables, window)
-                    return
-                for table in tables:
-                    has_days = table in DAILY_TABLE_OF and not all_hours
-                    files = self._files(table, window.edges if has_days else whole)
-                    self._view(cursor, table, files)
+            if window.from_rows:
+                rows = self._cache.rows() if self._cache else self._files(_RECENT, whole)
+                self._view(cursor, "executions", rows)
+                roll_up_rows(cursor, tables, window)
+                return
+            for table in tables:
+                has_days = table in DAILY_TABLE_OF and not all_hours
+                self._view(cursor, table, self._files(table, window.edges if has_days else whole))
 
-        return Workspace(cursor, create_tables, kept)
+        return Workspace(cursor, create_tables, kept, self.translate_errors)
 
     @contextmanager
     def translate_errors(self, table: str = "") -> Iterator[None]:
-        """Tell what DuckDB says of a file, but not what it says of our SQL.
+        """Translate an error of DuckDB about a file, but not one about our SQL.
 
         Args:
             table: The table whose files are read, if it is one.
@@ -232,8 +248,8 @@ class Published:
         cursor.execute(f"CREATE OR REPLACE TEMP VIEW {name} AS SELECT * FROM {relation}")
 
     def _files(self, table: str, parts: tuple[Part, ...]) -> str:
-        """SQL that reads the files of a table that may hold rows of some stretches of time."""
+        """Write SQL that reads the files of a table with rows of some stretches of time."""
         files = self.files(table)
-        near = zip(self.manifest.tables[table], files, strict=True)
-        paths = [path for file, path in near if any(file.overlaps(*part) for part in parts)]
-        return read_parquet(paths or files[:1])
+        return self._generation.relation(
+            table, lambda file: any(file.overlaps(*part) for part in parts)
+        ) or read_parquet(files[:1])

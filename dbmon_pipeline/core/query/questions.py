@@ -1,8 +1,7 @@
-"""The catalogue of questions: one file in ``sql/dashboard/`` each, which says all about itself."""
+"""Catalogue of questions: one file in ``sql/dashboard/`` each, described in its header."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
@@ -10,7 +9,7 @@ from difflib import get_close_matches
 from functools import cache
 
 from dbmon_pipeline.core.common.errors import QuestionError
-from dbmon_pipeline.core.common.shipped import shipped, sql
+from dbmon_pipeline.core.common.shipped import shipped, sql, sql_header
 
 FILTERS = ("model_tier", "pool_type", "repo", "task_type")
 """Every filter that a question may have: a column that must have one value."""
@@ -44,7 +43,7 @@ class Question:
         return sql(self.folder, self.name)
 
     def check_filters(self, filters: Mapping[str, str | None]) -> None:
-        """See that it has the filters that are given.
+        """Refuse filters that the question does not have.
 
         Raises:
             QuestionError: It lacks one; the message names those it has.
@@ -59,14 +58,14 @@ class Question:
 
 @cache
 def questions() -> Mapping[str, Question]:
-    """All questions by name, grouped by category."""
+    """Read all questions, by name and grouped by category."""
     folder = shipped("sql", "dashboard")
-    found = (described("dashboard", path.stem) for path in sorted(folder.glob("*.sql")))
-    return {question.name: question for question in sorted(found, key=lambda q: q.category)}
+    asked = (read_question("dashboard", path.stem) for path in sorted(folder.glob("*.sql")))
+    return {question.name: question for question in sorted(asked, key=lambda q: q.category)}
 
 
 def question(name: str) -> Question:
-    """The question of a name.
+    """Return the question of a name.
 
     Raises:
         QuestionError: There is none; the message names the nearest one and all.
@@ -81,13 +80,11 @@ def question(name: str) -> Question:
     return questions()[name]
 
 
-def described(folder: str, name: str) -> Question:
-    """The question that a file of a folder of ``sql/`` is."""
-    header = re.match(r"(?:--.*\n)+", sql(folder, name))
-    lines = [line.removeprefix("--").strip() for line in header[0].splitlines()] if header else []
+def read_question(folder: str, name: str) -> Question:
+    """Read the question in ``sql/FOLDER/NAME.sql``."""
     labels = {"Category": "", "Chart": "", "Filters": "", "Range": ""}
     text = []
-    for line in lines:
+    for line in sql_header(folder, name):
         label, _, value = line.partition(": ")
         if label in labels:
             labels[label] = value

@@ -12,6 +12,8 @@ from dbmon_pipeline.core.common.instants import DAY, day_start, hour_floor
 Part = tuple[datetime, datetime]
 """A stretch of time ``[start, end)``, naive UTC."""
 
+LONGEST_TO_THE_SECOND = DAY
+"""A longer window begins on a full hour."""
 _LONGEST_BY_HOUR = timedelta(hours=48)
 """A longer window has whole days; ``sql/macros/scalars.sql`` says the same."""
 
@@ -34,11 +36,11 @@ class TimeRange(StrEnum):
     @property
     def is_to_the_second(self) -> bool:
         """True if the range is answered from rows; a longer one is answered from full hours."""
-        return self.length <= DAY
+        return self.length <= LONGEST_TO_THE_SECOND
 
 
 def parse_range(text: str) -> TimeRange:
-    """The range that a text names.
+    """Parse the name of a range.
 
     Raises:
         QuestionError: There is none; the message names those there are.
@@ -53,7 +55,7 @@ def parse_range(text: str) -> TimeRange:
 
 @dataclass(frozen=True)
 class Window:
-    """A stretch of time ``[start, end)``, naive UTC.
+    """Stretch of time ``[start, end)``, naive UTC.
 
     Attributes:
         start: Its beginning.
@@ -80,13 +82,3 @@ class Window:
         first, last = self.whole_days
         sides = ((hour_floor(self.start), first), (last, self.end))
         return tuple(side for side in sides if side[0] < side[1])
-
-
-def full_hours(length: timedelta, end: datetime) -> Window:
-    """The window of a length that begins on a full hour.
-
-    Args:
-        length: At least so long, less than an hour longer.
-        end: Its end.
-    """
-    return Window(hour_floor(end - length), end)

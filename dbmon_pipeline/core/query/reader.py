@@ -1,4 +1,4 @@
-"""The read layer: questions in, answers out, the same ones for every face.
+"""Read layer: questions in, answers out, the same ones for every face.
 
 A reader speaks for one instant and one generation, or for one database that is looked into
 directly. No answer waits for a lock of the pipeline.
@@ -41,7 +41,7 @@ _SAMPLES_OF_ROWS = f"""
 
 
 class Prepared(Protocol):
-    """The tables of one window, ready to be asked."""
+    """Tables of one window, ready to be asked."""
 
     def rows(self, select: str, values: Mapping[str, object]) -> Rows:
         """Run a statement, and fetch its rows."""
@@ -50,24 +50,24 @@ class Prepared(Protocol):
 class Data(Protocol):
     """Data behind a reader: a published generation, or a database."""
 
-    def window(self, length: timedelta, end: datetime, *, to_the_second: bool) -> Window:
-        """Tell the window of a length that ends at an instant, as well as the data can have it."""
+    def window(self, length: timedelta, end: datetime) -> Window:
+        """Return the window of a length that ends at an instant.
+
+        Up to 24 hours it is to the second if the data has its executions, else it has full hours.
+        """
 
     def rows_window(self, length: timedelta, end: datetime) -> Window:
-        """Tell as much of the window of a length as the data has executions of."""
+        """Return as much of the window of a length as the data has executions of."""
 
     def workspace(self, window: Window) -> AbstractContextManager[Prepared]:
         """Prepare the tables of a window."""
-
-    def translate_errors(self) -> AbstractContextManager[None]:
-        """Tell an error of DuckDB as one of the data."""
 
     def hours_beyond_limit(self, start: datetime, end: datetime) -> frozenset[datetime]:
         """List the hours of a stretch in which a rule was beyond a limit."""
 
 
 class Reader:
-    """Answers questions as of one instant. For one thread, and only inside of its context.
+    """Reader that answers as of one instant; for one thread, and only inside of its context.
 
     Attributes:
         about: What the figures are about.
@@ -105,17 +105,17 @@ class Reader:
         window = (
             self._data.rows_window(asked.fixed_range, self.about.as_of)
             if asked.fixed_range
-            else self.window(time_range.length, to_the_second=time_range.is_to_the_second)
+            else self.window(time_range)
         )
         given = dict.fromkeys(FILTERS) | filters
         bounds = {"since": window.start, "until": window.end}
         used = {column: given[column] for column in asked.filters}
-        found = self.run(asked.select, window, bounds | used)
+        answer = self.run(asked.select, window, bounds | used)
         samples = self._samples(window, bounds | given)
         return Answer(
             question=name,
-            columns=found.columns,
-            rows=found.rows,
+            columns=answer.columns,
+            rows=answer.rows,
             window_start=window.start,
             window_end=window.end,
             data_through=self.about.data_through,
@@ -129,7 +129,7 @@ class Reader:
             NotPublishedError: A published file is damaged or gone.
             SourceError: The database cannot be read.
         """
-        window = self.window(time_range.length, to_the_second=time_range.is_to_the_second)
+        window = self.window(time_range)
         bounds = {"since": window.start, "until": window.end}
         return self._samples(window, bounds | dict.fromkeys(FILTERS))
 
@@ -159,23 +159,23 @@ class Reader:
             SourceError: The database cannot be read.
         """
         select = sql("checks", name)
-        window = self._data.window(length, end, to_the_second=length <= TimeRange.DAY.length)
+        window = self._data.window(length, end)
         # The window may end before that instant, with a full hour.
         bounds = {"window_start": window.start, "window_end": window.end, "instant": end} | values
         used = {name: value for name, value in bounds.items() if f"${name}" in select}
         return self.run(select, window, used)
 
     def hours_beyond_limit(self, start: datetime, end: datetime) -> frozenset[datetime]:
-        """The hours of a stretch in which a rule was beyond a limit, as far as that is known.
+        """List the hours of a stretch in which a rule is known to have been beyond a limit.
 
         Raises:
             NotPublishedError: A published file is damaged or gone.
         """
         return self._data.hours_beyond_limit(start, end)
 
-    def window(self, length: timedelta, *, to_the_second: bool) -> Window:
-        """The window of a length that ends as of now, as well as the data can have it."""
-        return self._data.window(length, self.about.as_of, to_the_second=to_the_second)
+    def window(self, time_range: TimeRange) -> Window:
+        """Return the window of a range that ends at the instant of the reader."""
+        return self._data.window(time_range.length, self.about.as_of)
 
     def run(self, select: str, window: Window, values: Mapping[str, object]) -> Rows:
         """Run one of our SELECTs over a window.
@@ -188,5 +188,4 @@ class Reader:
         if workspace is None:
             workspace = self._open.enter_context(self._data.workspace(window))
             self._workspaces[window] = workspace
-        with self._data.translate_errors():
-            return workspace.rows(select, values)
+        return workspace.rows(select, values)

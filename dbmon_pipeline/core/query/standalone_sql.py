@@ -1,4 +1,4 @@
-"""A question as SQL that stands alone: for the duckdb shell, or a tool that runs it itself."""
+"""Questions as SQL that stands alone: for the duckdb shell, or a tool that runs it itself."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from dbmon_pipeline.core.query.ranges import TimeRange
 from dbmon_pipeline.core.query.workspace import macros_used, tables_read
 
 
-def pasteable(
+def standalone_sql(
     question: Question, published: Published, time_range: TimeRange, as_of: datetime
 ) -> str:
-    """The SQL of a question, over the published files, with all that it needs.
+    """Write the SQL of a question over the published files, with all that it needs.
 
     Ranges up to 24 hours fall on full hours here. Filters are NULL, for a person to fill in.
 
@@ -33,7 +33,7 @@ def pasteable(
     window = (
         published.rows_window(question.fixed_range, as_of)
         if question.fixed_range
-        else published.window(time_range.length, as_of, to_the_second=False)
+        else published.hours_window(time_range.length, as_of)
     )
     places = {
         table: str(Path(published.patterns(table)[0]).parent / "*.parquet")
@@ -44,14 +44,14 @@ def pasteable(
         "until": f"TIMESTAMP '{window.end}'",
         **dict.fromkeys(question.filters, "NULL"),
     }
-    text = filled_in(question.select, values)
+    text = fill_in(question.select, values)
     return "\n".join(
         ["SET TimeZone = 'UTC';", *definitions(places, question.select), f"{text.strip()};"]
     )
 
 
 def definitions(places: Mapping[str, str], select: str) -> list[str]:
-    """Statements that give a connection what a SELECT reads.
+    """Write the statements that give a connection the tables and macros of a SELECT.
 
     Args:
         places: The files of each table that is to be found, as a pattern.
@@ -65,6 +65,6 @@ def definitions(places: Mapping[str, str], select: str) -> list[str]:
     return [*views, *(f"CREATE OR REPLACE TEMP MACRO {macro};" for macro in macros)]
 
 
-def filled_in(select: str, values: Mapping[str, str]) -> str:
-    """A SELECT with SQL in place of its parameters."""
+def fill_in(select: str, values: Mapping[str, str]) -> str:
+    """Fill SQL into a SELECT in place of its parameters."""
     return re.sub(r"\$(\w+)", lambda name: values[name[1]], select)

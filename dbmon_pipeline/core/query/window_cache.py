@@ -28,10 +28,10 @@ Prepare = Callable[[Window, Callable[[str], str] | None], Workspace]
 
 
 class WindowCache:
-    """Tables that all cursors of an instance see: the cells of windows, and the latest rows."""
+    """Cache of cells and of the latest rows, in tables that all cursors of an instance see."""
 
     def __init__(self, con: duckdb.DuckDBPyConnection, rows: str, prepare: Prepare) -> None:
-        """Nothing is read yet.
+        """Start with nothing read.
 
         Args:
             con: The instance.
@@ -48,7 +48,7 @@ class WindowCache:
         self._reading = threading.Lock()
 
     def has_room(self, window: Window) -> bool:
-        """Tell if a window is kept, or may be: a reader that outlives its data keeps no more."""
+        """Tell whether a window is kept; one that is new is, as long as there is room for it."""
         with self._reading:
             if len(self._numbers) < _MOST_WINDOWS:
                 self._numbers.setdefault(window, len(self._numbers))
@@ -56,7 +56,7 @@ class WindowCache:
 
     @contextmanager
     def workspace(self, window: Window) -> Iterator[Workspace]:
-        """A workspace for a window that is kept, for one caller at a time."""
+        """Open a workspace for a window that is kept, for one caller at a time."""
         idle = self._idle.setdefault(window, [])
         try:
             workspace = idle.pop()
@@ -68,7 +68,7 @@ class WindowCache:
             idle.append(workspace)
 
     def rows(self) -> str:
-        """The table of the published executions."""
+        """Name the table of the published executions, made when it is first asked for."""
         with self._reading:
             if not self._has_rows:
                 self._con.execute(f"CREATE OR REPLACE TABLE {_ROWS} AS FROM {self._rows}")
@@ -76,7 +76,7 @@ class WindowCache:
         return _ROWS
 
     def _cells(self, window: Window, macro: str) -> str:
-        """The table that holds what a macro of ``sql/macros/cells.sql`` says of a window."""
+        """Name the table of the rows of a macro of ``sql/macros/cells.sql`` over a window."""
         with self._reading:
             if (window, macro) not in self._tables:
                 table = f"memory.main.{macro}_{self._numbers[window]}"

@@ -1,4 +1,4 @@
-"""Relations: what a question's SELECT finds under the names that it reads from.
+"""Relations under the names that a question's SELECT reads from.
 
 A question reads macros (``sql/macros/``), and those the summary tables. Whoever answers it gives
 those names their rows: the published files, or the rollups of executions at hand.
@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from functools import cache
 from typing import Self
 
 import duckdb
 
+from dbmon_pipeline.core.common.duck import fetch_rows
 from dbmon_pipeline.core.common.instants import hour_floor
 from dbmon_pipeline.core.common.rows import Rows
 from dbmon_pipeline.core.common.shipped import sql
@@ -28,7 +30,7 @@ CreateTables = Callable[[frozenset[str], bool], None]
 
 
 class Workspace:
-    """A cursor in which statements find the tables and macros that they read.
+    """Cursor in which statements find the tables and macros that they read.
 
     Attributes:
         cursor: The cursor.
@@ -39,23 +41,26 @@ class Workspace:
         cursor: duckdb.DuckDBPyConnection,
         create_tables: CreateTables,
         kept: Callable[[str], str] | None = None,
+        errors: Callable[[], AbstractContextManager[None]] = nullcontext,
     ) -> None:
-        """Nothing is made yet.
+        """Start with nothing made.
 
         Args:
             cursor: A cursor of its own.
             create_tables: Gives summary tables their rows in the cursor.
             kept: The table that has what a macro of ``sql/macros/cells.sql`` would say, if such
                 tables are kept.
+            errors: Translates the errors of reading rows.
         """
         self.cursor = cursor
         self._create_tables = create_tables
         self._kept = kept
+        self._errors = errors
         self._tables: dict[bool, frozenset[str]] = {False: frozenset(), True: frozenset()}
         self._macros: set[str] = set()
 
     def __enter__(self) -> Self:
-        """The workspace itself."""
+        """Use it as a context: closed at the end, whatever happens."""
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -64,8 +69,8 @@ class Workspace:
 
     def rows(self, select: str, values: Mapping[str, object]) -> Rows:
         """Run a statement, and fetch its rows."""
-        found = self.run(select, values)
-        return Rows(tuple(c[0] for c in found.description or ()), found.fetchall())
+        with self._errors():
+            return fetch_rows(self.run(select, values))
 
     def run(self, select: str, values: Mapping[str, object]) -> duckdb.DuckDBPyConnection:
         """Run a statement over what it reads, which is made first."""
@@ -87,7 +92,7 @@ class Workspace:
 
 @cache
 def macros_used(select: str, opaque: frozenset[str] = frozenset()) -> dict[str, str]:
-    """The macros that a statement uses, through other macros too, in the order to make them in.
+    """List the macros that a statement uses, through other macros too, each after those it uses.
 
     Args:
         select: The statement.
@@ -108,7 +113,7 @@ def macros_used(select: str, opaque: frozenset[str] = frozenset()) -> dict[str, 
 
 @cache
 def tables_read(select: str, opaque: frozenset[str] = frozenset()) -> frozenset[str]:
-    """The summary tables that a statement reads, through macros too, but for opaque ones."""
+    """List the summary tables that a statement reads, through macros too, but for opaque ones."""
     texts = [select, *map(_body, macros_used(select, opaque).keys() - opaque)]
     return frozenset(set().union(*map(_words, texts)) & _SUMMARIES)
 
@@ -144,23 +149,23 @@ def _with_sources(tables: frozenset[str]) -> list[str]:
 
 @cache
 def _macros() -> dict[str, str]:
-    """The macros by name, without the words ``CREATE MACRO``; none uses a later one."""
+    """Read the macros by name, without the words ``CREATE MACRO``; none uses a later one."""
     return {name: text for file in _MACRO_FILES for name, text in _macros_in(file).items()}
 
 
 @cache
 def _cells() -> frozenset[str]:
-    """The macros that read summary tables for a range as a whole."""
+    """List the macros that read summary tables for a range as a whole."""
     return frozenset(_macros_in("cells"))
 
 
 def _macros_in(file: str) -> dict[str, str]:
-    found = {}
+    macros = {}
     for statement in duckdb.extract_statements(sql("macros", file)):
         name = re.search(r"CREATE MACRO (\w+)", statement.query)
         if name:
-            found[name[1]] = statement.query[name.start(1) :].partition(";")[0]
-    return found
+            macros[name[1]] = statement.query[name.start(1) :].partition(";")[0]
+    return macros
 
 
 def _body(macro: str) -> str:

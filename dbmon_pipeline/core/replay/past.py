@@ -12,16 +12,21 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import cache, partial
 from itertools import product
-from pathlib import Path
 
 from dbmon_pipeline.core.alerting.verdicts import Alert
 from dbmon_pipeline.core.common.errors import NotPublishedError
-from dbmon_pipeline.core.common.instants import DAY, HOUR, hour_floor
+from dbmon_pipeline.core.common.instants import HOUR, hour_floor
 from dbmon_pipeline.core.common.rows import Rows
-from dbmon_pipeline.core.query.answers import ReaderInfo
+from dbmon_pipeline.core.query.open_reader import describe
 from dbmon_pipeline.core.query.published import Published
 from dbmon_pipeline.core.query.ranges import TimeRange, Window
-from dbmon_pipeline.core.replay.past_cells import OF_AN_HOUR, Cells, Part, read_hours, read_minutes
+from dbmon_pipeline.core.replay.past_cells import (
+    OF_AN_HOUR,
+    CellRange,
+    Cells,
+    read_hours,
+    read_minutes,
+)
 
 _COLUMNS = ("scope", "value", "samples")
 
@@ -50,14 +55,13 @@ class Past:
         Raises:
             NotPublishedError: A published file is damaged or gone, or there are no executions.
         """
-        manifest = published.manifest
-        self.rows_from = manifest.recent_from
+        self.rows_from = published.manifest.recent_from
         self._published = published
         self._since = hour_floor(since)
         self._hours = cache(self._read_hours)
         self._minutes = cache(partial(read_minutes, published))
         self._measured: dict[tuple[object, ...], Rows] = {}
-        self._hours_beyond_limit: dict[datetime, None] = {}
+        self._hours_beyond_limit: set[datetime] = set()
         if not self._hours(None):
             raise NotPublishedError(
                 "there are no executions in what is published",
@@ -65,15 +69,7 @@ class Past:
             )
         self._all = self._hours(None)["all"]
         self.first = self._all.starts[0]
-        self.about = ReaderInfo(
-            path=Path(manifest.source.path),
-            as_of=manifest.as_of,
-            data_through=manifest.data_through,
-            published_at=manifest.published_at,
-            executions=manifest.executions,
-            schema_version=manifest.source.schema_version,
-            source_bytes=0,
-        )
+        self.about = describe(published, published.manifest.as_of)
 
     def speak_for(self, at: datetime) -> None:
         """Speak for an instant, a full minute, up to which everything had been read."""
@@ -85,8 +81,7 @@ class Past:
 
     def samples(self, time_range: TimeRange) -> int:
         """Count the executions of a range."""
-        to_the_second = time_range.is_to_the_second
-        return self._count(self._window(time_range.length, self.about.as_of, to_the_second))
+        return self._count(self._published.window(time_range.length, self.about.as_of))
 
     def measure(
         self, name: str, length: timedelta, end: datetime, **values: str | float | None
@@ -102,7 +97,7 @@ class Past:
         Raises:
             NotPublishedError: A published file is damaged or gone.
         """
-        window = self._window(length, end, length <= DAY)
+        window = self._published.window(length, end)
         target = float(values.get("target_seconds") or 0) if name == "slow_executions" else 0.0
         by = None if values.get("by") is None else str(values["by"])
         key = (name, window, end, by, target)
@@ -119,16 +114,11 @@ class Past:
     def remember(self, alerts: Iterable[Alert]) -> None:
         """Remember whether a rule is beyond a limit, as the history of the checks does."""
         if any(alert.verdict.badness > 0 and alert.measured.window_start for alert in alerts):
-            self._hours_beyond_limit[hour_floor(self.about.as_of - HOUR / 2)] = None
+            self._hours_beyond_limit.add(hour_floor(self.about.as_of - HOUR / 2))
 
     def begin(self, at: datetime) -> None:
         """Remember only the published history before an instant."""
-        self._hours_beyond_limit = dict.fromkeys(
-            self._published.hours_beyond_limit(datetime.min, at)
-        )
-
-    def _window(self, length: timedelta, end: datetime, to_the_second: bool) -> Window:
-        return self._published.window(length, end, to_the_second=to_the_second)
+        self._hours_beyond_limit = set(self._published.hours_beyond_limit(datetime.min, at))
 
     def _taken(
         self, name: str, window: Window, end: datetime, by: str | None, target: float
@@ -151,19 +141,19 @@ class Past:
                 ]
                 return Rows(("mean", "variance", "hours"), [_moments(counts)])
         has_error = name == "cost_drift" and window.from_rows
-        found = (
+        rows = (
             _measured(name, cells, part, is_of_rows=window.from_rows, scope=scope)
             for scope, cells, part in self._parts(window, by, target)
         )
         columns = (*_COLUMNS, "standard_error") if has_error else _COLUMNS
-        return Rows(columns, [row for row in found if row])
+        return Rows(columns, [row for row in rows if row])
 
     def _parts(
         self, window: Window, by: str | None, target: float
-    ) -> Iterator[tuple[str, Cells, Part]]:
+    ) -> Iterator[tuple[str, Cells, CellRange]]:
         """List the cells of each scope that has executions in a window."""
-        found = self._minutes(by, target) if window.from_rows else self._hours(by)
-        for scope, cells in found.items():
+        cells_of = self._minutes(by, target) if window.from_rows else self._hours(by)
+        for scope, cells in cells_of.items():
             part = cells.within(window.start, window.end)
             if part[0] < part[1]:
                 yield scope, cells, part
@@ -172,7 +162,7 @@ class Past:
         parts = self._parts(window, None, 0)
         return sum(cells.count("executions", part) for _, cells, part in parts)
 
-    def _alike(self, window: Window, end: datetime) -> Iterator[tuple[datetime, Part]]:
+    def _alike(self, window: Window, end: datetime) -> Iterator[tuple[datetime, CellRange]]:
         """List the hours like the last one before an instant: see the macro ``hours_alike``."""
         first, after = self._all.within(window.start, window.end)
         if first == after:
@@ -189,7 +179,7 @@ class Past:
 
 
 def _measured(
-    name: str, cells: Cells, part: Part, *, is_of_rows: bool, scope: str
+    name: str, cells: Cells, part: CellRange, *, is_of_rows: bool, scope: str
 ) -> tuple[object, ...] | None:
     """Make the row of a scope that has executions; None if the measurement has none of it."""
     executions = cells.count("executions", part)
@@ -223,7 +213,7 @@ def _ratio(part: float, whole: float) -> float | None:
     return part / whole if whole else None
 
 
-def _standard_error(cells: Cells, part: Part, value: float | None) -> float | None:
+def _standard_error(cells: Cells, part: CellRange, value: float | None) -> float | None:
     """Compute the standard error of the ratio of costs, as ``sql/checks/cost_drift.sql`` does."""
     if value is None:
         return None

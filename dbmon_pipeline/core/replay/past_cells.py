@@ -6,6 +6,7 @@ import math
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from typing import Any
 
 from dbmon_pipeline.core.query.published import Published
 
@@ -68,7 +69,7 @@ _MINUTES = f"""
     ORDER BY minute
 """
 
-Part = tuple[int, int]
+CellRange = tuple[int, int]
 """Which of some cells: from the one of a number up to, without, that of another."""
 
 
@@ -93,20 +94,20 @@ class Cells:
         for amounts, amount in zip(self._amounts.values(), values[len(_COUNTS) :], strict=True):
             amounts.append(amount)
 
-    def within(self, since: datetime, until: datetime) -> Part:
+    def within(self, since: datetime, until: datetime) -> CellRange:
         """Find the cells that begin in ``[since, until)``."""
         return bisect_left(self.starts, since), bisect_left(self.starts, until)
 
-    def count(self, name: str, part: Part) -> int:
+    def count(self, name: str, part: CellRange) -> int:
         """Count the executions of a kind in some cells."""
         sums = self._counts[name]
         return sums[part[1]] - sums[part[0]]
 
-    def amount(self, name: str, part: Part) -> float:
+    def amount(self, name: str, part: CellRange) -> float:
         """Sum an amount over some cells; added up anew, so that a sum of zeros is zero."""
         return math.fsum(self._amounts[name][part[0] : part[1]])
 
-    def hour(self, part: Part) -> tuple[object, ...]:
+    def hour(self, part: CellRange) -> tuple[object, ...]:
         """Return the figures by which an hour is compared with others."""
         return tuple(
             self.count(name, part) if name in self._counts else self.amount(name, part)
@@ -148,13 +149,8 @@ def read_minutes(
 def _read(
     published: Published, table: str, select: str, by: str | None, **values: object
 ) -> Mapping[str, Cells]:
-    files = published.patterns(table)
-    with published.translate_errors(table):
-        found = published.con.cursor().execute(
-            select.format(scope="'all'" if by is None else by), {"files": files, **values}
-        )
-        rows = found.fetchall()
+    rows: Any = published.fetch(table, select.format(scope=by or "'all'"), **values).rows
     cells: dict[str, Cells] = {}
     for start, scope, *measures in rows:
-        cells.setdefault(scope, Cells()).add(start, tuple(measures))
+        cells.setdefault(scope, Cells()).add(start, measures)
     return cells

@@ -8,9 +8,8 @@ are called bad at a multiple of the usual one.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
 
-from dbmon_pipeline.core.config.rule import RATES, Rule
+from dbmon_pipeline.core.config.rule import RATES, Rule, Severity
 from dbmon_pipeline.core.replay.replay import RuleReplay
 
 _MOST_OF_THE_TIME = 0.5
@@ -20,7 +19,7 @@ _OTHERS = frozenset({"cost_budget", "cost_drift"})
 _DIGITS = 2
 
 
-def proposed(
+def propose_limits(
     replayed: Iterable[RuleReplay], rules: Mapping[str, Rule]
 ) -> dict[str, dict[str, dict[str, float]]]:
     """Propose limits for the rules that are beyond theirs for more than half of the time.
@@ -33,19 +32,17 @@ def proposed(
         By rule, then ``below`` or ``above``, then ``warning`` and ``critical``: as in a rules file.
         A rule is left out if no limit would do, since the usual value is as bad as can be.
     """
-    found: dict[str, dict[str, dict[str, float]]] = {}
-    for one in replayed:
-        if one.share_beyond_limit > _MOST_OF_THE_TIME and one.usual is not None:
-            limits = _limits(one.rule, rules[one.rule], one.usual)
-            if limits:
-                found[one.rule] = {rules[one.rule].direction: limits}
-    return found
+    return {
+        one.rule: {rules[one.rule].direction: limits}
+        for one in replayed
+        if one.share_beyond_limit > _MOST_OF_THE_TIME and one.usual is not None
+        if (limits := _limits(one.rule, rules[one.rule], one.usual))
+    }
 
 
 def _limits(name: str, rule: Rule, usual: float) -> dict[str, float]:
     measurement = rule.judges(name)
-    given: dict[str, Any] = {"warning": rule.limits.warning, "critical": rule.limits.critical}
-    levels = [level for level, limit in given.items() if limit is not None]
+    levels = [severity.value for severity in Severity if rule.limit(severity) is not None]
     if measurement in RATES and 0 < usual < 1:
         odds = usual / (1 - usual)
         return {

@@ -26,7 +26,7 @@ from dbmon_pipeline.core.common.instants import HOUR, hour_floor, iso
 from dbmon_pipeline.core.config.monitoring import MonitoringConfig
 from dbmon_pipeline.core.config.rule import Rule, Severity, length_of
 from dbmon_pipeline.core.incidents.incident import Incident, IncidentState
-from dbmon_pipeline.core.incidents.lifecycle import UNSEEN, ended, next_incident
+from dbmon_pipeline.core.incidents.lifecycle import UNSEEN, next_incident, resolve
 from dbmon_pipeline.core.incidents.observe import finding
 from dbmon_pipeline.core.query.published import Published
 from dbmon_pipeline.core.replay.past import Past
@@ -48,9 +48,9 @@ class Episode:
         rule: The rule.
         scope: What was measured.
         severity: How bad it was at worst.
-        fired_at: When people would have been told, naive UTC.
+        fired_at: When people would have been notified, naive UTC.
         resolved_at: When it was over; None if it is not.
-        summary: What they would have been told when it was at its worst first.
+        summary: The sentence of the notification when it was at its worst first.
     """
 
     rule: str
@@ -83,7 +83,7 @@ class RuleReplay:
 
     def durations(self, end: datetime) -> list[timedelta]:
         """List the lengths of the episodes; an open one is taken to end with the replay."""
-        return [(one.resolved_at or end) - one.fired_at for one in self.episodes]
+        return [(episode.resolved_at or end) - episode.fired_at for episode in self.episodes]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -178,8 +178,8 @@ class _Open:
     counter: int
     judged_at: datetime
     fired_at: datetime | None = None
-    told: Severity | None = None
     summary: str = ""
+    summary_severity: Severity | None = None
 
 
 @dataclass
@@ -203,7 +203,7 @@ class _Record:
                 self._values.append(alert.raw.value)
         for scope, one in list(self._open.items()):
             if at - one.judged_at >= UNSEEN:
-                self._close(scope, ended(one.incident, at))
+                self._close(scope, resolve(one.incident, at))
         badness = max((alert.verdict.badness for alert in alerts), default=-1)
         self._lengths["unknown" if badness < 0 else "beyond" if badness else "calm"] += step
 
@@ -221,8 +221,8 @@ class _Record:
         now.judged_at = at
         if incident.state is IncidentState.FIRING:
             now.fired_at = now.fired_at or at
-            if now.told is None or incident.worst is not now.told:
-                now.told, now.summary = incident.worst, incident.finding.summary
+            if incident.worst is not now.summary_severity:
+                now.summary_severity, now.summary = incident.worst, incident.finding.summary
         self._open[alert.scope] = now
 
     def _close(self, scope: str, incident: Incident | None) -> None:
@@ -259,9 +259,9 @@ class _Record:
 def _flaps(episodes: Iterable[Episode]) -> int:
     ends: dict[str, datetime] = {}
     flaps = 0
-    for one in episodes:
-        over = ends.get(one.scope)
-        flaps += over is not None and one.fired_at - over < _FLAP
-        if one.resolved_at:
-            ends[one.scope] = one.resolved_at
+    for episode in episodes:
+        over = ends.get(episode.scope)
+        flaps += over is not None and episode.fired_at - over < _FLAP
+        if episode.resolved_at:
+            ends[episode.scope] = episode.resolved_at
     return flaps

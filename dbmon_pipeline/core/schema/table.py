@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from functools import cached_property
 
 from dbmon_pipeline.core.common.instants import day_start
-from dbmon_pipeline.core.common.shipped import sql
+from dbmon_pipeline.core.common.shipped import sql, sql_header
 
 _TIMES = ("hour", "date", "as_of", "evaluated_at", "timestamp")
 
@@ -60,7 +60,7 @@ class Table:
         return hashlib.sha256(" ".join(text.split()).encode()).hexdigest()[:16]
 
     def window_at(self, as_of: datetime) -> tuple[datetime, datetime]:
-        """Tell the window ``[start, end)`` of a table of the last so much time; it starts a day.
+        """Return the window ``[start, end)`` of a table of the last so much time, from midnight on.
 
         Raises:
             ValueError: The rows of this table belong to days.
@@ -77,11 +77,9 @@ def read_table(name: str, window: timedelta | None = None) -> Table:
         name: The name of the file in ``sql/rollups/``.
         window: For a table of the last so much time: its length.
     """
-    header = re.match(r"(?:--.*\n)+", sql("rollups", name))
-    lines = [line.removeprefix("--").strip() for line in header[0].splitlines()] if header else []
     facts: dict[str, str] = {}
     totals: dict[str, str] = {}
-    for line in lines:
+    for line in sql_header("rollups", name):
         label, _, value = line.partition(": ")
         if label == "Total":
             column, _, expression = value.partition(" = ")

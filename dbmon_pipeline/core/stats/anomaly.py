@@ -149,7 +149,7 @@ def _score(
         return Score(metric, None, now.value, None, now.samples)
     scaled = [scale(figure.value) for figure in alike]
     middle = median(scaled)
-    scatter = _TO_SIGMA * median(abs(one - middle) for one in scaled)
+    scatter = _TO_SIGMA * median(abs(value - middle) for value in scaled)
     # A mean of fewer executions than usual scatters more, and the median itself is not exact.
     fewer = median(figure.samples for figure in alike) / max(now.samples, 1)
     scatter *= math.sqrt(max(fewer, 1) + math.pi / (2 * len(alike)))

@@ -30,7 +30,7 @@ class Burn:
 
     @property
     def short(self) -> timedelta:
-        """The short window, which tells whether the burning still goes on."""
+        """The short window, which shows whether the burning still goes on."""
         return self.window / _SHORT
 
     @property

@@ -128,7 +128,7 @@ def performance_metrics(reader: Reader, time_range: TimeRange) -> PerformanceMet
     """
     figures = reader.ask("key_figures", time_range)
     totals = figures.records[0]
-    window = reader.window(time_range.length, to_the_second=time_range.is_to_the_second)
+    window = reader.window(time_range)
     memory = reader.run(_P95_MEMORY, window, {"since": window.start, "until": window.end})
     percentiles = reader.ask("duration_percentiles", time_range).records[0]
     return PerformanceMetrics(

@@ -133,18 +133,15 @@ def database_status(
     day = reader.ask("key_figures", TimeRange.DAY)
     figures = day.records[0]
     alerts = evaluate(reader, config)
-    is_published = about.published_at is not None
-    health = source_health(about.path) if is_published else SourceHealth()
+    health = source_health(about.path) if about.published_at else SourceHealth()
     errors = [str(health.error)] if health.error else []
-    warnings = []
-    if not about.executions:
-        warnings.append("No execution records found")
-    for alert in alerts:
-        if alert.verdict is Verdict.CRITICAL:
-            errors.append(alert.sentence)
-        elif alert.verdict is Verdict.WARNING:
-            is_age = alert.rule == "source_freshness"
-            warnings.append(f"{alert.sentence}; {refreshed_by}" if is_age else alert.sentence)
+    errors += [alert.sentence for alert in alerts if alert.verdict is Verdict.CRITICAL]
+    warnings = [] if about.executions else ["No execution records found"]
+    warnings += [
+        f"{alert.sentence}; {refreshed_by}" if alert.rule == "source_freshness" else alert.sentence
+        for alert in alerts
+        if alert.verdict is Verdict.WARNING
+    ]
     return DatabaseStatus(
         status=_level(health, alerts, warnings),
         timestamp=iso(about.as_of),

@@ -43,11 +43,11 @@ def open_alerts(
         say(f"silence {silence.number}: {matcher} until {iso(silence.until)}, by {silence.by}")
     for one in waiting:
         if one.attempts:
-            fate = "given up" if one.is_dead else "will be tried again"
+            fate = "given up" if one.is_given_up else "will be tried again"
             tries = f"{one.attempts} attempt{'' if one.attempts == 1 else 's'}"
             say(
-                f"not told: {one.target}, {one.kind} of incident {one.incident}, after {tries},"
-                f" {fate}: {one.last_error}"
+                f"not told: {one.target}, {one.kind} of incident {one.incident.number},"
+                f" after {tries}, {fate}: {one.last_error}"
             )
 
 

@@ -11,7 +11,7 @@ from dbmon_pipeline.core.query.open_reader import opened_reader
 from dbmon_pipeline.core.query.published import Published
 from dbmon_pipeline.core.query.questions import question, questions
 from dbmon_pipeline.core.query.ranges import TimeRange
-from dbmon_pipeline.core.query.standalone_sql import pasteable
+from dbmon_pipeline.core.query.standalone_sql import standalone_sql
 from dbmon_pipeline.faces.cli.options import (
     AsOfOption,
     DatabaseOption,
@@ -71,4 +71,4 @@ def sql(
     """Print a question as SQL over the published files, ready for the duckdb shell."""
     asked = question(name)
     published = Published(Settings.load(home=home).home)
-    put(pasteable(asked, published, time_range, parse_as_of(as_of)))
+    put(standalone_sql(asked, published, time_range, parse_as_of(as_of)))

@@ -12,8 +12,8 @@ import typer
 
 from dbmon_pipeline.core.config.monitoring import MonitoringConfig
 from dbmon_pipeline.core.config.settings import Settings
-from dbmon_pipeline.core.doctor.examine import configured, examine
-from dbmon_pipeline.core.doctor.finding import Finding, Level, Outcome, found, ok, problem
+from dbmon_pipeline.core.doctor.examine import examine, load_settings
+from dbmon_pipeline.core.doctor.finding import Finding, Level, Outcome, ok, problem, run_check
 from dbmon_pipeline.faces.cli.options import HomeOption, SourceOption
 from dbmon_pipeline.faces.cli.output import ExitCode, put
 
@@ -33,9 +33,9 @@ def doctor(
 
     Exits with 0 if all is well, 1 if something warns, and 2 if there is a problem.
     """
-    settings, findings = configured(source, home, os.environ)
+    settings, findings = load_settings(source, home, os.environ)
     findings += examine(settings)
-    findings += found("targets", lambda: _targets(settings.config))
+    findings += run_check("targets", lambda: _targets(settings.config))
     findings += _dagster(settings)
     worst = max((finding.level for finding in findings), key=[*_EXIT].index)
     if as_json:
@@ -68,7 +68,7 @@ def _dagster(settings: Settings) -> Iterator[Finding]:
     except Exception as error:
         seen = f"Dagster cannot be loaded ({type(error).__name__} {error})"
         wrong = problem(seen, "install what requirements.lock names, or let make do it")
-        yield from found("dagster", lambda: wrong)
+        yield from run_check("dagster", lambda: wrong)
         return
     yield from examine_dagster(
         settings.home, lambda: import_module("dbmon_pipeline.definitions").defs

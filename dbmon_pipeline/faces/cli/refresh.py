@@ -132,7 +132,7 @@ def dev(
 def _warn_of_source(settings: Settings) -> None:
     """Print what is wrong with the source; it may be mended while the UI is open."""
     from dbmon_pipeline.core.doctor import check_source
-    from dbmon_pipeline.core.doctor.finding import Level, found
+    from dbmon_pipeline.core.doctor.finding import Level, run_check
     from dbmon_pipeline.core.source.reader_client import shared_reader
 
     checks = {
@@ -141,7 +141,7 @@ def _warn_of_source(settings: Settings) -> None:
         "source of home": check_source.source_of_the_home,
     }
     for name, check in checks.items():
-        for finding in found(name, partial(check, settings)):
+        for finding in run_check(name, partial(check, settings)):
             if finding.level is not Level.OK:
                 say(f"{finding.level}: {finding.seen}: {finding.remedy}")
     shared_reader().close()

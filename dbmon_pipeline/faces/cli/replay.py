@@ -17,7 +17,7 @@ from dbmon_pipeline.core.config.monitoring import MonitoringConfig
 from dbmon_pipeline.core.config.rule import OF_ROWS, RATES, Severity
 from dbmon_pipeline.core.config.settings import Settings
 from dbmon_pipeline.core.query.published import Published
-from dbmon_pipeline.core.replay.proposed_limits import proposed
+from dbmon_pipeline.core.replay.proposed_limits import propose_limits
 from dbmon_pipeline.core.replay.replay import Replay, replay
 from dbmon_pipeline.faces.cli.lengths import instant_of
 from dbmon_pipeline.faces.cli.options import FormatOption, HomeOption
@@ -92,7 +92,7 @@ def _with_limits(path: Path, found: Replay, settings: Settings) -> MonitoringCon
     Raises:
         ConfigError: No rule is beyond its limits for most of the time.
     """
-    limits = proposed(found.rules, settings.config.rules)
+    limits = propose_limits(found.rules, settings.config.rules)
     if not limits:
         raise ConfigError(
             "no rule is beyond its limits for most of the time, or none that a limit would help",
@@ -173,7 +173,7 @@ def _say_how(found: Replay, config: MonitoringConfig, propose: Path | None) -> N
             f"too little to judge nearly always: {', '.join(unknown)}; longer windows or a lower"
             " min_samples would tell more"
         )
-    unfit = proposed(found.rules, config.rules)
+    unfit = propose_limits(found.rules, config.rules)
     if propose:
         say(f"{propose} has limits for {', '.join(unfit)}; name it as DBMON_CONFIG to use them")
     elif unfit:

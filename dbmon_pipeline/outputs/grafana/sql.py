@@ -10,8 +10,8 @@ import re
 from collections.abc import Mapping, Sequence
 
 from dbmon_pipeline.core.common.instants import HOUR
-from dbmon_pipeline.core.query.questions import Question, described, questions
-from dbmon_pipeline.core.query.standalone_sql import filled_in
+from dbmon_pipeline.core.query.questions import Question, questions, read_question
+from dbmon_pipeline.core.query.standalone_sql import fill_in
 
 DATASOURCE_UID = "dbmon"
 DATASOURCE_TYPE = "motherduck-duckdb-datasource"
@@ -27,7 +27,7 @@ _NULL_WHERE_MISSING = 1
 
 def asked(name: str) -> Question:
     """A question that everybody can ask, or one that only Grafana asks (``sql/grafana/``)."""
-    return questions().get(name) or described("grafana", name)
+    return questions().get(name) or read_question("grafana", name)
 
 
 def panel_sql(
@@ -45,7 +45,7 @@ def panel_sql(
         since = f"({_UNTIL} - INTERVAL {question.fixed_range // HOUR} HOUR)"
     filters = {name: _chosen(name) for name in question.filters}
     given = {"since": since, "until": _UNTIL, **filters, **(values or {})}
-    select = re.sub(r"\A(--.*\n)+", "", filled_in(question.select, given)).strip()
+    select = re.sub(r"\A(--.*\n)+", "", fill_in(question.select, given)).strip()
     if not columns:
         return select
     order = "\nORDER BY time" if is_time_series(columns) else ""

@@ -82,7 +82,7 @@ class AppriseTarget:
                 errors[incident.number] = error
         if errors:
             first = next(iter(errors.values()))
-            raise NotificationError(first.args[0], remedy=first.remedy, told=tuple(told))
+            raise NotificationError(first.args[0], remedy=first.remedy, notified=tuple(told))
 
     def _service(self) -> NotifyBase:
         """Apprise's service for the URL.

@@ -111,7 +111,7 @@ def deliver(
     for name, group in due.items():
         failure = _sent(targets.get(name), name, group, clock())
         numbers = [notification.number for notification in group]
-        told = numbers if failure is None else failure.told
+        told = numbers if failure is None else failure.notified
         if told:
             incidents.sent(told, clock())
             sent += len(told)

@@ -39,7 +39,7 @@ def measure(home: Home, source: Path, as_of: datetime) -> dict[str, dict[str, fl
                     reader.ask(name, TimeRange.QUARTER)
 
             with reading(published, as_of) as reader:
-                window = reader.window(TimeRange.QUARTER.length, to_the_second=False)
+                window = reader.window(TimeRange.QUARTER)
             bounds = {"since": window.start, "until": window.end}
 
             def ask_raw(name: str = name, bounds: dict[str, datetime] = bounds) -> None:

@@ -14,7 +14,7 @@ from dbmon_pipeline.core.alerting.verdicts import (
     Measured,
     Verdict,
     compare,
-    described,
+    describe_rule,
     is_recovered,
     judge_rate,
     judge_raw,
@@ -324,7 +324,7 @@ def test_any_windows_get_the_verdict_that_is_documented(
 )
 def test_a_rule_is_described(name: str, rule: Rule, sentence: str) -> None:
     """With its limits, in their units."""
-    assert described(name, rule) == sentence
+    assert describe_rule(name, rule) == sentence
 
 
 def test_a_rule_of_any_name_has_the_runbook_of_its_measurement() -> None:

@@ -26,8 +26,8 @@ from dbmon_pipeline.core.config.rule import Severity
 from dbmon_pipeline.core.config.settings import Settings
 from dbmon_pipeline.core.doctor import check_home as doctor_home
 from dbmon_pipeline.core.doctor import check_source
-from dbmon_pipeline.core.doctor.examine import configured, examine, versions
-from dbmon_pipeline.core.doctor.finding import Finding, Level, found, ok
+from dbmon_pipeline.core.doctor.examine import check_versions, examine, load_settings
+from dbmon_pipeline.core.doctor.finding import Finding, Level, ok, run_check
 from dbmon_pipeline.core.home.home import Home
 from dbmon_pipeline.core.incidents.store import Incidents
 from dbmon_pipeline.core.schema.catalogue import TABLES
@@ -327,7 +327,7 @@ def test_room_on_the_disk(settings: Settings, monkeypatch: pytest.MonkeyPatch) -
 
 def disk(settings: Settings) -> Finding:
     """What the check of the disk alone finds."""
-    [one] = found("disk", lambda: doctor_home.disk(settings))
+    [one] = run_check("disk", lambda: doctor_home.disk(settings))
     return one
 
 
@@ -612,14 +612,14 @@ def test_a_store_that_is_locked(settings: Settings, store: Incidents) -> None:
 
 def test_what_is_not_supported(monkeypatch: pytest.MonkeyPatch) -> None:
     """It is named with what is needed."""
-    assert versions().level is Level.OK
-    assert f"duckdb {duckdb.__version__}" in versions().seen
+    assert check_versions().level is Level.OK
+    assert f"duckdb {duckdb.__version__}" in check_versions().seen
     monkeypatch.setattr(duckdb, "__version__", "1.4.4")
-    assert versions().level is Level.PROBLEM
-    assert "duckdb 1.4.4 is not <3,>=" in versions().seen
+    assert check_versions().level is Level.PROBLEM
+    assert "duckdb 1.4.4 is not <3,>=" in check_versions().seen
     needs = ["no-such-thing[extra]>=3,<4", 'for-others>=1; extra == "other"']
     monkeypatch.setattr("importlib.metadata.requires", lambda _: needs)
-    assert versions().seen.endswith(
+    assert check_versions().seen.endswith(
         "not supported: no-such-thing is not installed, but <4,>=3 is needed"
     )
 
@@ -628,7 +628,7 @@ def test_rules_that_are_wrong(tmp_path: Path) -> None:
     """They are told, and all else is looked at with the shipped ones."""
     rules = tmp_path / "rules.yaml"
     rules.write_text("keep:\n  generations: none\n")
-    settings, [told] = configured(
+    settings, [told] = load_settings(
         tmp_path / "a.db", tmp_path / "home", {"DBMON_CONFIG": str(rules)}
     )
     assert (told.name, told.level) == ("configuration", Level.PROBLEM)
@@ -636,7 +636,7 @@ def test_rules_that_are_wrong(tmp_path: Path) -> None:
     assert settings.config.keep.generations == 3
     assert settings.home.path == tmp_path / "home"
     rules.write_text("keep:\n  generations: 7\n")
-    settings, [told] = configured(None, None, {"DBMON_CONFIG": str(rules)})
+    settings, [told] = load_settings(None, None, {"DBMON_CONFIG": str(rules)})
     assert (told.level, settings.config.keep.generations) == (Level.OK, 7)
 
 
@@ -646,7 +646,7 @@ def test_a_check_that_fails_has_found_something() -> None:
     def broken() -> None:
         raise ZeroDivisionError("a\nb\x1b[31m" + "c" * 9999)
 
-    [told] = found("it", broken)
+    [told] = run_check("it", broken)
     assert told.level is Level.PROBLEM
     assert told.seen.startswith("the check itself failed (ZeroDivisionError a b [31mccc")
     assert told.seen.isprintable()
@@ -655,7 +655,7 @@ def test_a_check_that_fails_has_found_something() -> None:
     def unreadable() -> None:
         Path("/nowhere/at/all").stat()
 
-    [told] = found("it", unreadable)
+    [told] = run_check("it", unreadable)
     assert told.seen == "/nowhere/at/all cannot be read (No such file or directory)"
-    assert found("it", lambda: None) == []
-    assert found("it", lambda: ok("fine")) == [Finding("it", Level.OK, "fine", "")]
+    assert run_check("it", lambda: None) == []
+    assert run_check("it", lambda: ok("fine")) == [Finding("it", Level.OK, "fine", "")]

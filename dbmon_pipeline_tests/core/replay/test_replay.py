@@ -17,7 +17,7 @@ from dbmon_pipeline.core.incidents.incident import IncidentState
 from dbmon_pipeline.core.incidents.observe import observe_published
 from dbmon_pipeline.core.incidents.store import Incidents
 from dbmon_pipeline.core.query.published import Published
-from dbmon_pipeline.core.replay.proposed_limits import proposed
+from dbmon_pipeline.core.replay.proposed_limits import propose_limits
 from dbmon_pipeline.core.replay.replay import Replay, RuleReplay, replay
 from dbmon_pipeline_tests.helpers import (
     Row,
@@ -214,8 +214,8 @@ def test_limits_that_fit(
     """By the odds of a rate, by a multiple of others; nothing where no limit would help."""
     config = _shipped_like()
     said = _said(usual, 0.6, measurement)
-    assert proposed([said], config.rules) == ({measurement: limits} if limits else {})
-    assert proposed([_said(usual, 0.5, measurement)], config.rules) == {}
+    assert propose_limits([said], config.rules) == ({measurement: limits} if limits else {})
+    assert propose_limits([_said(usual, 0.5, measurement)], config.rules) == {}
 
 
 def _shipped_like() -> MonitoringConfig:
@@ -239,7 +239,7 @@ def test_only_the_limits_that_a_rule_has(tmp_path: Path) -> None:
     refresh_core(settings, NOON)
     before = _replayed(settings, datetime.min, NOON)
     assert before.rules[0].share_beyond_limit > 0.9
-    limits = proposed(before.rules, settings.config.rules)
+    limits = propose_limits(before.rules, settings.config.rules)
     assert limits == {"success_rate": {"below": {"warning": 0.11}}}
     calm = {"success_rate": msgspec.convert(limits["success_rate"], Rule)}
     config = msgspec.structs.replace(settings.config, rules=calm)

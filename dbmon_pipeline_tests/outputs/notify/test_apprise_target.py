@@ -221,14 +221,14 @@ def test_a_pager_that_does_not_take_all(pager: AppriseTarget, receiver: Receiver
     receiver.refuses = "OPENED #0"
     with pytest.raises(NotificationError) as caught:
         pager.send(group, NOW)
-    assert caught.value.told == (2, 4)
+    assert caught.value.notified == (2, 4)
     assert len(receiver.requests) == 3
 
     receiver.requests.clear()
     receiver.status = 500
     with pytest.raises(NotificationError) as caught:
         pager.send([made_notification(incident=one) for one in incidents], NOW)
-    assert caught.value.told == ()
+    assert caught.value.notified == ()
     assert len(receiver.requests) == 3  # it is the pager, and is asked no more
 
 

@@ -168,7 +168,7 @@ def test_one_that_fails_stops_no_other() -> None:
 def test_one_that_was_told_a_part() -> None:
     """The rest waits, and is all that is given up."""
     store = Notes(waiting={"a": some("a", 1, 2, 3)}, gives_up=True)
-    refused = NotificationError("a answered 500", remedy="look at it", told=(2,))
+    refused = NotificationError("a answered 500", remedy="look at it", notified=(2,))
     assert run(store, Heard("a", refused)) == Delivery(
         sent=1, failed=2, given_up=2, errors=("a: a answered 500: look at it",)
     )

@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 import msgspec
 import pytest
 
-from dbmon_pipeline.core.config.outputs import ReportOutput
+from dbmon_pipeline.core.config.monitoring import ReportOutput
 from dbmon_pipeline.core.config.rule import Limits
 from dbmon_pipeline.core.config.settings import Settings
 from dbmon_pipeline.core.home.home import Home

@@ -15,7 +15,7 @@ import msgspec
 import pytest
 
 from dbmon_pipeline.core.common.errors import ReportError
-from dbmon_pipeline.core.config.outputs import ReportOutput
+from dbmon_pipeline.core.config.monitoring import ReportOutput
 from dbmon_pipeline.core.config.settings import Settings
 from dbmon_pipeline.core.home.home import Home
 from dbmon_pipeline.core.query.ranges import TimeRange
