@@ -14,7 +14,7 @@ from typing import Any
 import dagster as dg
 
 from dbmon_pipeline.core.common.errors import SourceError
-from dbmon_pipeline.core.home.locks import alive
+from dbmon_pipeline.core.home.locks import liveness_lock
 from dbmon_pipeline.core.refresh.refresh import Refresh, open_refresh
 from dbmon_pipeline.core.refresh.worker import take_worker
 from dbmon_pipeline.core.source.reader_client import ReaderProcess
@@ -42,7 +42,7 @@ def refresh_step(
     with failures():
         config.request()  # before the wait for the lock
         with (
-            alive(home.live_runs / run_id),
+            liveness_lock(home.live_runs / run_id),
             closing(take_worker(home)) as worker,
             worker.lock.held(f"run {run_id[:8]}", wait_seconds=wait),
         ):

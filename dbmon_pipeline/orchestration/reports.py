@@ -7,7 +7,7 @@ from pydantic import Field
 
 from dbmon_pipeline.core.common.instants import parse_as_of
 from dbmon_pipeline.core.config.settings import Settings
-from dbmon_pipeline.core.home.locks import alive
+from dbmon_pipeline.core.home.locks import liveness_lock
 from dbmon_pipeline.core.query.ranges import TimeRange
 from dbmon_pipeline.orchestration.assets import OWNERS, PUBLICATION
 from dbmon_pipeline.orchestration.groups import REPORTS
@@ -48,7 +48,7 @@ def _report(project: Project, name: str, period: str, time_range: TimeRange) -> 
         context: dg.AssetExecutionContext, config: ReportConfig
     ) -> dg.MaterializeResult[Any]:
         """Write the report into the home."""
-        with failures(), alive(project.settings.home.live_runs / context.run.run_id):
+        with failures(), liveness_lock(project.settings.home.live_runs / context.run.run_id):
             return _write(project.settings, config, time_range)
 
     return report

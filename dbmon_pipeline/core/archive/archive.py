@@ -21,7 +21,7 @@ from dbmon_pipeline.core.common.duck import storage_errors
 from dbmon_pipeline.core.common.errors import ArchiveError, ConfigError, NotPublishedError
 from dbmon_pipeline.core.common.instants import day_start, iso, utc_now
 from dbmon_pipeline.core.config.settings import Settings
-from dbmon_pipeline.core.home.locks import alive, is_alive
+from dbmon_pipeline.core.home.locks import is_alive, liveness_lock
 from dbmon_pipeline.core.query.published import Published
 from dbmon_pipeline.core.source.reader_client import shared_reader
 
@@ -97,7 +97,7 @@ def _workshop(out: Path) -> Iterator[Path]:
             )
         workshop.mkdir(mode=0o700, exist_ok=True)
     try:
-        with alive(lock):
+        with liveness_lock(lock):
             shutil.rmtree(workshop, ignore_errors=True)
             workshop.mkdir(mode=0o700)
             try:

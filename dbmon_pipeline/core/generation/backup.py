@@ -33,7 +33,7 @@ from dbmon_pipeline.core.generation.backup_files import (
 from dbmon_pipeline.core.generation.generation import Generation
 from dbmon_pipeline.core.generation.publish import current_generation, open_draft, swap_in
 from dbmon_pipeline.core.home.home import Home
-from dbmon_pipeline.core.home.locks import alive, is_alive
+from dbmon_pipeline.core.home.locks import is_alive, liveness_lock
 from dbmon_pipeline.core.schema.manifest import Manifest
 
 _ATTEMPTS = 20
@@ -176,7 +176,7 @@ def _workshop(target: Path) -> Iterator[Path]:
         raise BackupError(
             f"another process makes a backup in {target}", remedy="wait until it has ended"
         )
-    with alive(lock):
+    with liveness_lock(lock):
         if not target.exists() and (workshop / _REPLACED).exists():
             (workshop / _REPLACED).rename(target)
         shutil.rmtree(workshop, ignore_errors=True)

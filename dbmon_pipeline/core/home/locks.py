@@ -120,7 +120,7 @@ def glance(path: Path) -> Iterator[bool]:
 
 
 @contextmanager
-def alive(path: Path) -> Iterator[None]:
+def liveness_lock(path: Path) -> Iterator[None]:
     """Show that something lives, by a file that is locked for as long as it does.
 
     Raises:
@@ -141,7 +141,7 @@ def alive(path: Path) -> Iterator[None]:
 
 
 def is_alive(path: Path) -> bool:
-    """Tell whether a file made by :func:`alive` is still locked; remove one that is not."""
+    """Tell whether a file made by :func:`liveness_lock` is still locked; remove one that is not."""
     try:
         descriptor = os.open(path, os.O_RDWR)
     except FileNotFoundError:

@@ -16,7 +16,7 @@ from dbmon_pipeline.core.incidents.incident import Incident, IncidentState
 from dbmon_pipeline.core.incidents.store import Incidents
 from dbmon_pipeline.faces.cli.lengths import instant_of, length
 from dbmon_pipeline.faces.cli.options import FormatOption, HomeOption
-from dbmon_pipeline.faces.cli.output import Format, put, put_rows, say
+from dbmon_pipeline.faces.cli.output import Format, print_info, print_result, print_rows
 from dbmon_pipeline.faces.cli.replay import replay_alerts
 
 ByOption = Annotated[str | None, typer.Option(help="Who you are. [your login]")]
@@ -37,15 +37,17 @@ def open_alerts(
         found = incidents.open_incidents()
         silences = incidents.silences(utc_now())
         waiting = incidents.undelivered()
-    _put_incidents(found, format)
+    _print_incidents(found, format)
     for silence in silences:
         matcher = ", ".join(f"{key}={value}" for key, value in silence.matcher.items())
-        say(f"silence {silence.number}: {matcher} until {iso(silence.until)}, by {silence.by}")
+        print_info(
+            f"silence {silence.number}: {matcher} until {iso(silence.until)}, by {silence.by}"
+        )
     for one in waiting:
         if one.attempts:
             fate = "given up" if one.is_dead else "will be tried again"
             tries = f"{one.attempts} attempt{'' if one.attempts == 1 else 's'}"
-            say(
+            print_info(
                 f"not told: {one.target}, {one.kind} of incident {one.incident}, after {tries},"
                 f" {fate}: {one.last_error}"
             )
@@ -61,7 +63,7 @@ def history(
     """List incidents, also those that are over, the newest first."""
     with _store(home) as incidents:
         found = incidents.history(instant_of(since, end=utc_now()), limit)
-    _put_incidents(found, format)
+    _print_incidents(found, format)
 
 
 @alerts.command()
@@ -73,7 +75,9 @@ def ack(
     """Acknowledge an incident; it notifies again only if it escalates."""
     with _store(home) as incidents:
         incident = incidents.acknowledge(number, by or _login(), utc_now())
-    put(f"incident {number} ({incident.finding.fingerprint}): {incident.acknowledged_by} has it")
+    print_result(
+        f"incident {number} ({incident.finding.fingerprint}): {incident.acknowledged_by} has it"
+    )
 
 
 @alerts.command()
@@ -94,7 +98,7 @@ def silence(
     until = now + length(duration)
     with _store(home) as incidents:
         number = incidents.silence(matcher, until, by or _login(), now)
-    put(f"silence {number} until {iso(until)}")
+    print_result(f"silence {number} until {iso(until)}")
 
 
 @alerts.command()
@@ -104,7 +108,7 @@ def unsilence(
     """End a silence; what still fires is told."""
     with _store(home) as incidents:
         incidents.unsilence(number, utc_now())
-    put(f"silence {number} has ended")
+    print_result(f"silence {number} has ended")
 
 
 @alerts.command("test")
@@ -116,7 +120,7 @@ def try_(
     from dbmon_pipeline.outputs.notify.trial import try_target
 
     try_target(target, Settings.load(home=home).config.notifications, os.environ, utc_now())
-    put(f"{target} was told")
+    print_result(f"{target} was told")
 
 
 alerts.command("replay")(replay_alerts)
@@ -135,7 +139,7 @@ def _store(home: HomeOption) -> Iterator[Incidents]:
         yield incidents
 
 
-def _put_incidents(found: list[Incident], form: Format) -> None:
+def _print_incidents(found: list[Incident], form: Format) -> None:
     columns = ("number", "severity", "state", "rule", "scope", "opened_at", "resolved_at", "by")
     rows: list[tuple[object, ...]] = [
         (
@@ -152,9 +156,9 @@ def _put_incidents(found: list[Incident], form: Format) -> None:
         for one in found
     ]
     if form is Format.TABLE and not rows:
-        put("no incidents")
+        print_result("no incidents")
     else:
-        put_rows(Rows((*columns, "summary"), rows), form)
+        print_rows(Rows((*columns, "summary"), rows), form)
 
 
 def _login() -> str:

@@ -15,7 +15,7 @@ from dbmon_pipeline.core.common.errors import ConfigError
 from dbmon_pipeline.core.common.paths import expanded
 from dbmon_pipeline.core.config.settings import Settings
 from dbmon_pipeline.faces.cli.options import HomeOption, SourceOption
-from dbmon_pipeline.faces.cli.output import put, say
+from dbmon_pipeline.faces.cli.output import print_info, print_result
 
 
 def archive(
@@ -42,13 +42,15 @@ def archive(
     done = write_archive(settings, day, folder)
     warnings = _warnings(done)
     for warning in warnings:
-        say(f"warning: {warning}")
+        print_info(f"warning: {warning}")
     if as_json:
-        put(json.dumps(_record(done, settings, day, warnings), indent=1, ensure_ascii=False))
+        print_result(
+            json.dumps(_record(done, settings, day, warnings), indent=1, ensure_ascii=False)
+        )
     elif done.archived.delete_sql:
         comments = [f"-- Warning: {' '.join(warning.split())}." for warning in warnings]
-        put("\n".join([*comments, done.archived.delete_sql]))
-    say(_summary(done, settings, day))
+        print_result("\n".join([*comments, done.archived.delete_sql]))
+    print_info(_summary(done, settings, day))
 
 
 def _day(text: str) -> date:

@@ -15,7 +15,7 @@ from dbmon_pipeline.core.config.settings import Settings
 from dbmon_pipeline.core.doctor.examine import configured, examine
 from dbmon_pipeline.core.doctor.finding import Finding, Level, Outcome, found, ok, problem
 from dbmon_pipeline.faces.cli.options import HomeOption, SourceOption
-from dbmon_pipeline.faces.cli.output import ExitCode, put
+from dbmon_pipeline.faces.cli.output import ExitCode, print_result
 
 _EXIT = {
     Level.OK: ExitCode.OK,
@@ -40,9 +40,9 @@ def doctor(
     worst = max((finding.level for finding in findings), key=[*_EXIT].index)
     if as_json:
         report = {"status": worst, "findings": [asdict(finding) for finding in findings]}
-        put(json.dumps(report, indent=1, ensure_ascii=False))
+        print_result(json.dumps(report, indent=1, ensure_ascii=False))
     else:
-        put("\n".join((*map(_line, findings), _summary(findings))))
+        print_result("\n".join((*map(_line, findings), _summary(findings))))
     return _EXIT[worst]
 
 

@@ -8,7 +8,7 @@ import typer
 from dbmon_pipeline.core.common.paths import expanded
 from dbmon_pipeline.core.config.settings import Settings
 from dbmon_pipeline.faces.cli.options import named_folder
-from dbmon_pipeline.faces.cli.output import put
+from dbmon_pipeline.faces.cli.output import print_result
 
 grafana = typer.Typer(no_args_is_help=True, help="Dashboards and alert rules for Grafana.")
 
@@ -29,4 +29,4 @@ def export(
     from dbmon_pipeline.outputs.grafana.export import export as write_files
 
     for path in write_files(Settings.load().config, expanded(folder)):
-        put(str(path))
+        print_result(str(path))

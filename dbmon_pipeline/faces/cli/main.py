@@ -11,7 +11,7 @@ import typer
 
 from dbmon_pipeline.core.common.errors import ConfigError, DbmonError, TimeoutExceededError
 from dbmon_pipeline.core.source.reader_client import shared_reader
-from dbmon_pipeline.faces.cli.output import ExitCode, is_interrupt, leave, say
+from dbmon_pipeline.faces.cli.output import ExitCode, is_interrupt, leave, print_info
 
 _COMMANDS = {
     "refresh": "refresh",
@@ -106,10 +106,12 @@ def _run() -> ExitCode | int:
         text = " ".join(error.format_message().split()).rstrip(".")
         if text:  # else the help is shown
             context = getattr(error, "ctx", None)
-            say(f"dbmon: {text}: see '{context.command_path if context else 'dbmon'} --help'")
+            print_info(
+                f"dbmon: {text}: see '{context.command_path if context else 'dbmon'} --help'"
+            )
         return ExitCode.UNKNOWN
     except DbmonError as error:
-        say(f"dbmon: {error}")
+        print_info(f"dbmon: {error}")
         if isinstance(error, TimeoutExceededError):
             leave(ExitCode.UNKNOWN)
         return ExitCode.UNKNOWN
@@ -117,13 +119,13 @@ def _run() -> ExitCode | int:
         result = ExitCode.INTERRUPTED
     except Exception as error:
         if isinstance(error, RuntimeError) and is_interrupt(error):
-            say("dbmon: interrupted; what was published stays")
+            print_info("dbmon: interrupted; what was published stays")
             leave(ExitCode.INTERRUPTED)
         if os.environ.get("DBMON_DEBUG"):
             raise
         text = " ".join(f"{type(error).__name__} {error}".split())[:300]
-        say(f"dbmon: unexpected {text}: set DBMON_DEBUG=1 for the traceback")
+        print_info(f"dbmon: unexpected {text}: set DBMON_DEBUG=1 for the traceback")
         return ExitCode.UNKNOWN
     if result == ExitCode.INTERRUPTED:
-        say("dbmon: interrupted; what was published stays")
+        print_info("dbmon: interrupted; what was published stays")
     return result if isinstance(result, int) else ExitCode.OK

@@ -2,7 +2,7 @@
 
 from dbmon_pipeline.core.config.settings import Settings
 from dbmon_pipeline.faces.cli.options import HomeOption
-from dbmon_pipeline.faces.cli.output import put
+from dbmon_pipeline.faces.cli.output import print_result
 
 
 def prepare(home: HomeOption = None) -> None:
@@ -14,4 +14,4 @@ def prepare(home: HomeOption = None) -> None:
     from dbmon_pipeline.orchestration.instance import opened
 
     with opened(settings.home):
-        put(str(settings.home.dagster))
+        print_result(str(settings.home.dagster))

@@ -20,7 +20,7 @@ from dbmon_pipeline.core.config.settings import Settings
 from dbmon_pipeline.core.home.locks import home_lock
 from dbmon_pipeline.core.refresh.worker import prepare_worker
 from dbmon_pipeline.faces.cli.options import HomeOption, SourceOption, named_folder
-from dbmon_pipeline.faces.cli.output import progress, say
+from dbmon_pipeline.faces.cli.output import print_info, progress
 
 
 def _settings(source: Path | None, home: Path | None) -> Settings:
@@ -91,8 +91,8 @@ def refresh(
             accept_shrink=accept_shrink,
         )
     for warning in done.warnings:
-        say(f"warning: {warning}")
-    say(
+        print_info(f"warning: {warning}")
+    print_info(
         f"published generation {done.generation}: {done.rows_read:,} new or changed rows;"
         f" the source was read through {iso(done.data_through)}"
     )
@@ -105,7 +105,7 @@ def _restore(settings: Settings, folder: Path) -> None:
     wait = settings.config.home.lock_wait_seconds
     with home_lock(settings.home, "dbmon refresh --from-backup", wait_seconds=wait):
         manifest = restore_backup(settings.home, folder)
-    say(f"took up generation {manifest.generation} of {folder}, as of {iso(manifest.as_of)}")
+    print_info(f"took up generation {manifest.generation} of {folder}, as of {iso(manifest.as_of)}")
 
 
 def dev(
@@ -120,7 +120,9 @@ def dev(
     from dbmon_pipeline.orchestration.instance import prepare
 
     os.environ["DAGSTER_HOME"] = str(prepare(settings.home))
-    say(f"http://localhost:{port} on {settings.source}, home {settings.home.path}; Ctrl-C ends it")
+    print_info(
+        f"http://localhost:{port} on {settings.source}, home {settings.home.path}; Ctrl-C ends it"
+    )
     # A shell that starts us in the background lets us ignore the interrupt, and Dagster with us.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     quiet = "ignore:Function `dev_command` is superseded"
@@ -143,7 +145,7 @@ def _warn_of_source(settings: Settings) -> None:
     for name, check in checks.items():
         for finding in found(name, partial(check, settings)):
             if finding.level is not Level.OK:
-                say(f"{finding.level}: {finding.seen}: {finding.remedy}")
+                print_info(f"{finding.level}: {finding.seen}: {finding.remedy}")
     shared_reader().close()
 
 

@@ -21,7 +21,7 @@ from dbmon_pipeline.core.replay.proposed_limits import proposed
 from dbmon_pipeline.core.replay.replay import Replay, replay
 from dbmon_pipeline.faces.cli.lengths import instant_of
 from dbmon_pipeline.faces.cli.options import FormatOption, HomeOption
-from dbmon_pipeline.faces.cli.output import Format, progress, put_rows, say
+from dbmon_pipeline.faces.cli.output import Format, print_info, print_rows, progress
 
 _PRESENT = "as they are"
 _MOST = 0.9
@@ -70,8 +70,8 @@ def replay_alerts(
         if propose:
             with_limits = _with_limits(propose, replays[_PRESENT], settings)
             replays[str(propose)] = replay(published, with_limits, start, until)
-    put_rows((_episodes if episodes else _summary)(replays), format)
-    _say_how(replays[_PRESENT], settings.config, propose)
+    print_rows((_episodes if episodes else _summary)(replays), format)
+    _print_reach(replays[_PRESENT], settings.config, propose)
 
 
 def _until(as_of: str | None, published: datetime) -> datetime:
@@ -152,16 +152,16 @@ def _episodes(replays: Mapping[str, Replay]) -> Rows:
     return Rows(columns, sorted(rows, key=lambda row: str(row[0])))
 
 
-def _say_how(found: Replay, config: MonitoringConfig, propose: Path | None) -> None:
+def _print_reach(found: Replay, config: MonitoringConfig, propose: Path | None) -> None:
     """Print how the replay looked, and what may be done about it."""
     looks = f"every hour from {iso(found.start)}, every five minutes from {iso(found.fine_from)}"
     if found.fine_from <= found.start:
         looks = f"every five minutes from {iso(found.start)}"
     elif found.fine_from >= found.end:
         looks = f"every hour from {iso(found.start)}"
-    say(f"looked {looks} to {iso(found.end)}")
+    print_info(f"looked {looks} to {iso(found.end)}")
     if found.left_out:
-        say(f"left out, for their past is not known: {', '.join(sorted(found.left_out))}")
+        print_info(f"left out, for their past is not known: {', '.join(sorted(found.left_out))}")
     unknown = [
         one.rule
         for one in found.rules
@@ -169,15 +169,17 @@ def _say_how(found: Replay, config: MonitoringConfig, propose: Path | None) -> N
         and (config.rules[one.rule].measurement or one.rule) in RATES - OF_ROWS
     ]
     if unknown:
-        say(
+        print_info(
             f"too little to judge nearly always: {', '.join(unknown)}; longer windows or a lower"
             " min_samples would tell more"
         )
     unfit = proposed(found.rules, config.rules)
     if propose:
-        say(f"{propose} has limits for {', '.join(unfit)}; name it as DBMON_CONFIG to use them")
+        print_info(
+            f"{propose} has limits for {', '.join(unfit)}; name it as DBMON_CONFIG to use them"
+        )
     elif unfit:
-        say(
+        print_info(
             f"beyond its limits most of the time: {', '.join(unfit)}; if that is its normal state,"
             " --propose FILE writes limits that fit"
         )

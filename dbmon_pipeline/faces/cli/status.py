@@ -43,9 +43,9 @@ from dbmon_pipeline.faces.cli.output import (
     Format,
     is_interrupt,
     leave,
-    put,
-    put_rows,
-    say,
+    print_info,
+    print_result,
+    print_rows,
 )
 
 _GRACE_SECONDS = 1.0
@@ -149,10 +149,10 @@ def status(
         with _within(timeout):
             if stats or metric:
                 with opened_reader(settings.home, settings.config, at, db) as reader:
-                    _put_report(reader, metric, time_range, format, on_one_line=on_one_line)
+                    _print_report(reader, metric, time_range, format, on_one_line=on_one_line)
                 return ExitCode.OK
             found = _status(settings, at, db)
-        _put_status(found, format, alert=alert, on_one_line=on_one_line)
+        _print_status(found, format, alert=alert, on_one_line=on_one_line)
         return _EXIT[found.status]
 
     if not watch:
@@ -161,7 +161,7 @@ def status(
         except DbmonError as error:
             if format is not StatusFormat.NAGIOS:
                 raise
-            put(f"DBMON UNKNOWN - {error}".replace("|", "/"))
+            print_result(f"DBMON UNKNOWN - {error}".replace("|", "/"))
             return ExitCode.UNKNOWN
     return _watch(lambda: look(parse_as_of(as_of), on_one_line=not is_terminal), interval)
 
@@ -181,7 +181,7 @@ def _status(settings: Settings, at: datetime, db: Path | None) -> DatabaseStatus
         raise
 
 
-def _put_status(
+def _print_status(
     found: DatabaseStatus, form: StatusFormat, *, alert: bool, on_one_line: bool
 ) -> None:
     match form:
@@ -189,18 +189,20 @@ def _put_status(
             shown = asdict(found)
             if not alert:
                 del shown["alerts"]
-            _put_json(shown, on_one_line=on_one_line)
+            _print_json(shown, on_one_line=on_one_line)
         case StatusFormat.NAGIOS:
-            put(status_text.nagios(found))
+            print_result(status_text.nagios(found))
         case StatusFormat.PROMETHEUS:
             from dbmon_pipeline.outputs.prometheus.metrics import status_metrics
 
-            put(status_metrics(found).rstrip("\n"))
+            print_result(status_metrics(found).rstrip("\n"))
         case StatusFormat.TEXT:
-            put(status_text.text(found, alert=alert, colour=status_text.has_colour(sys.stdout)))
+            print_result(
+                status_text.text(found, alert=alert, colour=status_text.has_colour(sys.stdout))
+            )
 
 
-def _put_report(
+def _print_report(
     reader: Reader,
     metric: Metric | None,
     time_range: TimeRange,
@@ -213,10 +215,10 @@ def _put_report(
         answers = [reader.ask(name, time_range) for name in QUESTIONS[metric]]
         first = answers[0]
         if form is StatusFormat.TEXT:
-            put(status_text.window_line(first))
+            print_result(status_text.window_line(first))
             for answer in answers:
-                put(f"\n{answer.question.replace('_', ' ').capitalize()}")
-                put_rows(answer, Format.TABLE)
+                print_result(f"\n{answer.question.replace('_', ' ').capitalize()}")
+                print_rows(answer, Format.TABLE)
             return
         report: dict[str, object] = {
             "metric": metric,
@@ -228,18 +230,18 @@ def _put_report(
         statistics = execution_statistics(reader, time_range)
         metrics = performance_metrics(reader, time_range)
         if form is StatusFormat.TEXT:
-            status_text.put_statistics(statistics, metrics)
+            status_text.print_statistics(statistics, metrics)
             return
         report = {
             "execution_statistics": asdict(statistics),
             "performance_metrics": asdict(metrics),
         }
-    _put_json(report, on_one_line=on_one_line)
+    _print_json(report, on_one_line=on_one_line)
 
 
-def _put_json(found: dict[str, object], *, on_one_line: bool) -> None:
+def _print_json(found: dict[str, object], *, on_one_line: bool) -> None:
     indent = None if on_one_line else 1
-    put(json.dumps(found, indent=indent, ensure_ascii=False, allow_nan=False))
+    print_result(json.dumps(found, indent=indent, ensure_ascii=False, allow_nan=False))
 
 
 def _watch(look: Callable[[], int], interval: float) -> int:
@@ -251,7 +253,7 @@ def _watch(look: Callable[[], int], interval: float) -> int:
             try:
                 look()
             except DbmonError as error:
-                say(f"dbmon: {error}")
+                print_info(f"dbmon: {error}")
             time.sleep(interval)
     except KeyboardInterrupt:
         return ExitCode.OK
@@ -282,7 +284,7 @@ def _within(seconds: float | None) -> Iterator[None]:
         raise late
 
     def end() -> None:
-        say(f"dbmon: {late}")
+        print_info(f"dbmon: {late}")
         leave(ExitCode.UNKNOWN)
 
     last_resort = threading.Timer(seconds + _GRACE_SECONDS, end)

@@ -11,7 +11,7 @@ from dbmon_pipeline.core.common.rows import Rows
 from dbmon_pipeline.core.query.answers import Answer
 from dbmon_pipeline.core.status.execution_reports import ExecutionStatistics, PerformanceMetrics
 from dbmon_pipeline.core.status.status import DatabaseStatus, JudgedRule, Level
-from dbmon_pipeline.faces.cli.output import Format, put, put_rows
+from dbmon_pipeline.faces.cli.output import Format, print_result, print_rows
 from dbmon_pipeline.faces.cli.tabular import table_lines
 
 _COLOURS = {Level.OK: "32", Level.WARNING: "33", Level.ERROR: "31", Level.CRITICAL: "1;31"}
@@ -133,9 +133,9 @@ def window_line(answer: Answer) -> str:
     )
 
 
-def put_statistics(statistics: ExecutionStatistics, metrics: PerformanceMetrics) -> None:
+def print_statistics(statistics: ExecutionStatistics, metrics: PerformanceMetrics) -> None:
     """Both reports for a person."""
-    put(
+    print_result(
         f"{statistics.samples:,} executions from {statistics.window_start} to"
         f" {statistics.window_end}, data through {statistics.data_through or 'not yet'}"
     )
@@ -151,12 +151,12 @@ def put_statistics(statistics: ExecutionStatistics, metrics: PerformanceMetrics)
         ("Top repositories", statistics.top_repositories),
         ("By task type", statistics.by_task_type),
     ):
-        put(f"\n{title}")
+        print_result(f"\n{title}")
         if not records:
-            put("-")
+            print_result("-")
             continue
         columns = tuple(records[0])
-        put_rows(Rows(columns, [tuple(record.values()) for record in records]), Format.TABLE)
+        print_rows(Rows(columns, [tuple(record.values()) for record in records]), Format.TABLE)
 
 
 def _number(value: float | None, form: str) -> str:
