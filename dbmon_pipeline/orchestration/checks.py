@@ -21,7 +21,7 @@ from dbmon_pipeline.core.rollup.result import RolledUp
 from dbmon_pipeline.core.schema.catalogue import CHECK_HISTORY, HOUR_LEDGER
 from dbmon_pipeline.core.schema.manifest import Difference
 from dbmon_pipeline.orchestration.markdown import markdown_table
-from dbmon_pipeline.orchestration.namespace import Namespace, Project
+from dbmon_pipeline.orchestration.namespace import Project
 
 SCHEMA_CONTRACT = "schema_contract"
 SOURCE_SHRANK = "source_shrank"
@@ -67,15 +67,11 @@ _COUNTS = {
 
 def check_specs(project: Project) -> list[dg.AssetCheckSpec]:
     """Describe all checks of a refresh."""
-    ledger, history = _keys(project.namespace)
+    ledger, history = map(project.namespace.key, (HOUR_LEDGER.name, CHECK_HISTORY.name))
     return [
         *(
-            dg.AssetCheckSpec(name, asset=ledger, blocking=True, description=description)
-            for name, description in _BLOCKING.items()
-        ),
-        *(
-            dg.AssetCheckSpec(name, asset=ledger, description=description)
-            for name, description in _TELLING.items()
+            dg.AssetCheckSpec(name, asset=ledger, blocking=name in _BLOCKING, description=text)
+            for name, text in (_BLOCKING | _TELLING).items()
         ),
         *(
             dg.AssetCheckSpec(
@@ -152,7 +148,7 @@ class Checks:
         by_rule: dict[str, list[RecordedVerdict]] = {}
         for verdict in verdicts:
             by_rule.setdefault(verdict.rule, []).append(verdict)
-        _, history = _keys(self.project.namespace)
+        history = self.project.namespace.key(CHECK_HISTORY.name)
         for name, rule in _rules(self.project).items():
             yield _of_rule(name, rule, by_rule.get(name, []), history)
 
@@ -164,9 +160,12 @@ class Checks:
         severity: dg.AssetCheckSeverity = dg.AssetCheckSeverity.ERROR,
         metadata: dict[str, dg.MetadataValue | int | str],
     ) -> dg.AssetCheckResult:
-        ledger, _ = _keys(self.project.namespace)
         return dg.AssetCheckResult(
-            asset_key=ledger, check_name=name, passed=passed, severity=severity, metadata=metadata
+            asset_key=self.project.namespace.key(HOUR_LEDGER.name),
+            check_name=name,
+            passed=passed,
+            severity=severity,
+            metadata=metadata,
         )
 
     def _counted(
@@ -203,44 +202,25 @@ def _of_rule(
     metadata: dict[str, dg.MetadataValue | float | int | str] = {
         "runbook": link(rule.section(name))
     }
-    if worst is None:
-        return dg.AssetCheckResult(
-            asset_key=history,
-            check_name=name,
-            passed=True,
-            severity=dg.AssetCheckSeverity.WARN,
-            metadata=metadata,
-        )
-    figures = {
-        "value": worst.value,
-        "warning": worst.warning,
-        "critical": worst.critical,
-        "raw_value": worst.raw_value,
-    }
-    return dg.AssetCheckResult(
-        asset_key=history,
-        check_name=name,
-        passed=worst.verdict.badness <= 0,
-        severity=dg.AssetCheckSeverity.ERROR
-        if worst.verdict is Verdict.CRITICAL
-        else dg.AssetCheckSeverity.WARN,
-        description=worst.sentence,
-        metadata={
-            **metadata,
-            **{key: value for key, value in figures.items() if value is not None},
-            "samples": worst.samples,
+    if worst:
+        figures = ("value", "warning", "critical", "raw_value", "samples")
+        known = {key: value for key in figures if (value := getattr(worst, key)) is not None}
+        metadata |= known | {
             "verdict": worst.verdict.value,
             "scope": worst.scope[:200],
             "scopes_beyond_a_limit": sum(one.verdict.badness > 0 for one in verdicts),
-        },
+        }
+    is_critical = worst is not None and worst.verdict is Verdict.CRITICAL
+    return dg.AssetCheckResult(
+        asset_key=history,
+        check_name=name,
+        passed=worst is None or worst.verdict.badness <= 0,
+        severity=dg.AssetCheckSeverity.ERROR if is_critical else dg.AssetCheckSeverity.WARN,
+        description=worst.sentence if worst else None,
+        metadata=metadata,
     )
 
 
 def _rules(project: Project) -> dict[str, Rule]:
     rules = project.settings.config.rules
     return {name: rule for name, rule in rules.items() if rule.enabled}
-
-
-def _keys(namespace: Namespace) -> tuple[dg.AssetKey, dg.AssetKey]:
-    """Tell the assets that have checks."""
-    return namespace.key(HOUR_LEDGER.name), namespace.key(CHECK_HISTORY.name)

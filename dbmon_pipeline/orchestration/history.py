@@ -39,11 +39,12 @@ def remove_old_runs(
         if (event := instance.get_latest_materialization_event(key))
     }
     old = dg.RunsFilter(created_before=limit.replace(tzinfo=UTC), statuses=_FINISHED)
-    removed = 0
-    for run in instance.get_runs(old):
-        selected = run.asset_selection or frozenset()
-        is_ours = run.job_name in jobs or (bool(selected) and selected <= frozenset(assets))
-        if is_ours and run.run_id not in needed:
-            instance.delete_run(run.run_id)
-            removed += 1
-    return removed
+    removed = [
+        run.run_id
+        for run in instance.get_runs(old)
+        if run.run_id not in needed
+        and (run.job_name in jobs or frozenset() < (run.asset_selection or set()) <= set(assets))
+    ]
+    for run_id in removed:
+        instance.delete_run(run_id)
+    return len(removed)

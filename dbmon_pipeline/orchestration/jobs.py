@@ -10,9 +10,8 @@ import dagster as dg
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
 from dbmon_pipeline.core.common.instants import iso, utc_now
-from dbmon_pipeline.core.home.locks import liveness_lock
 from dbmon_pipeline.orchestration.history import remove_old_runs
-from dbmon_pipeline.orchestration.live_runs import failures
+from dbmon_pipeline.orchestration.live_runs import live_run
 from dbmon_pipeline.orchestration.namespace import (
     DAILY_REPORTING,
     JOBS,
@@ -78,7 +77,7 @@ def _retention(project: Project, refreshed: dg.AssetsDefinition) -> dg.JobDefini
     def remove_old(context: dg.OpExecutionContext) -> None:
         """Remove old runs; what is published is removed when something newer is."""
         limit = utc_now() - timedelta(days=settings.config.keep.dagster_runs_days)
-        with failures(), liveness_lock(settings.home.live_runs / context.run.run_id):
+        with live_run(settings.home, context.run.run_id):
             removed = remove_old_runs(
                 context.instance,
                 limit,

@@ -4,16 +4,18 @@ Nothing else would tell of them: a schedule that cannot run judges no rule.
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import datetime
 
 import dagster as dg
 import msgspec
 
+from dbmon_pipeline.core.alerting.check_history import record
 from dbmon_pipeline.core.alerting.evaluate import evaluate
-from dbmon_pipeline.core.alerting.verdicts import Verdict
 from dbmon_pipeline.core.config.monitoring import MonitoringConfig
 from dbmon_pipeline.core.config.rule import Severity
 from dbmon_pipeline.core.incidents.incident import Finding
+from dbmon_pipeline.core.incidents.observe import finding
 from dbmon_pipeline.core.query.open_reader import reading
 from dbmon_pipeline.core.query.published import Published
 from dbmon_pipeline.orchestration.namespace import JOBS, SCHEDULES, SENSORS, Namespace
@@ -70,25 +72,7 @@ def freshness(published: Published, config: MonitoringConfig, at: datetime) -> I
     alone = msgspec.structs.replace(config, rules={_FRESHNESS: rule})
     with reading(published, at) as reader:
         [alert] = evaluate(reader, alone)
-    is_bad = alert.verdict in (Verdict.WARNING, Verdict.CRITICAL)
-    severity = Severity.CRITICAL if alert.verdict is Verdict.CRITICAL else Severity.WARNING
-    yield Finding(
-        rule=_FRESHNESS,
-        scope=alert.scope,
-        severity=severity if is_bad else None,
-        is_known=alert.verdict is not Verdict.INSUFFICIENT_DATA,
-        is_recovered=alert.is_recovered,
-        summary=alert.sentence,
-        value=alert.measured.value,
-        samples=alert.measured.samples,
-        limit=alert.limit,
-        direction=alert.direction,
-        window_start=None,
-        window_end=None,
-        runbook=rule.runbook or _FRESHNESS,
-        owner=rule.owner,
-        labels=rule.labels,
-    )
+    yield replace(finding(record(alert, at), rule), evaluations=1)
 
 
 def _finding(rule: str, scope: str, summary: str, *, is_bad: bool) -> Finding:

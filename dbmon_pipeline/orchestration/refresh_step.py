@@ -14,12 +14,11 @@ from typing import Any
 import dagster as dg
 
 from dbmon_pipeline.core.common.errors import SourceError
-from dbmon_pipeline.core.home.locks import liveness_lock
 from dbmon_pipeline.core.refresh.refresh import Refresh, open_refresh
 from dbmon_pipeline.core.refresh.worker import take_worker
 from dbmon_pipeline.core.source.reader_client import ReaderProcess
 from dbmon_pipeline.orchestration.checks import Checks
-from dbmon_pipeline.orchestration.live_runs import failures, report_dead_runs
+from dbmon_pipeline.orchestration.live_runs import live_run, report_dead_runs
 from dbmon_pipeline.orchestration.namespace import Project
 from dbmon_pipeline.orchestration.refresh_events import observation, published_results
 from dbmon_pipeline.orchestration.run_config import RefreshConfig
@@ -39,10 +38,9 @@ def refresh_step(
     """
     settings, run_id = project.settings, context.run.run_id
     home, wait = settings.home, settings.config.home.lock_wait_seconds
-    with failures():
+    with live_run(home, run_id):
         config.request()  # before the wait for the lock
         with (
-            liveness_lock(home.live_runs / run_id),
             closing(take_worker(home)) as worker,
             worker.lock.held(f"run {run_id[:8]}", wait_seconds=wait),
         ):
