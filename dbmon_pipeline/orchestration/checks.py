@@ -23,6 +23,8 @@ from dbmon_pipeline.core.schema.manifest import Difference
 from dbmon_pipeline.orchestration.markdown import markdown_table
 from dbmon_pipeline.orchestration.namespace import Project
 
+Metadata = dict[str, dg.MetadataValue | float | int | str]
+
 SCHEMA_CONTRACT = "schema_contract"
 SOURCE_SHRANK = "source_shrank"
 EQUALS_SOURCE = "equals_source"
@@ -126,21 +128,21 @@ class Checks:
     def of_quality(self, rolled_up: RolledUp) -> Iterator[dg.AssetCheckResult]:
         """Yield the checks of the rows."""
         counted = rolled_up.quality
-        about: dict[str, dg.MetadataValue | int | str] = {
+        about: Metadata = {
             "window_start": iso(rolled_up.quality_from),
             "executions": counted["executions"],
         }
+        examples: dict[str, Metadata] = {}
+        if rolled_up.duplicate_task_id is not None:
+            examples["unique_task_id"] = {"example": rolled_up.duplicate_task_id[:200]}
+        if rolled_up.bad_values:
+            rows = ((bad.column, bad.value, bad.task_id) for bad in rolled_up.bad_values)
+            table = dg.MetadataValue.md(markdown_table("column value task_id", rows))
+            examples["readable_values"] = {"examples": table}
         for name, counts in _COUNTS.items():
-            also = dict(about)
-            if name == "unique_task_id" and rolled_up.duplicate_task_id is not None:
-                also["example"] = rolled_up.duplicate_task_id[:200]
-            if name == "readable_values" and rolled_up.bad_values:
-                rows = ((bad.column, bad.value, bad.task_id) for bad in rolled_up.bad_values)
-                also["examples"] = dg.MetadataValue.md(markdown_table("column value task_id", rows))
+            also = about | examples.get(name, {})
             yield self._counted(name, {count: counted[count] for count in counts}, also)
-        lost: dict[str, dg.MetadataValue | int | str] = (
-            {"lost": ", ".join(rolled_up.lost)} if rolled_up.lost else {}
-        )
+        lost: Metadata = {"lost": ", ".join(rolled_up.lost)} if rolled_up.lost else {}
         yield self._counted("history_complete", {"files_lost": len(rolled_up.lost)}, lost)
 
     def of_rules(self, verdicts: Sequence[RecordedVerdict]) -> Iterator[dg.AssetCheckResult]:
@@ -158,7 +160,7 @@ class Checks:
         *,
         passed: bool = True,
         severity: dg.AssetCheckSeverity = dg.AssetCheckSeverity.ERROR,
-        metadata: dict[str, dg.MetadataValue | int | str],
+        metadata: Metadata,
     ) -> dg.AssetCheckResult:
         return dg.AssetCheckResult(
             asset_key=self.project.namespace.key(HOUR_LEDGER.name),
@@ -172,7 +174,7 @@ class Checks:
         self,
         name: str,
         counts: dict[str, int],
-        also: dict[str, dg.MetadataValue | int | str] | None = None,
+        also: Metadata | None = None,
     ) -> dg.AssetCheckResult:
         return self._of_ledger(
             name,
@@ -182,9 +184,7 @@ class Checks:
         )
 
     def _reconciled(self, name: str, differences: Sequence[Difference]) -> dg.AssetCheckResult:
-        metadata: dict[str, dg.MetadataValue | int | str] = {
-            "figures_that_differ": len(differences)
-        }
+        metadata: Metadata = {"figures_that_differ": len(differences)}
         if differences:
             shown = (
                 (one.figure, repr(one.expected), repr(one.actual))
@@ -199,9 +199,7 @@ def _of_rule(
     name: str, rule: Rule, verdicts: list[RecordedVerdict], history: dg.AssetKey
 ) -> dg.AssetCheckResult:
     worst = max(verdicts, key=lambda verdict: verdict.verdict.badness, default=None)
-    metadata: dict[str, dg.MetadataValue | float | int | str] = {
-        "runbook": link(rule.section(name))
-    }
+    metadata: Metadata = {"runbook": link(rule.section(name))}
     if worst:
         figures = ("value", "warning", "critical", "raw_value", "samples")
         known = {key: value for key in figures if (value := getattr(worst, key)) is not None}

@@ -34,7 +34,11 @@ def examine(home: Home, definitions: Callable[[], dg.Definitions]) -> Iterator[F
     code = found("dagster code", partial(_code, definitions))
     yield from code
     if not all((home.dagster / file).is_file() for file in _FILES):
-        yield from found("dagster", partial(_no_instance, home))
+        missing = warning(
+            f"there is no Dagster instance in {home.dagster} yet",
+            f"run dbmon refresh, or {_START_DAEMON}",
+        )
+        yield from found("dagster", lambda: missing)
         return
     with ExitStack() as stack:
         try:
@@ -55,13 +59,6 @@ def _code(definitions: Callable[[], dg.Definitions]) -> Outcome:
     """Check that the daemon can load the code that it is to run."""
     loaded = definitions()
     return ok(f"the code location loads, with {len(list(loaded.jobs or ()))} jobs")
-
-
-def _no_instance(home: Home) -> Outcome:
-    return warning(
-        f"there is no Dagster instance in {home.dagster} yet",
-        f"run dbmon refresh, or {_START_DAEMON}",
-    )
 
 
 def _not_opened(home: Home, error: Exception) -> Outcome:

@@ -140,23 +140,19 @@ def _warning(check: dg.AssetCheckEvaluation) -> str:
 
 def _why(result: dg.ExecuteInProcessResult) -> RefreshError:
     """Name the first thing that went wrong, in the words of the core where it has some."""
-    look = f"see run {result.run_id} in dbmon dev"
+    look, error = f"see run {result.run_id} in dbmon dev", None
     for event in result.all_events:
         if event.is_step_failure:
-            failure = event.step_failure_data
-            told = failure.user_failure_data
+            told, error = event.step_failure_data.user_failure_data, event.step_failure_data.error
             if told and PROBLEM in told.metadata:
-                values = (told.metadata[name].value for name in (PROBLEM, REMEDY))
-                problem, remedy = map(str, values)
+                problem, remedy = (str(told.metadata[name].value) for name in (PROBLEM, REMEDY))
                 return RefreshError(problem, remedy=remedy)
             if told and told.description:
                 return RefreshError(told.description, remedy=look)
-            error = failure.error
-        elif event.is_run_failure:
+            break
+        if event.is_run_failure:
             error = event.job_failure_data.error
-        else:
-            continue
-        while error and error.cause:
-            error = error.cause
-        return RefreshError(error.message if error else "the run failed", remedy=look)
-    return RefreshError("the run failed", remedy=look)
+            break
+    while error and error.cause:
+        error = error.cause
+    return RefreshError(error.message if error else "the run failed", remedy=look)

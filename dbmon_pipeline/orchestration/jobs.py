@@ -3,14 +3,14 @@
 Each has an executor of its own: that of all definitions is for the host to choose.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
 from dbmon_pipeline.core.common.instants import iso, utc_now
-from dbmon_pipeline.orchestration.history import remove_old_runs
 from dbmon_pipeline.orchestration.live_runs import live_run
 from dbmon_pipeline.orchestration.namespace import (
     DAILY_REPORTING,
@@ -20,6 +20,12 @@ from dbmon_pipeline.orchestration.namespace import (
     WEEKLY_REPORTING,
     Project,
 )
+
+_FINISHED = [
+    dg.DagsterRunStatus.SUCCESS,
+    dg.DagsterRunStatus.FAILURE,
+    dg.DagsterRunStatus.CANCELED,
+]
 
 
 @dataclass(frozen=True)
@@ -97,3 +103,40 @@ def _retention(project: Project, refreshed: dg.AssetsDefinition) -> dg.JobDefini
         remove_old()
 
     return retention
+
+
+def remove_old_runs(
+    instance: dg.DagsterInstance,
+    limit: datetime,
+    *,
+    jobs: Collection[str],
+    assets: Collection[dg.AssetKey],
+) -> int:
+    """Delete finished runs created before a limit that hold no latest materialization.
+
+    Deleting a run deletes its events, and with them the mark that an asset is materialized.
+
+    Args:
+        instance: The Dagster instance.
+        limit: Naive UTC; younger runs stay.
+        jobs: The jobs whose runs may go.
+        assets: Runs of these assets alone, whatever their job, may go, too.
+
+    Returns:
+        How many runs were deleted.
+    """
+    needed = {
+        event.run_id
+        for key in instance.all_asset_keys()
+        if (event := instance.get_latest_materialization_event(key))
+    }
+    old = dg.RunsFilter(created_before=limit.replace(tzinfo=UTC), statuses=_FINISHED)
+    removed = [
+        run.run_id
+        for run in instance.get_runs(old)
+        if run.run_id not in needed
+        and (run.job_name in jobs or frozenset() < (run.asset_selection or set()) <= set(assets))
+    ]
+    for run_id in removed:
+        instance.delete_run(run_id)
+    return len(removed)

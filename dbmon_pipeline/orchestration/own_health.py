@@ -29,35 +29,25 @@ _LATEST_TICKS = 5
 """Number of ticks that are searched for one that has ended."""
 
 
-def findings(instance: dg.DagsterInstance, namespace: Namespace) -> list[Finding]:
+def findings(instance: dg.DagsterInstance, namespace: Namespace) -> Iterator[Finding]:
     """Report how the last runs and ticks of our jobs, schedules and sensors ended."""
-    return [*_runs(instance, namespace), *_ticks(instance, namespace)]
-
-
-def _runs(instance: dg.DagsterInstance, namespace: Namespace) -> Iterator[Finding]:
-    """For each job, whether its last run that ended has failed."""
     for job in map(namespace.of, JOBS):
         runs = instance.get_runs(dg.RunsFilter(job_name=job, statuses=_FINISHED), limit=1)
         if runs:
             has_failed = runs[0].status is dg.DagsterRunStatus.FAILURE
             said = f"run {runs[0].run_id[:8]} of {job} {'failed' if has_failed else 'succeeded'}"
             yield _finding("_runs", job, said, is_bad=has_failed)
-
-
-def _ticks(instance: dg.DagsterInstance, namespace: Namespace) -> Iterator[Finding]:
-    """For each schedule and sensor, whether its last tick that ended has failed."""
     ours = namespace.all_of((*SCHEDULES, *SENSORS))
     for state in instance.all_instigator_state():
-        if state.name not in ours:
-            continue
-        ticks = instance.get_ticks(
-            state.instigator_origin_id, state.selector_id, limit=_LATEST_TICKS
-        )
-        ended = [tick for tick in ticks if tick.status.value != _UNDER_WAY]
-        if ended:
-            has_failed = ended[0].status.value == _FAILED
-            said = f"the last tick of {state.name} {'failed' if has_failed else 'went well'}"
-            yield _finding("_ticks", state.name, said, is_bad=has_failed)
+        if state.name in ours:
+            ticks = instance.get_ticks(
+                state.instigator_origin_id, state.selector_id, limit=_LATEST_TICKS
+            )
+            statuses = [tick.status.value for tick in ticks if tick.status.value != _UNDER_WAY]
+            if statuses:
+                has_failed = statuses[0] == _FAILED
+                said = f"the last tick of {state.name} {'failed' if has_failed else 'went well'}"
+                yield _finding("_ticks", state.name, said, is_bad=has_failed)
 
 
 def freshness(published: Published, config: MonitoringConfig, at: datetime) -> Iterator[Finding]:

@@ -104,7 +104,7 @@ def _notify(context: dg.SensorEvaluationContext, project: Project) -> dg.SkipRea
     settings, at = project.settings, utc_now()
     notifications = settings.config.notifications
     with Incidents(settings.home.incidents, notifications=notifications) as incidents:
-        own = findings(context.instance, project.namespace)
+        own = [*findings(context.instance, project.namespace)]
         changed = incidents.observe(own, at, complete=False)
         try:
             with Published(settings.home) as published:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from datetime import date
 from pathlib import Path
 from typing import Annotated
@@ -15,7 +14,7 @@ from dbmon_pipeline.core.common.errors import ConfigError
 from dbmon_pipeline.core.common.paths import expanded
 from dbmon_pipeline.core.config.settings import Settings
 from dbmon_pipeline.faces.cli.options import HomeOption, SourceOption
-from dbmon_pipeline.faces.cli.output import print_info, print_result
+from dbmon_pipeline.faces.cli.output import print_info, print_json, print_result
 
 
 def archive(
@@ -44,9 +43,7 @@ def archive(
     for warning in warnings:
         print_info(f"warning: {warning}")
     if as_json:
-        print_result(
-            json.dumps(_record(done, settings, day, warnings), indent=1, ensure_ascii=False)
-        )
+        print_json(_record(done, settings, day, warnings))
     elif done.archived.delete_sql:
         comments = [f"-- Warning: {' '.join(warning.split())}." for warning in warnings]
         print_result("\n".join([*comments, done.archived.delete_sql]))

@@ -1,6 +1,5 @@
 """``dbmon doctor``: is everything in order, and if not, what is to be done."""
 
-import json
 import logging
 import os
 from collections.abc import Iterator
@@ -15,7 +14,7 @@ from dbmon_pipeline.core.config.settings import Settings
 from dbmon_pipeline.core.doctor.examine import configured, examine
 from dbmon_pipeline.core.doctor.finding import Finding, Level, Outcome, found, ok, problem
 from dbmon_pipeline.faces.cli.options import HomeOption, SourceOption
-from dbmon_pipeline.faces.cli.output import ExitCode, print_result
+from dbmon_pipeline.faces.cli.output import ExitCode, print_json, print_result
 
 _EXIT = {
     Level.OK: ExitCode.OK,
@@ -40,7 +39,7 @@ def doctor(
     worst = max((finding.level for finding in findings), key=[*_EXIT].index)
     if as_json:
         report = {"status": worst, "findings": [asdict(finding) for finding in findings]}
-        print_result(json.dumps(report, indent=1, ensure_ascii=False))
+        print_json(report)
     else:
         print_result("\n".join((*map(_line, findings), _summary(findings))))
     return _EXIT[worst]

@@ -26,7 +26,7 @@ _COMMANDS = {
     "tables": "tables",
     "show": "tables",
     "dev": "refresh",
-    "prepare": "prepare",
+    "prepare": "refresh",
     "init": "make",
     "sample": "make",
     "load": "make",

@@ -46,6 +46,12 @@ def print_result(text: str) -> None:
         sys.stdout.flush()
 
 
+def print_json(value: object, *, on_one_line: bool = False) -> None:
+    """Print a value as JSON, on stdout."""
+    indent = None if on_one_line else 1
+    print_result(json.dumps(value, indent=indent, ensure_ascii=False, allow_nan=False))
+
+
 def print_rows(rows: Rows, form: Format) -> None:
     """Print rows: a table for people, JSON or CSV for programs."""
     with _as_far_as_read():
@@ -81,7 +87,7 @@ def _as_far_as_read() -> Iterator[None]:
 def _write_rows(rows: Rows, form: Format) -> None:
     match form:
         case Format.JSON:
-            print_result(json.dumps(rows.records, indent=1, ensure_ascii=False, allow_nan=False))
+            print_json(rows.records)
         case Format.CSV:
             writer = csv.writer(sys.stdout, lineterminator="\n")
             writer.writerow(rows.columns)

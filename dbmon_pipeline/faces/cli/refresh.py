@@ -1,4 +1,4 @@
-"""``dbmon refresh`` and ``dbmon dev``: the only commands that start Dagster."""
+"""``dbmon refresh``, ``dev`` and ``prepare``: the commands that start Dagster or make its home."""
 
 import logging
 import os
@@ -20,7 +20,7 @@ from dbmon_pipeline.core.config.settings import Settings
 from dbmon_pipeline.core.home.locks import home_lock
 from dbmon_pipeline.core.refresh.worker import prepare_worker
 from dbmon_pipeline.faces.cli.options import HomeOption, SourceOption, named_folder
-from dbmon_pipeline.faces.cli.output import print_info, progress
+from dbmon_pipeline.faces.cli.output import print_info, print_result, progress
 
 
 def _settings(source: Path | None, home: Path | None) -> Settings:
@@ -117,9 +117,9 @@ def dev(
     settings = _settings(source, home)
     _refuse_busy_port(port)
     _warn_of_source(settings)
-    from dbmon_pipeline.orchestration.instance import prepare
+    from dbmon_pipeline.orchestration import instance
 
-    os.environ["DAGSTER_HOME"] = str(prepare(settings.home))
+    os.environ["DAGSTER_HOME"] = str(instance.prepare(settings.home))
     print_info(
         f"http://localhost:{port} on {settings.source}, home {settings.home.path}; Ctrl-C ends it"
     )
@@ -129,6 +129,18 @@ def dev(
     dagster = [sys.executable, "-W", quiet, "-m", "dagster", "dev"]
     where = ["-w", str(shipped("workspace.yaml")), "-p", str(port)]
     os.execv(sys.executable, [*dagster, *where])  # noqa: S606
+
+
+def prepare(home: HomeOption = None) -> None:
+    """Create the Dagster instance of the home, and print its folder, for DAGSTER_HOME.
+
+    Two services that started at the same time in an empty folder would both make its tables.
+    """
+    settings = Settings.load(home=home)
+    from dbmon_pipeline.orchestration.instance import opened
+
+    with opened(settings.home):
+        print_result(str(settings.home.dagster))
 
 
 def _warn_of_source(settings: Settings) -> None:

@@ -1,6 +1,5 @@
 """``dbmon status``: the health check, for people, cron, monitoring plugins and scrapers."""
 
-import json
 import signal
 import sys
 import threading
@@ -44,6 +43,7 @@ from dbmon_pipeline.faces.cli.output import (
     is_interrupt,
     leave,
     print_info,
+    print_json,
     print_result,
     print_rows,
 )
@@ -189,7 +189,7 @@ def _print_status(
             shown = asdict(found)
             if not alert:
                 del shown["alerts"]
-            _print_json(shown, on_one_line=on_one_line)
+            print_json(shown, on_one_line=on_one_line)
         case StatusFormat.NAGIOS:
             print_result(status_text.nagios(found))
         case StatusFormat.PROMETHEUS:
@@ -236,12 +236,7 @@ def _print_report(
             "execution_statistics": asdict(statistics),
             "performance_metrics": asdict(metrics),
         }
-    _print_json(report, on_one_line=on_one_line)
-
-
-def _print_json(found: dict[str, object], *, on_one_line: bool) -> None:
-    indent = None if on_one_line else 1
-    print_result(json.dumps(found, indent=indent, ensure_ascii=False, allow_nan=False))
+    print_json(report, on_one_line=on_one_line)
 
 
 def _watch(look: Callable[[], int], interval: float) -> int:

@@ -41,7 +41,6 @@ from dbmon_pipeline.faces.mcp.alerts import (
     OpenIncidents,
     explained_alert,
     open_incidents,
-    shown_alert,
 )
 from dbmon_pipeline.faces.mcp.data import Data
 from dbmon_pipeline.faces.mcp.prompts import INSTRUCTIONS, TEXT_IS_DATA, triage, weekly_review
@@ -191,11 +190,10 @@ def make_server(settings: Settings) -> MCPServer:
     ) -> ExplainedAlert:
         """Why a rule says what it says: what contributes, and whether only the mix has changed."""
         with _tool_errors():
-            alert, explanation = data.answer(
-                None, lambda reader: explained_alert(reader, settings, rule, scope)
+            return data.answer(
+                None,
+                lambda reader: explained_alert(reader, config, rule, scope, cut_rows, TEXT_IS_DATA),
             )
-        runbook = config.rules[rule].section(rule)
-        return shown_alert(alert, explanation, runbook, cut_rows, TEXT_IS_DATA)
 
     @tool
     def list_questions() -> QuestionList:

@@ -6,15 +6,14 @@ anybody in a chat.
 
 from __future__ import annotations
 
-import unicodedata
 from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from dbmon_pipeline.core.config.rule import Severity
 from dbmon_pipeline.core.incidents.incident import Finding, Incident, Kind, Notification
+from dbmon_pipeline.outputs.safe_text import plain
 
-_LONGEST = 200
 _LONGEST_SUMMARY = 500
 _MOST_HEADLINES = 20
 _MOST_DETAILED = 10
@@ -37,16 +36,15 @@ def title(notifications: Sequence[Notification]) -> str:
 
 def text(notifications: Sequence[Notification]) -> str:
     """All that there is to say about a group of notifications, the headlines first."""
-    parts = []
-    if len(notifications) > 1:
-        lines = [f"- {_headline(notification)}" for notification in notifications]
-        parts.append(_some(lines, _MOST_HEADLINES))
+    headlines = [_headline(notification) for notification in notifications]
     sections = [
-        "\n".join((_headline(notification), *_lines(notification.incident, notification.kind)))
-        for notification in notifications
+        "\n".join((headline, *_lines(notification.incident, notification.kind)))
+        for headline, notification in zip(headlines, notifications, strict=True)
     ]
-    parts.append(_some(sections, _MOST_DETAILED, between="\n\n"))
-    return "\n\n".join(parts)
+    detailed = _some(sections, _MOST_DETAILED, between="\n\n")
+    if len(notifications) == 1:
+        return detailed
+    return f"{_some([f'- {headline}' for headline in headlines], _MOST_HEADLINES)}\n\n{detailed}"
 
 
 def summary(incident: Incident) -> str:
@@ -67,17 +65,6 @@ def worst(notifications: Sequence[Notification]) -> Severity | None:
         if notification.kind is not Kind.RESOLVED
     }
     return Severity.CRITICAL if Severity.CRITICAL in found else min(found, default=None)
-
-
-def plain(value: str, longest: int = _LONGEST) -> str:
-    """A text from the data on one line, without control characters, and cut."""
-    line = " ".join(value.split())
-    kept = "".join(
-        character
-        for character in line
-        if not unicodedata.category(character).startswith("C")  # controls, and what turns text
-    )
-    return kept if len(kept) <= longest else kept[: longest - 1] + "…"
 
 
 def defused(value: str) -> str:

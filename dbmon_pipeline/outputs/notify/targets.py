@@ -16,12 +16,13 @@ from dbmon_pipeline.outputs.notify.webhook import Webhook
 
 
 class Target(Protocol):
-    """Target that can be told of incidents."""
+    """Target that can be told of incidents.
 
-    @property
-    def name(self) -> str:
-        """The name of the target in the rules file."""
-        ...
+    Attributes:
+        name: Its name in the rules file.
+    """
+
+    name: str
 
     def send(self, notifications: Sequence[Notification], at: datetime) -> None:
         """Tell of a group of notifications.
@@ -33,7 +34,6 @@ class Target(Protocol):
         Raises:
             NotificationError: It could not be told.
         """
-        ...
 
 
 class InvalidTarget:

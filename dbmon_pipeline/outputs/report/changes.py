@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from dbmon_pipeline.core.common.instants import DAY
-from dbmon_pipeline.core.common.rows import Records, Scalar
+from dbmon_pipeline.core.common.rows import Records, number
 from dbmon_pipeline.core.stats.comparison import (
     difference_bounds,
     least_chance,
@@ -73,7 +73,7 @@ def compare(now: Period, before: Period) -> list[Change]:
 def _rate(
     figure: str, column: str, part: str, now: Period, before: Period, *, is_good_up: bool
 ) -> Change:
-    rates = [_number(period.totals[column]) for period in (now, before)]
+    rates = [number(period.totals[column]) for period in (now, before)]
     counts = now.figures.samples, before.figures.samples
     is_real, because = None, _nothing(*rates)
     if rates[0] is not None and rates[1] is not None:
@@ -103,7 +103,7 @@ def _volume(figure: str, unit: Unit, measure: str, now: Period, before: Period) 
     column = "executions" if measure == "executions" else "total_cost"
     values = [
         total / period.days
-        if (total := _number(period.totals[column])) is not None and period.days
+        if (total := number(period.totals[column])) is not None and period.days
         else None
         for period in (now, before)
     ]
@@ -125,7 +125,7 @@ def _mean(
     up: bool,
 ) -> Change:
     column, measure = names
-    values = [_number(period.totals[column]) for period in (now, before)]
+    values = [number(period.totals[column]) for period in (now, before)]
 
     def each(block: Block) -> float | None:
         known = block.sums[f"{measure}_count"]
@@ -180,10 +180,6 @@ def _nothing(now: float | None, before: float | None) -> str:
 
 def _change(now: float | None, before: float | None) -> float | None:
     return None if now is None or before is None else now - before
-
-
-def _number(value: Scalar) -> float | None:
-    return float(value) if isinstance(value, int | float) else None
 
 
 def _known(values: Iterator[float | None]) -> Iterator[float]:

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import cast
 
 from dbmon_pipeline.core.alerting.verdicts import Verdict, format_value
-from dbmon_pipeline.core.common.errors import IncidentError, NotPublishedError
+from dbmon_pipeline.core.common.errors import IncidentError
 from dbmon_pipeline.core.common.instants import iso
 from dbmon_pipeline.core.common.rows import Records, Scalar
 from dbmon_pipeline.core.config.monitoring import MonitoringConfig
@@ -15,6 +15,7 @@ from dbmon_pipeline.core.config.settings import Settings
 from dbmon_pipeline.core.incidents.incident import Incident, IncidentState
 from dbmon_pipeline.core.incidents.store import Incidents
 from dbmon_pipeline.core.query.published import Published
+from dbmon_pipeline.core.schema.catalogue import CHECK_HISTORY
 from dbmon_pipeline.outputs.report.content import Section, Table
 from dbmon_pipeline.outputs.report.words import cut
 
@@ -66,12 +67,8 @@ def look(settings: Settings, published: Published, start: datetime, as_of: datet
     Raises:
         NotPublishedError: A published file is damaged or gone.
     """
-    try:
-        published.files("check_history")
-    except NotPublishedError:
-        verdicts = []
-    else:
-        verdicts = published.of_history("verdicts", start, as_of).records
+    has_history = CHECK_HISTORY.name in published.manifest.tables
+    verdicts = published.of_history("verdicts", start, as_of).records if has_history else []
     verdicts.sort(key=lambda row: (-Verdict(str(row["verdict"])).badness, str(row["rule"])))
     judged_at = max((str(row["evaluated_at"]) for row in verdicts), default=None)
     try:

@@ -11,7 +11,6 @@ from dbmon_pipeline.outputs.report.tables import (
     MOST_ROWS,
     Ask,
     bars,
-    charts_of,
     largest,
     number,
     plain_table,
@@ -29,6 +28,12 @@ def trouble(ask: Ask) -> Section:
         ask("duration_by_model_tier"),
         "Durations by model tier; percentiles are within 1 % of the exact ones",
     )
+    drawn = Chart(
+        draws="durations",
+        title="Durations by model tier",
+        text="For each model tier a line from the median duration to that of 99 %, with a mark at"
+        " 95 %.",
+    )
     return Section(
         name="trouble",
         title="Slow and failing work",
@@ -38,15 +43,7 @@ def trouble(ask: Ask) -> Section:
                 slow,
                 name="durations",
                 is_shown=False,
-                charts=charts_of(
-                    [row for row in slow.rows if row["p50_seconds"]],
-                    Chart(
-                        draws="durations",
-                        title="Durations by model tier",
-                        text="For each model tier a line from the median duration to that of 99 %,"
-                        " with a mark at 95 %.",
-                    ),
-                ),
+                charts=(drawn,) if any(row["p50_seconds"] for row in slow.rows) else (),
             ),
             plain_table(ask("duration_by_pool_type"), "Durations by pool"),
             bars(

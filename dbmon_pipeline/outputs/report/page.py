@@ -11,7 +11,6 @@ from dbmon_pipeline.core.common.instants import iso
 from dbmon_pipeline.core.common.rows import Records, Scalar
 from dbmon_pipeline.outputs.report import palette, words
 from dbmon_pipeline.outputs.report.changes import Change, Unit, records
-from dbmon_pipeline.outputs.report.charts import svg
 from dbmon_pipeline.outputs.report.content import Chart, Report, Table
 
 if TYPE_CHECKING:
@@ -121,6 +120,8 @@ def _templates() -> Environment:
 
 
 def _draw(chart: Chart, rows: Records) -> Markup:
+    from dbmon_pipeline.outputs.report.charts import svg  # loads Altair, which is slow
+
     return _markup(svg(chart, rows))
 
 

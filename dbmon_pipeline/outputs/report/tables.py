@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from heapq import nlargest
 
@@ -47,12 +47,7 @@ def bars(table: Table, title: str, value: str) -> Table:
     if most:
         text += f" The longest is {cut(str(most[label]), 40)}."
     chart = Chart(draws=f"bars {label} {value}", title=title, text=text)
-    return replace(table, charts=charts_of(known, chart), is_shown=False)
-
-
-def charts_of(rows: Sequence[object], *charts: Chart) -> tuple[Chart, ...]:
-    """The charts, if there is anything to draw."""
-    return charts if rows else ()
+    return replace(table, charts=(chart,) if known else (), is_shown=False)
 
 
 def largest(rows: Records, column: str) -> Records:

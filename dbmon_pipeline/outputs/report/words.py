@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import unicodedata
 from datetime import datetime
 
 from dbmon_pipeline.core.common.instants import local, parse_instant
 from dbmon_pipeline.core.common.rows import Scalar
 from dbmon_pipeline.core.query.ranges import TimeRange
+from dbmon_pipeline.outputs.safe_text import plain
 
 NO_DATA = "no data"
 _LONGEST = 90
@@ -131,8 +131,4 @@ def point(time: str) -> str:
 
 def cut(text: str, longest: int = _LONGEST) -> str:
     """A text from the data on one line, without what controls or turns text, and cut."""
-    line = " ".join(text[: 20 * longest].split())
-    kept = "".join(char for char in line if not unicodedata.category(char).startswith("C"))
-    if not kept:
-        return "(blank)"
-    return kept if len(kept) <= longest else f"{kept[: longest - 1]}…"
+    return plain(text[: 20 * longest], longest) or "(blank)"

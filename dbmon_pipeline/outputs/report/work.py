@@ -9,7 +9,6 @@ from dbmon_pipeline.outputs.report.tables import (
     MOST_ROWS,
     Ask,
     bars,
-    charts_of,
     largest,
     most,
     number,
@@ -84,6 +83,12 @@ def cost(ask: Ask, points: Records, config: MonitoringConfig, *, unit: str) -> S
     lead = f"The cost of {with_cost:,} of {tiers.samples:,} executions is known."
     if limits:
         lead += f" {len(over)} of {len(points)} days were above the budget of {usd(limits[0])}."
+    drawn = Chart(
+        draws="cost",
+        title=f"Cost by {unit}",
+        text=f"Bars of what was spent by {unit}, in US dollars.",
+        limits=limits,
+    )
     return Section(
         name="cost",
         title="Cost and where it goes",
@@ -96,15 +101,7 @@ def cost(ask: Ask, points: Records, config: MonitoringConfig, *, unit: str) -> S
                 rows=points,
                 questions=("hourly_measures",),
                 is_shown=False,
-                charts=charts_of(
-                    spent,
-                    Chart(
-                        draws="cost",
-                        title=f"Cost by {unit}",
-                        text=f"Bars of what was spent by {unit}, in US dollars.",
-                        limits=limits,
-                    ),
-                ),
+                charts=(drawn,) if spent else (),
             ),
             bars(
                 plain_table(
@@ -167,6 +164,11 @@ def tiers(ask: Ask) -> Section:
     )
     if more := drawn[MOST_ROWS:]:
         said += f"; and {len(more)} more"
+    chart = Chart(
+        draws="quality_against_cost",
+        title="Quality against cost",
+        text=f"A point for each model tier: {said}.",
+    )
     return Section(
         name="tiers",
         title="Model tiers and pools side by side",
@@ -184,14 +186,7 @@ def tiers(ask: Ask) -> Section:
                 rows=rows,
                 left_out=len(joined) - len(rows),
                 questions=sources,
-                charts=charts_of(
-                    drawn,
-                    Chart(
-                        draws="quality_against_cost",
-                        title="Quality against cost",
-                        text=f"A point for each model tier: {said}.",
-                    ),
-                ),
+                charts=(chart,) if drawn else (),
             ),
             plain_table(
                 ask("pool_utilization"), "Pools; concurrency is how many ran at once on average"

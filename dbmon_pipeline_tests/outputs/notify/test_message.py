@@ -9,7 +9,8 @@ import pytest
 
 from dbmon_pipeline.core.config.rule import Severity
 from dbmon_pipeline.core.incidents.incident import IncidentState, Kind
-from dbmon_pipeline.outputs.notify.message import defused, details, plain, text, title, worst
+from dbmon_pipeline.outputs.notify.message import defused, details, text, title, worst
+from dbmon_pipeline.outputs.safe_text import plain
 from dbmon_pipeline_tests.outputs.notify.made import (
     HOUR,
     MINUTE,
