@@ -51,8 +51,8 @@ def prepare(home: Home) -> Path:
 
 
 @contextmanager
-def opened(home: Home) -> Iterator[dg.DagsterInstance]:
-    """The instance of a home.
+def open_instance(home: Home) -> Iterator[dg.DagsterInstance]:
+    """Open the Dagster instance of a home.
 
     Raises:
         HomeError: It cannot be written.
@@ -112,7 +112,7 @@ def run_refresh(
         raise_on_error=False,
     )
     if not result.success:
-        raise _why(result)
+        raise _refresh_error(result)
     (publication,) = (
         {name: entry.value for name, entry in made.metadata.items()}
         for event in result.get_asset_materialization_events()
@@ -138,7 +138,7 @@ def _warning(check: dg.AssetCheckEvaluation) -> str:
     return f"{check.check_name} of {check.asset_key.to_user_string()}: {', '.join(counts)}"
 
 
-def _why(result: dg.ExecuteInProcessResult) -> RefreshError:
+def _refresh_error(result: dg.ExecuteInProcessResult) -> RefreshError:
     """Name the first thing that went wrong, in the words of the core where it has some."""
     look, error = f"see run {result.run_id} in dbmon dev", None
     for event in result.all_events:

@@ -99,7 +99,7 @@ def _retention(project: Project, refreshed: dg.AssetsDefinition) -> dg.JobDefini
         executor_def=dg.in_process_executor,
     )
     def retention() -> None:
-        """Remove, in one step, everything whose retention time is over."""
+        """Remove old runs, in one step."""
         remove_old()
 
     return retention

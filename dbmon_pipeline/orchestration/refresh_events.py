@@ -108,7 +108,7 @@ def _publication(
         asset_key=project.namespace.key("publication"),
         metadata={
             "health": dg.MetadataValue.md(_health(last_day, refresh.verdicts)),
-            **_plotted(last_day),
+            **_plotted_figures(last_day),
             "executions": manifest.executions,
             "data_lag_seconds": (manifest.published_at - manifest.data_through).total_seconds(),
             "rows_read": refresh.rolled_up.changes.rows_read,
@@ -144,8 +144,8 @@ def _health(last_day: Answer, verdicts: Sequence[RecordedVerdict]) -> str:
     return "\n\n".join([*parts, markdown_table("last_24_hours figure:", rows)])
 
 
-def _plotted(last_day: Answer) -> dict[str, float | int]:
-    """Figures of the last 24 hours; one that there is not leaves a gap in its plot."""
+def _plotted_figures(last_day: Answer) -> dict[str, float | int]:
+    """Select figures of the last 24 hours to plot; a missing one leaves a gap."""
     figures = last_day.records[0]
     named = {
         "executions_24h": last_day.samples,

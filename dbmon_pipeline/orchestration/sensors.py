@@ -20,7 +20,7 @@ from dbmon_pipeline.orchestration.namespace import ALERT_SENSOR, REFRESH, SOURCE
 from dbmon_pipeline.orchestration.own_health import findings, freshness
 from dbmon_pipeline.orchestration.textfile import write_textfile
 from dbmon_pipeline.outputs.notify.deliver import deliver
-from dbmon_pipeline.outputs.notify.heartbeat import beat
+from dbmon_pipeline.outputs.notify.heartbeat import send_heartbeat
 from dbmon_pipeline.outputs.notify.targets import targets
 
 _WAITING = [
@@ -35,7 +35,7 @@ _BETWEEN_RUNS_SECONDS = 85
 tick) after the one before, and some seconds later its figures are published: so those that are read
 are at most two minutes old."""
 _ALERT_INTERVAL_SECONDS = 30
-_BEATEN = "generation of the last sign of life"
+_HEARTBEAT_SENT = "generation of the last sign of life"
 
 
 def define_sensors(project: Project, jobs: Jobs) -> list[dg.SensorDefinition]:
@@ -111,7 +111,7 @@ def _notify(context: dg.SensorEvaluationContext, project: Project) -> dg.SkipRea
                 changed += observe_published(incidents, published, settings.config)
                 age = [*freshness(published, settings.config, at)]
                 changed += incidents.observe(age, at, complete=False)
-                also = _sign_of_life(incidents, published, settings)
+                also = _send_heartbeat(incidents, published, settings)
         except NotPublishedError as error:
             also = f"; {error}"
         delivery = deliver(incidents, targets(notifications, os.environ), at, utc_now)
@@ -125,15 +125,15 @@ def _notify(context: dg.SensorEvaluationContext, project: Project) -> dg.SkipRea
     return dg.SkipReason("; ".join((summary, *delivery.errors)))
 
 
-def _sign_of_life(incidents: Incidents, published: Published, settings: Settings) -> str:
+def _send_heartbeat(incidents: Incidents, published: Published, settings: Settings) -> str:
     """Give it once for each generation; the next tick tries again if it failed."""
     generation = str(published.manifest.generation)
-    if incidents.remembered(_BEATEN) == generation:
+    if incidents.remembered(_HEARTBEAT_SENT) == generation:
         return ""
     try:
         url = settings.config.notifications.heartbeat_url
-        beat(settings.home.heartbeat, url, published.manifest.published_at)
+        send_heartbeat(settings.home.heartbeat, url, published.manifest.published_at)
     except NotificationError as error:
         return f"; {error}"
-    incidents.remember(_BEATEN, generation)
+    incidents.remember(_HEARTBEAT_SENT, generation)
     return ""

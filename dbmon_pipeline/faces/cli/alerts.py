@@ -14,7 +14,7 @@ from dbmon_pipeline.core.common.rows import Rows
 from dbmon_pipeline.core.config.settings import Settings
 from dbmon_pipeline.core.incidents.incident import Incident, IncidentState
 from dbmon_pipeline.core.incidents.store import Incidents
-from dbmon_pipeline.faces.cli.lengths import instant_of, length
+from dbmon_pipeline.faces.cli.lengths import parse_length, parse_since
 from dbmon_pipeline.faces.cli.options import FormatOption, HomeOption
 from dbmon_pipeline.faces.cli.output import Format, print_info, print_result, print_rows
 from dbmon_pipeline.faces.cli.replay import replay_alerts
@@ -62,7 +62,7 @@ def history(
 ) -> None:
     """List incidents, also those that are over, the newest first."""
     with _store(home) as incidents:
-        found = incidents.history(instant_of(since, end=utc_now()), limit)
+        found = incidents.history(parse_since(since, end=utc_now()), limit)
     _print_incidents(found, format)
 
 
@@ -95,7 +95,7 @@ def silence(
     if len(matcher) < len(pairs):
         raise typer.BadParameter("a key is given twice, and no incident has two values of it")
     now = utc_now()
-    until = now + length(duration)
+    until = now + parse_length(duration)
     with _store(home) as incidents:
         number = incidents.silence(matcher, until, by or _login(), now)
     print_result(f"silence {number} until {iso(until)}")
@@ -117,9 +117,9 @@ def try_(
     home: HomeOption = None,
 ) -> None:
     """Tell a target of an incident that is none, and of its end."""
-    from dbmon_pipeline.outputs.notify.trial import try_target
+    from dbmon_pipeline.outputs.notify.trial import send_trial
 
-    try_target(target, Settings.load(home=home).config.notifications, os.environ, utc_now())
+    send_trial(target, Settings.load(home=home).config.notifications, os.environ, utc_now())
     print_result(f"{target} was told")
 
 

@@ -10,7 +10,7 @@ import typer
 from dbmon_pipeline.core.common.paths import expanded
 from dbmon_pipeline.core.config.settings import Settings
 from dbmon_pipeline.core.generation.backup import back_up
-from dbmon_pipeline.faces.cli.options import HomeOption, named_folder
+from dbmon_pipeline.faces.cli.options import HomeOption, parse_folder
 from dbmon_pipeline.faces.cli.output import print_info
 
 
@@ -18,7 +18,7 @@ def backup(
     folder: Annotated[
         Path,
         typer.Argument(
-            parser=named_folder, help="A new or empty folder, or a backup, which is replaced."
+            parser=parse_folder, help="A new or empty folder, or a backup, which is replaced."
         ),
     ],
     home: HomeOption = None,

@@ -41,7 +41,7 @@ def print_info(line: str) -> None:
 
 def print_result(text: str) -> None:
     """Print what was asked for, one line or several, on stdout."""
-    with _as_far_as_read():
+    with _ignore_broken_pipe():
         sys.stdout.write(f"{text}\n")
         sys.stdout.flush()
 
@@ -54,7 +54,7 @@ def print_json(value: object, *, on_one_line: bool = False) -> None:
 
 def print_rows(rows: Rows, form: Format) -> None:
     """Print rows: a table for people, JSON or CSV for programs."""
-    with _as_far_as_read():
+    with _ignore_broken_pipe():
         _write_rows(rows, form)
         sys.stdout.flush()
 
@@ -64,7 +64,7 @@ def is_interrupt(error: RuntimeError) -> bool:
     return str(error) == "Query interrupted"
 
 
-def leave(code: ExitCode) -> NoReturn:
+def exit_at_once(code: ExitCode) -> NoReturn:
     """End the process at once: DuckDB may go on with a query that was interrupted, and wait for it.
 
     Args:
@@ -76,7 +76,7 @@ def leave(code: ExitCode) -> NoReturn:
 
 
 @contextmanager
-def _as_far_as_read() -> Iterator[None]:
+def _ignore_broken_pipe() -> Iterator[None]:
     """Let the reader have seen enough, as in ``dbmon show ... | head``."""
     try:
         yield

@@ -19,12 +19,12 @@ from dbmon_pipeline.core.common.shipped import shipped
 from dbmon_pipeline.core.config.settings import Settings
 from dbmon_pipeline.core.home.locks import home_lock
 from dbmon_pipeline.core.refresh.worker import prepare_worker
-from dbmon_pipeline.faces.cli.options import HomeOption, SourceOption, named_folder
+from dbmon_pipeline.faces.cli.options import HomeOption, SourceOption, parse_folder
 from dbmon_pipeline.faces.cli.output import print_info, print_result, progress
 
 
 def _settings(source: Path | None, home: Path | None) -> Settings:
-    """Settings from the options; written to the environment, where Dagster's code looks."""
+    """Load the settings, and write them to the environment, where Dagster's code looks."""
     settings = Settings.load(source, home)
     os.environ["DBMON_SOURCE"] = str(settings.source)
     os.environ["DBMON_HOME"] = str(settings.home.path)
@@ -62,7 +62,7 @@ def refresh(
         Path | None,
         typer.Option(
             metavar="FOLDER",
-            parser=named_folder,
+            parser=parse_folder,
             help="Go on from what dbmon backup made; nothing may be published in the home yet.",
         ),
     ] = None,
@@ -77,10 +77,10 @@ def refresh(
         _restore(settings, expanded(from_backup).absolute())
     prepare_worker(settings.home)
     from dbmon_pipeline.definitions import defs
-    from dbmon_pipeline.orchestration.instance import opened, run_refresh
+    from dbmon_pipeline.orchestration.instance import open_instance, run_refresh
 
     logging.getLogger("dagster").setLevel(logging.ERROR)
-    with progress(), opened(settings.home) as instance:
+    with progress(), open_instance(settings.home) as instance:
         done = run_refresh(
             defs.resolve_job_def("refresh"),
             instance,
@@ -137,9 +137,9 @@ def prepare(home: HomeOption = None) -> None:
     Two services that started at the same time in an empty folder would both make its tables.
     """
     settings = Settings.load(home=home)
-    from dbmon_pipeline.orchestration.instance import opened
+    from dbmon_pipeline.orchestration.instance import open_instance
 
-    with opened(settings.home):
+    with open_instance(settings.home):
         print_result(str(settings.home.dagster))
 
 

@@ -19,7 +19,7 @@ from dbmon_pipeline.core.config.settings import Settings
 from dbmon_pipeline.core.query.published import Published
 from dbmon_pipeline.core.replay.proposed_limits import proposed
 from dbmon_pipeline.core.replay.replay import Replay, replay
-from dbmon_pipeline.faces.cli.lengths import instant_of
+from dbmon_pipeline.faces.cli.lengths import parse_since
 from dbmon_pipeline.faces.cli.options import FormatOption, HomeOption
 from dbmon_pipeline.faces.cli.output import Format, print_info, print_rows, progress
 
@@ -64,7 +64,7 @@ def replay_alerts(
     replays: dict[str, Replay] = {}
     with Published(settings.home) as published, progress():
         until = _until(as_of, published.manifest.as_of)
-        start = instant_of(since, end=until)
+        start = parse_since(since, end=until)
         for name, config in configs.items():
             replays[name] = replay(published, config, start, until)
         if propose:
@@ -107,7 +107,7 @@ def _with_limits(path: Path, found: Replay, settings: Settings) -> MonitoringCon
 
 
 def _summary(replays: Mapping[str, Replay]) -> Rows:
-    """A row for each rule and rules file, those of a rule together."""
+    """Build a row for each rule and rules file, those of a rule together."""
     names = dict.fromkeys(one.rule for found in replays.values() for one in found.rules)
     rows: list[tuple[object, ...]] = []
     for name in names:

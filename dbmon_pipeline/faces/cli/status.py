@@ -40,8 +40,8 @@ from dbmon_pipeline.faces.cli.options import AsOfOption, DatabaseOption, HomeOpt
 from dbmon_pipeline.faces.cli.output import (
     ExitCode,
     Format,
+    exit_at_once,
     is_interrupt,
-    leave,
     print_info,
     print_json,
     print_result,
@@ -146,7 +146,7 @@ def status(
         format = StatusFormat.JSON if wants_json else StatusFormat.TEXT  # noqa: A001
 
     def look(at: datetime, *, on_one_line: bool = False) -> int:
-        with _within(timeout):
+        with _time_limit(timeout):
             if stats or metric:
                 with opened_reader(settings.home, settings.config, at, db) as reader:
                     _print_report(reader, metric, time_range, format, on_one_line=on_one_line)
@@ -167,7 +167,7 @@ def status(
 
 
 def _status(settings: Settings, at: datetime, db: Path | None) -> DatabaseStatus:
-    """The status, also of a database that cannot be read."""
+    """Report the status, also of a database that cannot be read."""
     try:
         with opened_reader(settings.home, settings.config, at, db) as reader:
             return database_status(reader, settings.config)
@@ -210,7 +210,7 @@ def _print_report(
     *,
     on_one_line: bool,
 ) -> None:
-    """Statistics and metrics, or the questions of one metric."""
+    """Print statistics and metrics, or the questions of one metric."""
     if metric:
         answers = [reader.ask(name, time_range) for name in QUESTIONS[metric]]
         first = answers[0]
@@ -254,12 +254,12 @@ def _watch(look: Callable[[], int], interval: float) -> int:
         return ExitCode.OK
     except RuntimeError as error:
         if is_interrupt(error):
-            leave(ExitCode.OK)
+            exit_at_once(ExitCode.OK)
         raise
 
 
 @contextmanager
-def _within(seconds: float | None) -> Iterator[None]:
+def _time_limit(seconds: float | None) -> Iterator[None]:
     """Give up a block after some seconds.
 
     A long query may not notice the alarm; then the process ends, a moment later.
@@ -280,7 +280,7 @@ def _within(seconds: float | None) -> Iterator[None]:
 
     def end() -> None:
         print_info(f"dbmon: {late}")
-        leave(ExitCode.UNKNOWN)
+        exit_at_once(ExitCode.UNKNOWN)
 
     last_resort = threading.Timer(seconds + _GRACE_SECONDS, end)
     last_resort.daemon = True

@@ -33,7 +33,7 @@ def has_colour(stream: TextIO) -> bool:
 
 
 def text(status: DatabaseStatus, *, alert: bool, colour: bool) -> str:
-    """The status for a person.
+    """Render a status for a person.
 
     Args:
         status: The status.
@@ -91,7 +91,7 @@ def _alert_row(rule: JudgedRule) -> tuple[object, ...]:
 
 
 def nagios(status: DatabaseStatus) -> str:
-    """The status as a monitoring plugin says it: one line, and performance data behind a bar."""
+    """Render a status for a monitoring plugin: one line, and performance data behind a bar."""
     counts = status.executions
     sentences = status.errors + status.warnings
     if not sentences and counts:
@@ -105,7 +105,7 @@ def nagios(status: DatabaseStatus) -> str:
 
 
 def _performance_data(rule: JudgedRule) -> str:
-    """``value;warn;crit`` with ranges of the Monitoring Plugins' development guidelines."""
+    """Render ``value;warn;crit`` with ranges of the Monitoring Plugins' development guidelines."""
     is_low_bad = (
         rule.warning is not None and rule.critical is not None and rule.critical < rule.warning
     ) or rule.direction == "below"
@@ -120,7 +120,7 @@ def _performance_data(rule: JudgedRule) -> str:
 
 
 def _decimal(value: float) -> str:
-    """A number without an exponent, which monitoring plugins do not know."""
+    """Format a number without an exponent, which monitoring plugins do not know."""
     return f"{value:.6f}".rstrip("0").rstrip(".")
 
 
@@ -134,7 +134,7 @@ def window_line(answer: Answer) -> str:
 
 
 def print_statistics(statistics: ExecutionStatistics, metrics: PerformanceMetrics) -> None:
-    """Both reports for a person."""
+    """Print both reports for a person."""
     print_result(
         f"{statistics.samples:,} executions from {statistics.window_start} to"
         f" {statistics.window_end}, data through {statistics.data_through or 'not yet'}"

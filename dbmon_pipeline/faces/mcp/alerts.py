@@ -41,7 +41,7 @@ class OpenIncident(BaseModel):
 
 
 class OpenIncidents(BaseModel):
-    """The incidents that are not over, the worst first."""
+    """Incidents that are not over, the worst first."""
 
     incidents: list[OpenIncident]
     note: str

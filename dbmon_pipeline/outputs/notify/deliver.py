@@ -67,7 +67,7 @@ def deliver(
     working: set[str] = set()
     for name, group in due.items():
         target = targets.get(name) or _missing(name)
-        failure = _tried(lambda: target.send(group, clock()))  # noqa: B023 - called at once
+        failure = _failure(lambda: target.send(group, clock()))  # noqa: B023 - called at once
         numbers = [notification.number for notification in group]
         told = numbers if failure is None else failure.told
         if told:
@@ -86,7 +86,7 @@ def deliver(
     firing = [incident for incident in still_open if not _is_silent(incident, silences)]
     for name, target in targets.items():
         if isinstance(target, Alertmanager) and name not in errors:
-            if failure := _tried(lambda: target.resend(firing, clock())):  # noqa: B023 - as above
+            if failure := _failure(lambda: target.resend(firing, clock())):  # noqa: B023 - as above
                 errors[name] = str(failure)
             else:
                 working.add(name)
@@ -110,7 +110,7 @@ def _missing(name: str) -> InvalidTarget:
     return InvalidTarget(name, error)
 
 
-def _tried(work: Callable[[], None]) -> NotificationError | None:
+def _failure(work: Callable[[], None]) -> NotificationError | None:
     """Return why work failed, None if it did not. A stranger's words may have a secret in them."""
     try:
         work()

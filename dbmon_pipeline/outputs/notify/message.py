@@ -35,7 +35,7 @@ def title(notifications: Sequence[Notification]) -> str:
 
 
 def text(notifications: Sequence[Notification]) -> str:
-    """All that there is to say about a group of notifications, the headlines first."""
+    """Render a group of notifications, the headlines first."""
     headlines = [_headline(notification) for notification in notifications]
     sections = [
         "\n".join((headline, *_lines(notification.incident, notification.kind)))
@@ -49,7 +49,7 @@ def text(notifications: Sequence[Notification]) -> str:
 
 def summary(incident: Incident) -> str:
     """Summarize, in one sentence, what is wrong."""
-    return defused(plain(incident.finding.summary, _LONGEST_SUMMARY))
+    return without_mentions(plain(incident.finding.summary, _LONGEST_SUMMARY))
 
 
 def details(incident: Incident) -> str:
@@ -67,19 +67,19 @@ def worst(notifications: Sequence[Notification]) -> Severity | None:
     return Severity.CRITICAL if Severity.CRITICAL in found else min(found, default=None)
 
 
-def defused(value: str) -> str:
-    """A text that no chat takes for a mention."""
+def without_mentions(value: str) -> str:
+    """Change a text so that no chat takes it for a mention."""
     for opening in "@<":
         value = value.replace(opening, opening + _ZERO_WIDTH_SPACE)
     return value
 
 
 def _safe(value: str) -> str:
-    return defused(plain(value))
+    return without_mentions(plain(value))
 
 
 def _some(parts: Sequence[str], most: int, *, between: str = "\n") -> str:
-    """Not more of them than anybody reads."""
+    """Join parts, but not more of them than anybody reads."""
     shown = list(parts[:most])
     if len(parts) > most:
         shown.append(f"... and {len(parts) - most} more")
@@ -131,7 +131,7 @@ def _value(finding: Finding) -> str:
 
 
 def _number(value: float) -> str:
-    """Four figures, or all of those before the point."""
+    """Format four figures, or all of those before the point."""
     if abs(value) >= 1_000 or value == 0:
         return f"{value:,.0f}"
     return f"{value:.4g}"
@@ -143,7 +143,7 @@ def _span(start: datetime, end: datetime) -> str:
 
 
 def _duration(length: timedelta) -> str:
-    """The two largest units."""
+    """Format a length of time in its two largest units."""
     left = max(0, int(length.total_seconds()))
     parts = []
     for unit, seconds in _UNITS:

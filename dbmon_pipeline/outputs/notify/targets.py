@@ -85,7 +85,7 @@ def target(name: str, config: TargetConfig, environ: Mapping[str, str]) -> Targe
 
 
 def targets(config: Notifications, environ: Mapping[str, str]) -> dict[str, Target]:
-    """The enabled targets by name; one that cannot be built is :class:`InvalidTarget`.
+    """Build the enabled targets by name; one that cannot be built is :class:`InvalidTarget`.
 
     Args:
         config: The section of the rules file.

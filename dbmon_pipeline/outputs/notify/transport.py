@@ -23,7 +23,7 @@ _LARGEST_ANSWER = 64 * 1024
 _REDIRECTS = (301, 302, 303, 307, 308)
 
 
-def fault_of(url: str) -> str | None:
+def url_fault(url: str) -> str | None:
     """Return why a URL cannot be asked, None if it can; the URL does not stand in it."""
     if not url.isascii() or not url.isprintable() or " " in url:
         return "has characters that must be percent-encoded"
@@ -55,7 +55,7 @@ def request(
 
     Args:
         method: The HTTP method.
-        url: One that :func:`fault_of` finds nothing wrong with.
+        url: One that :func:`url_fault` finds nothing wrong with.
         who: What the receiver is called in an error.
         timeout: Seconds for all of it: names, connection, request, and the answer's head.
         body: What is sent.
@@ -65,7 +65,7 @@ def request(
         NotificationError: The receiver could not be reached, did not answer in time, or answered
             anything else.
     """
-    made = Request(url, body, {"User-Agent": "dbmon", **(headers or {})}, method=method)  # noqa: S310 - fault_of
+    made = Request(url, body, {"User-Agent": "dbmon", **(headers or {})}, method=method)  # noqa: S310 - url_fault
     outcomes: list[int | Exception] = []
     # The timeout of a socket is for each of its steps: only a thread bounds them all together.
     worker = threading.Thread(target=_work, args=(made, timeout, outcomes), daemon=True)
@@ -97,7 +97,7 @@ def request(
 
 
 class _NoRedirect(HTTPRedirectHandler):
-    """Follows none, wherever it leads: what is signed is for the one who is configured."""
+    """Redirect handler that follows none: what is signed is for the one who is configured."""
 
     def http_error_302(
         self,

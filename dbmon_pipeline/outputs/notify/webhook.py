@@ -81,7 +81,7 @@ def signature(secret: str, timestamp: str, body: bytes) -> str:
 
 
 def _ids(notifications: Sequence[Notification]) -> str:
-    """The keys as far as a header may be long; the body has all of them."""
+    """Join keys as far as a header may be long; the body has all of them."""
     header = ""
     for notification in notifications:
         key = quote(notification.key, safe="/:#=+@ ")  # of the data it may have a scope in it

@@ -16,8 +16,8 @@ _LONGEST_LABEL = 120
 _MARK_DIGITS = 8
 
 
-def label(text: str) -> str:
-    """A text from the data as the value of a label: on one line, without controls, and cut.
+def label_value(text: str) -> str:
+    """Make a text the value of a label: on one line, without controls, and cut.
 
     What is changed ends in a mark that is made of the whole text, so that two texts do not become
     one series.
@@ -46,7 +46,7 @@ class Gauges(Collector):
             value: The value.
             labels: Labels, the same for all series of a family; their values may be any text.
         """
-        series = (name, *map(label, labels.values()))
+        series = (name, *map(label_value, labels.values()))
         if value is None or series in self._series:
             return
         self._series.add(series)
@@ -58,5 +58,5 @@ class Gauges(Collector):
         return self._families.values()
 
     def text(self) -> str:
-        """All of them in the text format."""
+        """Render all of them in the text format."""
         return generate_latest(self).decode()

@@ -108,7 +108,7 @@ def no_metrics(reason: str) -> str:
 
 
 def status_metrics(status: DatabaseStatus) -> str:
-    """A status in the text format; there is no series of what is not known."""
+    """Render a status in the text format; there is no series of what is not known."""
     gauges = Gauges()
     _add_up(gauges, is_up=status.executions is not None)
     for level in Level:
@@ -174,7 +174,7 @@ def _add_refresh(gauges: Gauges, published: Published) -> None:
 def _add_dimension(
     gauges: Gauges, reader: Reader, dimension: Literal["model_tier", "pool_type"]
 ) -> None:
-    """The last day by the values of a dimension, the busiest ones."""
+    """Add the last day by the values of a dimension, the busiest ones."""
     by_value: dict[str, dict[str, object]] = defaultdict(dict)
     for question in (
         f"duration_by_{dimension}",
@@ -232,7 +232,7 @@ def _add_rules(gauges: Gauges, verdicts: Iterable[RecordedVerdict | JudgedRule])
 
 
 def _add_incidents(gauges: Gauges, settings: Settings) -> None:
-    """Without a store that can be read there is no series: what else there is stays."""
+    """Add the open incidents; without a readable store there is no series of them."""
     if not settings.home.incidents.is_file():
         return
     with (

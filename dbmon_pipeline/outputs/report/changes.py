@@ -187,7 +187,7 @@ def _known(values: Iterator[float | None]) -> Iterator[float]:
 
 
 def records(changes: Sequence[Change]) -> Records:
-    """The changes as JSON has them."""
+    """Return the changes as JSON has them."""
     return [
         {name: value for name, value in vars(change).items() if name != "is_good_up"}
         for change in changes

@@ -27,10 +27,10 @@ _TICK = "length(datum.value) > 10 ? slice(datum.value, 11, 16) : slice(datum.val
 
 
 def svg(chart: Chart, rows: Records) -> str:
-    """A chart of the rows of its table, as an SVG element without size or names of its own."""
+    """Draw a chart of a table's rows, as an SVG element without size or names of its own."""
     drawn = _drawn(chart, rows)
     out = io.StringIO()
-    _finished(drawn).save(out, format="svg")
+    _styled(drawn).save(out, format="svg")
     text = out.getvalue()
     opening, _, inner = text.partition("<svg")[2].partition(">")
     width, height = (float(size) for size in re.findall(r'(?:width|height)="([0-9.]+)"', opening))
@@ -164,7 +164,7 @@ def _durations(rows: Records) -> Drawn:
 
 
 def _bars(rows: Records, label: str, value: str) -> Drawn:
-    """A bar for each row, with its value beside it; equal labels stay apart."""
+    """Draw a bar for each row, with its value beside it; equal labels stay apart."""
     form = {"total_cost": "$,.2f", "share": ".0%"}.get(value, ",")
     data = [
         {"place": f"{place:03d} {_label(row[label])}", "value": number(row[value])}
@@ -180,8 +180,8 @@ def _bars(rows: Records, label: str, value: str) -> Drawn:
     )
 
 
-def _finished(chart: Drawn) -> Drawn:
-    """A chart in the colours and sizes that all have."""
+def _styled(chart: Drawn) -> Drawn:
+    """Give a chart the colours and sizes that all have."""
     finished: Drawn = (
         chart.properties(background="transparent")
         .configure(aria=False, font="Arial", padding=4)
@@ -210,7 +210,7 @@ def _finished(chart: Drawn) -> Drawn:
 
 
 def _times(rows: Records) -> alt.X:
-    """The points of time, with those at which there is nothing to draw."""
+    """Build the axis of the points of time, with those at which there is nothing to draw."""
     axis = alt.Axis(labelAngle=0, labelOverlap="greedy", labelExpr=_TICK, labelSeparation=6)
     scale = alt.Scale(domain=[str(row["time"]) for row in rows])
     return alt.X("time:O", title=None, axis=axis, scale=scale)

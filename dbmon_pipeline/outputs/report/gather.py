@@ -18,7 +18,7 @@ from dbmon_pipeline.outputs.report.words import executions, moment, percent, per
 
 
 def gather(settings: Settings, as_of: datetime, time_range: TimeRange) -> Report:
-    """A report.
+    """Gather a report.
 
     Args:
         settings: The home and the rules.
@@ -53,7 +53,7 @@ def gather(settings: Settings, as_of: datetime, time_range: TimeRange) -> Report
             about = reader.about
         with reading(published, start) as earlier:
             before = Period.read(earlier, time_range, now.figures.samples)
-        found = health.look(settings, published, start, as_of)
+        found = health.gather(settings, published, start, as_of)
     changes = compare(now, before)
     return Report(
         time_range=time_range,

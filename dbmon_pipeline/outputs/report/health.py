@@ -55,7 +55,7 @@ class Health:
         ]
 
 
-def look(settings: Settings, published: Published, start: datetime, as_of: datetime) -> Health:
+def gather(settings: Settings, published: Published, start: datetime, as_of: datetime) -> Health:
     """Collect the known facts about the health of a period.
 
     Args:
@@ -88,7 +88,7 @@ def _incidents(settings: Settings, start: datetime, as_of: datetime) -> list[Inc
 
 
 def section(health: Health, config: MonitoringConfig) -> Section:
-    """The section about health and incidents."""
+    """Build the section about health and incidents."""
     strayed = sum(bool(row["warnings"] or row["criticals"]) for row in health.verdicts)
     lead = (
         f"Alert rules that were beyond a limit at some time: {strayed} of {len(health.verdicts)}."
@@ -142,7 +142,7 @@ def _incident(one: Incident) -> dict[str, Scalar]:
 
 
 def _spoken(row: dict[str, Scalar], config: MonitoringConfig) -> dict[str, Scalar]:
-    """A verdict with its value and limits in their units, and how often it was bad in words."""
+    """Format a verdict's value and limits with their units, and say how often it was bad."""
     name = str(row["rule"])
     rule = config.rules.get(name)
     measurement = rule.judges(name) if rule else name

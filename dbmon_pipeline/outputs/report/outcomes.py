@@ -10,21 +10,21 @@ from dbmon_pipeline.outputs.report.content import Chart, Section, Table
 from dbmon_pipeline.outputs.report.tables import (
     MOST_ROWS,
     Ask,
-    bars,
-    largest,
+    answer_table,
     number,
-    plain_table,
+    sort_descending,
+    with_bar_chart,
 )
 
 _CONFIDENCE = 0.975
 
 
 def trouble(ask: Ask) -> Section:
-    """Slow and failing work."""
+    """Build the section about slow and failing work."""
     errors = ask("top_error_types")
     repos = [_failing(row) for row in ask("success_rate_by_repository").records]
-    repos = largest([row for row in repos if row["failures"]], "failures")
-    slow = plain_table(
+    repos = sort_descending([row for row in repos if row["failures"]], "failures")
+    slow = answer_table(
         ask("duration_by_model_tier"),
         "Durations by model tier; percentiles are within 1 % of the exact ones",
     )
@@ -45,8 +45,8 @@ def trouble(ask: Ask) -> Section:
                 is_shown=False,
                 charts=(drawn,) if any(row["p50_seconds"] for row in slow.rows) else (),
             ),
-            plain_table(ask("duration_by_pool_type"), "Durations by pool"),
-            bars(
+            answer_table(ask("duration_by_pool_type"), "Durations by pool"),
+            with_bar_chart(
                 Table(
                     name="errors",
                     caption="The most frequent error types; the message is an example",
@@ -57,7 +57,7 @@ def trouble(ask: Ask) -> Section:
                 "Errors by type",
                 "occurrences",
             ),
-            bars(
+            with_bar_chart(
                 Table(
                     name="failing_repositories",
                     caption="The repositories with the most executions that did not succeed",
@@ -119,7 +119,7 @@ def quality(ask: Ask) -> Section:
         title="Quality of work and of data",
         lead=f"{found} found among the {problems.samples:,} executions of the last 48 hours.",
         tables=(
-            bars(
+            with_bar_chart(
                 Table(
                     name="quality_bands",
                     caption="Quality scores; the share is of the executions that have one",
@@ -130,7 +130,7 @@ def quality(ask: Ask) -> Section:
                 "Quality scores by band",
                 "executions",
             ),
-            bars(
+            with_bar_chart(
                 Table(
                     name="data_completeness",
                     caption="How many executions have which figure",

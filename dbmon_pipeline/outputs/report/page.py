@@ -28,7 +28,7 @@ class Judgement(NamedTuple):
 
 
 def html(report: Report, json_name: str) -> str:
-    """The report as a page.
+    """Render a report as a page.
 
     Args:
         report: The report.
@@ -49,7 +49,7 @@ def html(report: Report, json_name: str) -> str:
 
 
 def index(reports: Records, time_zone: str) -> str:
-    """The page that lists reports.
+    """Render the page that lists reports.
 
     Args:
         reports: Each with its file, period, instant and gist, the newest first.
@@ -63,7 +63,7 @@ def index(reports: Records, time_zone: str) -> str:
 
 
 def as_json(report: Report) -> str:
-    """The report as JSON; long texts from the data are cut."""
+    """Render a report as JSON; long texts from the data are cut."""
     about = report.about
     found = {
         "time_range": report.time_range,
@@ -115,7 +115,7 @@ def _templates() -> Environment:
         lstrip_blocks=True,
     )
     found.globals |= {"draw": _draw, "heading": words.heading, "executions": words.executions}
-    found.filters |= {"figure": figure, "difference": difference, "judged": judged}
+    found.filters |= {"figure": figure, "difference": difference, "judged": judge_change}
     return found
 
 
@@ -126,14 +126,14 @@ def _draw(chart: Chart, rows: Records) -> Markup:
 
 
 def _markup(text: str) -> Markup:
-    """Text of ours that is markup already."""
+    """Mark text of ours as markup already."""
     from markupsafe import Markup
 
     return Markup(text)  # noqa: S704 - escaped by whoever made it
 
 
 def figure(value: float | None, unit: Unit) -> str:
-    """A figure with its unit."""
+    """Format a figure with its unit."""
     if value is None:
         return words.NO_DATA
     match unit:
@@ -147,7 +147,7 @@ def figure(value: float | None, unit: Unit) -> str:
 
 
 def difference(change: Change) -> str:
-    """By how much a figure has changed."""
+    """Format the change of a figure."""
     if change.change is None or change.before is None:
         return words.NO_DATA
     if change.unit == "rate":
@@ -155,7 +155,7 @@ def difference(change: Change) -> str:
     return f"{change.change / change.before:+.1%}" if change.before else "from nothing"
 
 
-def judged(change: Change) -> Judgement:
+def judge_change(change: Change) -> Judgement:
     """Judge whether a change is more than noise."""
     match change.is_more_than_noise:
         case None:

@@ -338,7 +338,7 @@ def test_no_secret_is_told(
         waiting={name: some(name, n) for n, name in enumerate([*found, "off"], start=1)},
         gives_up=True,
     )
-    told = deliver(store, found, NOW, lambda: NOW)
+    told = deliver(cast("Incidents", store), found, NOW, lambda: NOW)
     assert (told.sent, told.failed, told.given_up) == (0, 6, 6)
     assert [line.split(":")[0] for line in told.errors] == [
         *("hook", "chat", "am", "unset", "odd", "off")
