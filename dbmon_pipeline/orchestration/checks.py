@@ -187,8 +187,8 @@ class Checks:
         metadata: Metadata = {"figures_that_differ": len(differences)}
         if differences:
             shown = (
-                (one.figure, repr(one.expected), repr(one.actual))
-                for one in differences[:_SHOWN_DIFFERENCES]
+                (difference.figure, repr(difference.expected), repr(difference.actual))
+                for difference in differences[:_SHOWN_DIFFERENCES]
             )
             table = markdown_table("figure expected: actual:", shown)
             metadata["differences"] = dg.MetadataValue.md(table)
@@ -206,7 +206,7 @@ def _of_rule(
         metadata |= known | {
             "verdict": worst.verdict.value,
             "scope": worst.scope[:200],
-            "scopes_beyond_a_limit": sum(one.verdict.badness > 0 for one in verdicts),
+            "scopes_beyond_a_limit": sum(judged.verdict.badness > 0 for judged in verdicts),
         }
     is_critical = worst is not None and worst.verdict is Verdict.CRITICAL
     return dg.AssetCheckResult(

@@ -63,11 +63,11 @@ def _code(definitions: Callable[[], dg.Definitions]) -> Outcome:
 
 def _not_opened(home: Home, error: Exception) -> Outcome:
     why = getattr(error, "orig", None) or error
-    seen = f"{home.dagster} cannot be opened ({type(why).__name__} {why})"
-    if "locked" in seen:
-        return warning(seen, "repeat; if it stays, end the process that holds it")
+    problem_seen = f"{home.dagster} cannot be opened ({type(why).__name__} {why})"
+    if "locked" in problem_seen:
+        return warning(problem_seen, "repeat; if it stays, end the process that holds it")
     return problem(
-        seen,
+        problem_seen,
         "restore it from a backup, or move it away and run dbmon refresh: it has the history of"
         " runs, and no figures",
     )
@@ -126,7 +126,7 @@ def _runs(home: Home, instance: dg.DagsterInstance) -> Outcome:
 
 def _switches(loaded: dg.Definitions, instance: dg.DagsterInstance) -> Outcome:
     """Check that the schedules and sensors are on."""
-    names = {one.name for one in (*(loaded.schedules or ()), *(loaded.sensors or ()))}
+    names = {switch.name for switch in (*(loaded.schedules or ()), *(loaded.sensors or ()))}
     off = sorted(
         state.name
         for state in instance.all_instigator_state()

@@ -89,9 +89,11 @@ def published_results(
 
 
 def _verdicts(verdicts: Sequence[RecordedVerdict]) -> dict[str, Any]:
-    rows = ((one.rule, one.scope, one.verdict.value, one.sentence) for one in verdicts)
+    rows = (
+        (judged.rule, judged.scope, judged.verdict.value, judged.sentence) for judged in verdicts
+    )
     return {
-        **{kind.value: sum(one.verdict is kind for one in verdicts) for kind in Verdict},
+        **{kind.value: sum(judged.verdict is kind for judged in verdicts) for kind in Verdict},
         "verdicts": dg.MetadataValue.md(markdown_table("rule scope verdict sentence", rows)),
     }
 

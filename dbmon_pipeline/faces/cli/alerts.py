@@ -34,22 +34,22 @@ def open_alerts(
     if context.invoked_subcommand:
         return
     with _store(home) as incidents:
-        found = incidents.open_incidents()
+        listed = incidents.open_incidents()
         silences = incidents.silences(utc_now())
-        waiting = incidents.undelivered()
-    _print_incidents(found, format)
+        undelivered = incidents.undelivered()
+    _print_incidents(listed, format)
     for silence in silences:
         matcher = ", ".join(f"{key}={value}" for key, value in silence.matcher.items())
         print_info(
             f"silence {silence.number}: {matcher} until {iso(silence.until)}, by {silence.by}"
         )
-    for one in waiting:
-        if one.attempts:
-            fate = "given up" if one.is_dead else "will be tried again"
-            tries = f"{one.attempts} attempt{'' if one.attempts == 1 else 's'}"
+    for notification in undelivered:
+        if notification.attempts:
+            fate = "given up" if notification.is_dead else "will be tried again"
+            tries = f"{notification.attempts} attempt{'' if notification.attempts == 1 else 's'}"
             print_info(
-                f"not told: {one.target}, {one.kind} of incident {one.incident}, after {tries},"
-                f" {fate}: {one.last_error}"
+                f"not told: {notification.target}, {notification.kind} of incident"
+                f" {notification.incident}, after {tries}, {fate}: {notification.last_error}"
             )
 
 
@@ -62,8 +62,8 @@ def history(
 ) -> None:
     """List incidents, also those that are over, the newest first."""
     with _store(home) as incidents:
-        found = incidents.history(parse_since(since, end=utc_now()), limit)
-    _print_incidents(found, format)
+        listed = incidents.history(parse_since(since, end=utc_now()), limit)
+    _print_incidents(listed, format)
 
 
 @alerts.command()
@@ -139,21 +139,21 @@ def _store(home: HomeOption) -> Iterator[Incidents]:
         yield incidents
 
 
-def _print_incidents(found: list[Incident], form: Format) -> None:
+def _print_incidents(incidents: list[Incident], form: Format) -> None:
     columns = ("number", "severity", "state", "rule", "scope", "opened_at", "resolved_at", "by")
     rows: list[tuple[object, ...]] = [
         (
-            one.number,
-            one.worst if one.state is IncidentState.RESOLVED else one.severity,
-            one.state,
-            one.finding.rule,
-            one.finding.scope,
-            one.opened_at.replace(microsecond=0),
-            one.resolved_at.replace(microsecond=0) if one.resolved_at else None,
-            one.acknowledged_by,
-            one.finding.summary,
+            incident.number,
+            incident.worst if incident.state is IncidentState.RESOLVED else incident.severity,
+            incident.state,
+            incident.finding.rule,
+            incident.finding.scope,
+            incident.opened_at.replace(microsecond=0),
+            incident.resolved_at.replace(microsecond=0) if incident.resolved_at else None,
+            incident.acknowledged_by,
+            incident.finding.summary,
         )
-        for one in found
+        for incident in incidents
     ]
     if form is Format.TABLE and not rows:
         print_result("no incidents")

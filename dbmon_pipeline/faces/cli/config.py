@@ -24,8 +24,8 @@ def validate(
     ] = None,
 ) -> None:
     """Read the rules file, and tell the first thing that is wrong by line and key."""
-    found = Settings.load(rules=file).config
-    enabled = [name for name, rule in found.rules.items() if rule.enabled]
-    targets = [name for name, target in found.notifications.targets.items() if target.enabled]
+    config = Settings.load(rules=file).config
+    enabled = [name for name, rule in config.rules.items() if rule.enabled]
+    targets = [name for name, target in config.notifications.targets.items() if target.enabled]
     print_result(f"{len(enabled)} rules are enabled: {', '.join(enabled) or 'none'}")
     print_result(f"{len(targets)} targets are told: {', '.join(targets) or 'none'}")

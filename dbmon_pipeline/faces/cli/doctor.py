@@ -80,6 +80,8 @@ def _line(finding: Finding) -> str:
 
 
 def _summary(findings: list[Finding]) -> str:
-    counts = {level: sum(one.level is level for one in findings) for level in reversed(Level)}
-    told = ", ".join(f"{count} {level}" for level, count in counts.items() if count)
-    return f"{len(findings)} checks: {told}"
+    counts = {
+        level: sum(finding.level is level for finding in findings) for level in reversed(Level)
+    }
+    listed = ", ".join(f"{count} {level}" for level, count in counts.items() if count)
+    return f"{len(findings)} checks: {listed}"

@@ -81,7 +81,7 @@ def refresh(
 
     logging.getLogger("dagster").setLevel(logging.ERROR)
     with progress(), open_instance(settings.home) as instance:
-        done = run_refresh(
+        result = run_refresh(
             defs.resolve_job_def("refresh"),
             instance,
             as_of=as_of,
@@ -90,11 +90,11 @@ def refresh(
             full=full,
             accept_shrink=accept_shrink,
         )
-    for warning in done.warnings:
+    for warning in result.warnings:
         print_info(f"warning: {warning}")
     print_info(
-        f"published generation {done.generation}: {done.rows_read:,} new or changed rows;"
-        f" the source was read through {iso(done.data_through)}"
+        f"published generation {result.generation}: {result.rows_read:,} new or changed rows;"
+        f" the source was read through {iso(result.data_through)}"
     )
 
 

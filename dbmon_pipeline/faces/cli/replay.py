@@ -86,20 +86,20 @@ def _until(as_of: str | None, published: datetime) -> datetime:
     return until
 
 
-def _with_limits(path: Path, found: Replay, settings: Settings) -> MonitoringConfig:
+def _with_limits(path: Path, past: Replay, settings: Settings) -> MonitoringConfig:
     """Write the proposal; the rules with its limits.
 
     Raises:
         ConfigError: No rule is beyond its limits for most of the time.
     """
-    limits = proposed(found.rules, settings.config.rules)
+    limits = proposed(past.rules, settings.config.rules)
     if not limits:
         raise ConfigError(
             "no rule is beyond its limits for most of the time, or none that a limit would help",
             remedy="leave --propose out to see what they say",
         )
     heading = (
-        f"# Limits that fit what was usual from {iso(found.start)} to {iso(found.end)}.\n"
+        f"# Limits that fit what was usual from {iso(past.start)} to {iso(past.end)}.\n"
         "# Name this file as DBMON_CONFIG, or copy its rules into the one that is named there.\n"
     )
     write_whole(path, heading + yaml.safe_dump({"rules": limits}, sort_keys=False))
@@ -108,25 +108,25 @@ def _with_limits(path: Path, found: Replay, settings: Settings) -> MonitoringCon
 
 def _summary(replays: Mapping[str, Replay]) -> Rows:
     """Build a row for each rule and rules file, those of a rule together."""
-    names = dict.fromkeys(one.rule for found in replays.values() for one in found.rules)
+    names = dict.fromkeys(rule_past.rule for past in replays.values() for rule_past in past.rules)
     rows: list[tuple[object, ...]] = []
     for name in names:
-        for file, found in replays.items():
-            for one in found.rules:
-                if one.rule == name:
-                    hours = [lasted / HOUR for lasted in one.durations(found.end)]
+        for file, past in replays.items():
+            for rule_past in past.rules:
+                if rule_past.rule == name:
+                    hours = [lasted / HOUR for lasted in rule_past.durations(past.end)]
                     rows.append(
                         (
                             name,
                             file,
-                            len(one.episodes),
-                            sum(e.severity is Severity.CRITICAL for e in one.episodes),
-                            one.flaps,
+                            len(rule_past.episodes),
+                            sum(e.severity is Severity.CRITICAL for e in rule_past.episodes),
+                            rule_past.flaps,
                             round(median(hours), 2) if hours else None,
                             round(max(hours), 2) if hours else None,
-                            _percent(one.share_beyond_limit),
-                            _percent(one.unknown),
-                            one.usual,
+                            _percent(rule_past.share_beyond_limit),
+                            _percent(rule_past.unknown),
+                            rule_past.usual,
                         )
                     )
     columns = ("rule", "limits", "episodes", "critical", "flaps", "median_hours", "longest_hours")
@@ -136,44 +136,44 @@ def _summary(replays: Mapping[str, Replay]) -> Rows:
 def _episodes(replays: Mapping[str, Replay]) -> Rows:
     rows: list[tuple[object, ...]] = [
         (
-            one.fired_at,
-            one.resolved_at,
-            one.severity,
-            one.rule,
-            one.scope,
+            episode.fired_at,
+            episode.resolved_at,
+            episode.severity,
+            episode.rule,
+            episode.scope,
             file,
-            one.summary,
+            episode.summary,
         )
-        for file, found in replays.items()
-        for rule in found.rules
-        for one in rule.episodes
+        for file, past in replays.items()
+        for rule in past.rules
+        for episode in rule.episodes
     ]
     columns = ("fired_at", "resolved_at", "severity", "rule", "scope", "limits", "summary")
     return Rows(columns, sorted(rows, key=lambda row: str(row[0])))
 
 
-def _print_reach(found: Replay, config: MonitoringConfig, propose: Path | None) -> None:
+def _print_reach(past: Replay, config: MonitoringConfig, propose: Path | None) -> None:
     """Print how the replay looked, and what may be done about it."""
-    looks = f"every hour from {iso(found.start)}, every five minutes from {iso(found.fine_from)}"
-    if found.fine_from <= found.start:
-        looks = f"every five minutes from {iso(found.start)}"
-    elif found.fine_from >= found.end:
-        looks = f"every hour from {iso(found.start)}"
-    print_info(f"looked {looks} to {iso(found.end)}")
-    if found.left_out:
-        print_info(f"left out, for their past is not known: {', '.join(sorted(found.left_out))}")
+    looks = f"every hour from {iso(past.start)}, every five minutes from {iso(past.fine_from)}"
+    if past.fine_from <= past.start:
+        looks = f"every five minutes from {iso(past.start)}"
+    elif past.fine_from >= past.end:
+        looks = f"every hour from {iso(past.start)}"
+    print_info(f"looked {looks} to {iso(past.end)}")
+    if past.left_out:
+        print_info(f"left out, for their past is not known: {', '.join(sorted(past.left_out))}")
     unknown = [
-        one.rule
-        for one in found.rules
-        if one.unknown > _MOST
-        and (config.rules[one.rule].measurement or one.rule) in RATES - OF_ROWS
+        rule.rule
+        for rule in past.rules
+        if rule.unknown > _MOST
+        and (config.rules[rule.rule].measurement or rule.rule) in RATES - OF_ROWS
     ]
     if unknown:
         print_info(
             f"too little to judge nearly always: {', '.join(unknown)}; longer windows or a lower"
             " min_samples would tell more"
         )
-    unfit = proposed(found.rules, config.rules)
+    unfit = proposed(past.rules, config.rules)
     if propose:
         print_info(
             f"{propose} has limits for {', '.join(unfit)}; name it as DBMON_CONFIG to use them"

@@ -151,9 +151,9 @@ def status(
                 with opened_reader(settings.home, settings.config, at, db) as reader:
                     _print_report(reader, metric, time_range, format, on_one_line=on_one_line)
                 return ExitCode.OK
-            found = _status(settings, at, db)
-        _print_status(found, format, alert=alert, on_one_line=on_one_line)
-        return _EXIT[found.status]
+            current = _status(settings, at, db)
+        _print_status(current, format, alert=alert, on_one_line=on_one_line)
+        return _EXIT[current.status]
 
     if not watch:
         try:
@@ -182,23 +182,23 @@ def _status(settings: Settings, at: datetime, db: Path | None) -> DatabaseStatus
 
 
 def _print_status(
-    found: DatabaseStatus, form: StatusFormat, *, alert: bool, on_one_line: bool
+    status: DatabaseStatus, form: StatusFormat, *, alert: bool, on_one_line: bool
 ) -> None:
     match form:
         case StatusFormat.JSON:
-            shown = asdict(found)
+            shown = asdict(status)
             if not alert:
                 del shown["alerts"]
             print_json(shown, on_one_line=on_one_line)
         case StatusFormat.NAGIOS:
-            print_result(status_text.nagios(found))
+            print_result(status_text.nagios(status))
         case StatusFormat.PROMETHEUS:
             from dbmon_pipeline.outputs.prometheus.metrics import status_metrics
 
-            print_result(status_metrics(found).rstrip("\n"))
+            print_result(status_metrics(status).rstrip("\n"))
         case StatusFormat.TEXT:
             print_result(
-                status_text.text(found, alert=alert, colour=status_text.has_colour(sys.stdout))
+                status_text.text(status, alert=alert, colour=status_text.has_colour(sys.stdout))
             )
 
 

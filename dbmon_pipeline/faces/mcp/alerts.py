@@ -76,8 +76,8 @@ def open_incidents(settings: Settings, cut: Cut, note: str) -> OpenIncidents:
         return OpenIncidents(incidents=[], note="no incident was opened so far. " + note)
     store = Incidents(settings.home.incidents, notifications=settings.config.notifications)
     with store as incidents:
-        found = incidents.open_incidents()
-    return OpenIncidents(incidents=[_shown(one, cut) for one in found], note=note)
+        listed = incidents.open_incidents()
+    return OpenIncidents(incidents=[_shown(incident, cut) for incident in listed], note=note)
 
 
 def explained_alert(

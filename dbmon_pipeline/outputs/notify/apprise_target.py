@@ -66,7 +66,7 @@ class AppriseTarget:
         if not _is_pager(service):
             self._send(service, notifications)
             return
-        told: list[int] = []
+        sent: list[int] = []
         errors: dict[int, NotificationError] = {}
         for notification in notifications:
             incident = notification.incident
@@ -77,12 +77,12 @@ class AppriseTarget:
             pager.action = _RESOLVING
             try:
                 self._send(pager, [notification])
-                told.append(notification.number)
+                sent.append(notification.number)
             except NotificationError as error:
                 errors[incident.number] = error
         if errors:
             first = next(iter(errors.values()))
-            raise NotificationError(first.args[0], remedy=first.remedy, told=tuple(told))
+            raise NotificationError(first.args[0], remedy=first.remedy, told=tuple(sent))
 
     def _service(self) -> NotifyBase:
         """Build Apprise's service for the URL.
@@ -169,8 +169,8 @@ def _is_pager(service: NotifyBase) -> bool:
 
 def _dedup_key(incident: Incident) -> str:
     """Build a key of one incident, which no other one of any installation has."""
-    told = f"{incident.number} {incident.opened_at} {incident.finding.fingerprint}"
-    return f"dbmon-{incident.number}-{hashlib.sha256(told.encode()).hexdigest()[:16]}"
+    identity = f"{incident.number} {incident.opened_at} {incident.finding.fingerprint}"
+    return f"dbmon-{incident.number}-{hashlib.sha256(identity.encode()).hexdigest()[:16]}"
 
 
 def _type(notifications: Sequence[Notification]) -> NotifyType:

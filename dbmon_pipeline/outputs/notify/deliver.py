@@ -69,15 +69,15 @@ def deliver(
         target = targets.get(name) or _missing(name)
         failure = _failure(lambda: target.send(group, clock()))  # noqa: B023 - called at once
         numbers = [notification.number for notification in group]
-        told = numbers if failure is None else failure.told
-        if told:
-            incidents.sent(told, clock())
-            sent += len(told)
+        delivered = numbers if failure is None else failure.told
+        if delivered:
+            incidents.sent(delivered, clock())
+            sent += len(delivered)
         if failure is None:
             working.add(name)
             continue
         errors[name] = str(failure)
-        left = [number for number in numbers if number not in told]
+        left = [number for number in numbers if number not in delivered]
         failed += len(left)
         if gone := incidents.failed(left, clock(), errors[name]):
             given_up[name] = gone
@@ -154,15 +154,15 @@ def _working_again(
     errors: Mapping[str, str],
 ) -> list[Finding]:
     """List targets that work again or are none any more, if open incidents still say otherwise."""
-    found = []
+    findings = []
     for incident in still_open:
         name = incident.finding.scope
         if incident.finding.rule == RULE:
             if name in working:
-                found.append(_finding(name, None, f"The target {name} is told again"))
+                findings.append(_finding(name, None, f"The target {name} is told again"))
             elif name not in targets and name not in errors:
-                found.append(_finding(name, None, f"The target {name} is no longer to be told"))
-    return found
+                findings.append(_finding(name, None, f"The target {name} is no longer to be told"))
+    return findings
 
 
 def _finding(

@@ -59,12 +59,12 @@ def details(incident: Incident) -> str:
 
 def worst(notifications: Sequence[Notification]) -> Severity | None:
     """Return the worst severity of the notifications that are not over; None if all are."""
-    found = {
+    severities = {
         notification.incident.severity
         for notification in notifications
         if notification.kind is not Kind.RESOLVED
     }
-    return Severity.CRITICAL if Severity.CRITICAL in found else min(found, default=None)
+    return Severity.CRITICAL if Severity.CRITICAL in severities else min(severities, default=None)
 
 
 def without_mentions(value: str) -> str:

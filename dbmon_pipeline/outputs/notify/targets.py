@@ -91,11 +91,11 @@ def targets(config: Notifications, environ: Mapping[str, str]) -> dict[str, Targ
         config: The section of the rules file.
         environ: The environment, for URLs and secrets.
     """
-    found: dict[str, Target] = {}
+    built: dict[str, Target] = {}
     for name, section in config.targets.items():
         if section.enabled:
             try:
-                found[name] = target(name, section, environ)
+                built[name] = target(name, section, environ)
             except ConfigError as error:
-                found[name] = InvalidTarget(name, error)
-    return found
+                built[name] = InvalidTarget(name, error)
+    return built

@@ -208,23 +208,26 @@ def _add_figures(
 
 def _add_rules(gauges: Gauges, verdicts: Iterable[RecordedVerdict | JudgedRule]) -> None:
     by_rule: dict[str, list[RecordedVerdict | JudgedRule]] = defaultdict(list)
-    for one in verdicts:
-        by_rule[one.rule].append(one)
+    for verdict in verdicts:
+        by_rule[verdict.rule].append(verdict)
     for rule, several in by_rule.items():
-        several.sort(key=lambda one: (-one.verdict.badness, one.scope))
-        for one in several[:MOST]:
-            at = {"rule": rule, "scope": one.scope}
+        several.sort(key=lambda verdict: (-verdict.verdict.badness, verdict.scope))
+        for verdict in several[:MOST]:
+            at = {"rule": rule, "scope": verdict.scope}
             gauges.add(
                 "rule_state",
                 "What a rule says: 0 ok, 1 warning, 2 critical, -1 insufficient data.",
-                one.verdict.badness,
+                verdict.verdict.badness,
                 **at,
             )
-            gauges.add("rule_value", "The value that a rule judges.", one.value, **at)
+            gauges.add("rule_value", "The value that a rule judges.", verdict.value, **at)
             gauges.add(
-                "rule_samples", "How many executions that value was made from.", one.samples, **at
+                "rule_samples",
+                "How many executions that value was made from.",
+                verdict.samples,
+                **at,
             )
-            for severity, limit in (("warning", one.warning), ("critical", one.critical)):
+            for severity, limit in (("warning", verdict.warning), ("critical", verdict.critical)):
                 about = "Beyond it a value is that bad."
                 gauges.add("rule_limit", about, limit, **at, severity=severity)
         about = "How many more scopes a rule has than are shown, the worst."
@@ -239,10 +242,11 @@ def _add_incidents(gauges: Gauges, settings: Settings) -> None:
         suppress(IncidentError),
         Incidents(settings.home.incidents, notifications=settings.config.notifications) as store,
     ):
-        found = store.open_incidents()
+        incidents = store.open_incidents()
         for severity in Severity:
             is_open = [
-                one.state is not IncidentState.PENDING and one.severity is severity for one in found
+                incident.state is not IncidentState.PENDING and incident.severity is severity
+                for incident in incidents
             ]
             about = "Incidents that are open, and not merely pending."
             gauges.add("open_incidents", about, sum(is_open), severity=severity)

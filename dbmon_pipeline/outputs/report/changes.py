@@ -148,13 +148,13 @@ def _by_block(
 ) -> Change:
     is_real, because = None, _nothing(*values)
     if not because:
-        seen = [[*_known(map(each, period.blocks()))] for period in (now, before)]
+        series = [[*_known(map(each, period.blocks()))] for period in (now, before)]
         unit_of_time = "hours" if now.step < DAY else "days"
-        sizes = f"{len(seen[0])} and {len(seen[1])} {unit_of_time}"
-        if least_chance(len(seen[0]), len(seen[1])) > 2 * (1 - CONFIDENCE):
+        sizes = f"{len(series[0])} and {len(series[1])} {unit_of_time}"
+        if least_chance(len(series[0]), len(series[1])) > 2 * (1 - CONFIDENCE):
             because = f"{sizes} are too few to tell"
         else:
-            chance = rank_sum_chance(*seen)
+            chance = rank_sum_chance(*series)
             is_real = chance <= 2 * (1 - CONFIDENCE)
             because = f"chance parts {sizes} so far in {max(chance, 0.0001):.2%} of all cases"
     return Change(

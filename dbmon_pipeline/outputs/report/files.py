@@ -120,16 +120,16 @@ def _row(page: Path) -> dict[str, Scalar] | None:
     if not beside.is_file():
         return None
     try:
-        found = msgspec.json.decode(beside.read_bytes(), type=_Listed)
-        made_at = iso(parse_as_of(found.as_of))
+        listed = msgspec.json.decode(beside.read_bytes(), type=_Listed)
+        made_at = iso(parse_as_of(listed.as_of))
     except (msgspec.MsgspecError, ValueError, RecursionError, ConfigError):
         return None
     return {
         "file": page.name,
         "made_at": made_at,
-        "time_range": found.time_range,
-        "executions": found.samples,
-        "gist": " ".join(found.gist),
+        "time_range": listed.time_range,
+        "executions": listed.samples,
+        "gist": " ".join(listed.gist),
     }
 
 

@@ -42,8 +42,10 @@ class Health:
     @property
     def open_incidents(self) -> list[Incident]:
         """The incidents that are not over, the worst first."""
-        still = [one for one in self.incidents if one.state is not IncidentState.RESOLVED]
-        return sorted(still, key=lambda one: (-one.severity.badness, one.opened_at))
+        still = [
+            incident for incident in self.incidents if incident.state is not IncidentState.RESOLVED
+        ]
+        return sorted(still, key=lambda incident: (-incident.severity.badness, incident.opened_at))
 
     @property
     def beyond(self) -> Records:
@@ -84,7 +86,11 @@ def _incidents(settings: Settings, start: datetime, as_of: datetime) -> list[Inc
     if not path.exists():
         return []
     with Incidents(path, notifications=settings.config.notifications) as store:
-        return [one for one in store.history(start, _MOST_INCIDENTS) if one.opened_at <= as_of]
+        return [
+            incident
+            for incident in store.history(start, _MOST_INCIDENTS)
+            if incident.opened_at <= as_of
+        ]
 
 
 def section(health: Health, config: MonitoringConfig) -> Section:
@@ -95,7 +101,7 @@ def section(health: Health, config: MonitoringConfig) -> Section:
     )
     if health.trouble:
         lead += f" The incidents are not known: {health.trouble}."
-    incidents = [_incident(one) for one in health.incidents]
+    incidents = [_incident(incident) for incident in health.incidents]
     verdicts = [_spoken(row, config) for row in health.verdicts]
     listed = Table(
         name="incidents",
@@ -126,18 +132,18 @@ def section(health: Health, config: MonitoringConfig) -> Section:
     )
 
 
-def _incident(one: Incident) -> dict[str, Scalar]:
+def _incident(incident: Incident) -> dict[str, Scalar]:
     return {
-        "number": one.number,
-        "severity": one.worst.value,
-        "state": one.state.value,
-        "rule": one.finding.rule,
-        "scope": one.finding.scope,
-        "opened_at": iso(one.opened_at),
-        "resolved_at": iso(one.resolved_at) if one.resolved_at else None,
-        "acknowledged_by": one.acknowledged_by,
-        "summary": one.finding.summary,
-        "runbook": one.finding.runbook,
+        "number": incident.number,
+        "severity": incident.worst.value,
+        "state": incident.state.value,
+        "rule": incident.finding.rule,
+        "scope": incident.finding.scope,
+        "opened_at": iso(incident.opened_at),
+        "resolved_at": iso(incident.resolved_at) if incident.resolved_at else None,
+        "acknowledged_by": incident.acknowledged_by,
+        "summary": incident.finding.summary,
+        "runbook": incident.finding.runbook,
     }
 
 

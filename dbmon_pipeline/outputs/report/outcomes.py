@@ -113,11 +113,11 @@ def quality(ask: Ask) -> Section:
     problems = ask("data_problems")
     wrong = [row for row in problems.records if row["affected"]]
     kinds = "One kind of problem was" if len(wrong) == 1 else f"{len(wrong)} kinds of problems were"
-    found = kinds if wrong else "No problem was"
+    count = kinds if wrong else "No problem was"
     return Section(
         name="data_quality",
         title="Quality of work and of data",
-        lead=f"{found} found among the {problems.samples:,} executions of the last 48 hours.",
+        lead=f"{count} found among the {problems.samples:,} executions of the last 48 hours.",
         tables=(
             with_bar_chart(
                 Table(

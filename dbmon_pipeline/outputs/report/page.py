@@ -65,7 +65,7 @@ def index(reports: Records, time_zone: str) -> str:
 def as_json(report: Report) -> str:
     """Render a report as JSON; long texts from the data are cut."""
     about = report.about
-    found = {
+    document = {
         "time_range": report.time_range,
         "time_zone": report.time_zone,
         "as_of": iso(about.as_of),
@@ -86,7 +86,7 @@ def as_json(report: Report) -> str:
             for section in report.sections
         },
     }
-    return json.dumps(found, indent=1, ensure_ascii=False, allow_nan=False)
+    return json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False)
 
 
 def _table(table: Table) -> dict[str, object]:
@@ -107,16 +107,16 @@ def _cut(value: Scalar) -> Scalar:
 def _templates() -> Environment:
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-    found = Environment(
+    environment = Environment(
         loader=FileSystemLoader(Path(__file__).with_name("templates")),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    found.globals |= {"draw": _draw, "heading": words.heading, "executions": words.executions}
-    found.filters |= {"figure": figure, "difference": difference, "judged": judge_change}
-    return found
+    environment.globals |= {"draw": _draw, "heading": words.heading, "executions": words.executions}
+    environment.filters |= {"figure": figure, "difference": difference, "judged": judge_change}
+    return environment
 
 
 def _draw(chart: Chart, rows: Records) -> Markup:
