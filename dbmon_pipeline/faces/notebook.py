@@ -27,7 +27,7 @@ class PublishedData:
         self._published = published
 
     def tables(self) -> pd.DataFrame:
-        """The published tables.
+        """List the published tables.
 
         Returns:
             One row per table, with the columns ``table`` and ``rows``.
@@ -39,7 +39,7 @@ class PublishedData:
         return pd.DataFrame({"table": names, "rows": [manifest.rows(name) for name in names]})
 
     def table(self, name: str) -> pd.DataFrame:
-        """A published table, in the order of its key.
+        """Read a published table, in the order of its key.
 
         Args:
             name: One of :meth:`tables`.
@@ -53,7 +53,7 @@ class PublishedData:
         return self._published.query(name).df()
 
     def questions(self) -> pd.DataFrame:
-        """The questions that can be asked.
+        """List the questions that can be asked.
 
         Returns:
             One row per question, with ``question``, ``category``, ``one_row`` (what a row of the

@@ -6,7 +6,6 @@ say in ``refresh_events.py``.
 
 from collections.abc import Iterator
 from datetime import timedelta
-from functools import cache
 from typing import Any
 
 import dagster as dg
@@ -25,8 +24,7 @@ from dbmon_pipeline.core.schema.table import Table
 from dbmon_pipeline.orchestration import groups
 from dbmon_pipeline.orchestration.checks import check_specs
 from dbmon_pipeline.orchestration.namespace import REFRESH_OP, Namespace, Project
-from dbmon_pipeline.orchestration.refresh_step import refresh_step
-from dbmon_pipeline.orchestration.run_config import RefreshConfig
+from dbmon_pipeline.orchestration.refresh_step import RefreshConfig, refresh_step
 
 OWNERS = ["team:monitoring"]
 SOURCE = "executions"
@@ -64,12 +62,12 @@ def source_spec(project: Project) -> dg.AssetSpec:
 
 def refresh_assets(project: Project) -> dg.AssetsDefinition:
     """Define the refresh: all tables, the checks and the publication, in one step."""
-    namespace = project.namespace
+    namespace, columns = project.namespace, table_columns()
 
     @dg.multi_asset(
         name=namespace.of(REFRESH_OP),
         specs=[
-            *(_table_spec(table, namespace) for table in TABLES.values()),
+            *(_table_spec(table, columns[table.name], namespace) for table in TABLES.values()),
             _publication(namespace),
         ],
         check_specs=check_specs(project),
@@ -84,12 +82,10 @@ def refresh_assets(project: Project) -> dg.AssetsDefinition:
     return refresh_tables
 
 
-def _table_spec(table: Table, namespace: Namespace) -> dg.AssetSpec:
+def _table_spec(table: Table, columns: list[tuple[str, str]], namespace: Namespace) -> dg.AssetSpec:
     metadata: dict[str, Any] = {
         "dagster/table_name": table.name,
-        "dagster/column_schema": dg.TableSchema(
-            [dg.TableColumn(*column) for column in _columns()[table.name]]
-        ),
+        "dagster/column_schema": dg.TableSchema([dg.TableColumn(*column) for column in columns]),
     }
     kinds = {"parquet"}
     description = _DESCRIPTIONS.get(table.name, "")
@@ -140,8 +136,3 @@ def _publication(namespace: Namespace) -> dg.AssetSpec:
         skippable=True,
         freshness_policy=_FRESH,
     )
-
-
-@cache
-def _columns() -> dict[str, list[tuple[str, str]]]:
-    return table_columns()

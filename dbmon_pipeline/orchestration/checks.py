@@ -21,7 +21,9 @@ from dbmon_pipeline.core.rollup.result import RolledUp
 from dbmon_pipeline.core.schema.catalogue import CHECK_HISTORY, HOUR_LEDGER
 from dbmon_pipeline.core.schema.manifest import Difference
 from dbmon_pipeline.orchestration.markdown import markdown_table
-from dbmon_pipeline.orchestration.namespace import Namespace, Project
+from dbmon_pipeline.orchestration.namespace import Project
+
+Metadata = dict[str, dg.MetadataValue | float | int | str]
 
 SCHEMA_CONTRACT = "schema_contract"
 SOURCE_SHRANK = "source_shrank"
@@ -67,15 +69,11 @@ _COUNTS = {
 
 def check_specs(project: Project) -> list[dg.AssetCheckSpec]:
     """Describe all checks of a refresh."""
-    ledger, history = _keys(project.namespace)
+    ledger, history = map(project.namespace.key, (HOUR_LEDGER.name, CHECK_HISTORY.name))
     return [
         *(
-            dg.AssetCheckSpec(name, asset=ledger, blocking=True, description=description)
-            for name, description in _BLOCKING.items()
-        ),
-        *(
-            dg.AssetCheckSpec(name, asset=ledger, description=description)
-            for name, description in _TELLING.items()
+            dg.AssetCheckSpec(name, asset=ledger, blocking=name in _BLOCKING, description=text)
+            for name, text in (_BLOCKING | _TELLING).items()
         ),
         *(
             dg.AssetCheckSpec(
@@ -130,21 +128,21 @@ class Checks:
     def of_quality(self, rolled_up: RolledUp) -> Iterator[dg.AssetCheckResult]:
         """Yield the checks of the rows."""
         counted = rolled_up.quality
-        about: dict[str, dg.MetadataValue | int | str] = {
+        about: Metadata = {
             "window_start": iso(rolled_up.quality_from),
             "executions": counted["executions"],
         }
+        examples: dict[str, Metadata] = {}
+        if rolled_up.duplicate_task_id is not None:
+            examples["unique_task_id"] = {"example": rolled_up.duplicate_task_id[:200]}
+        if rolled_up.bad_values:
+            rows = ((bad.column, bad.value, bad.task_id) for bad in rolled_up.bad_values)
+            table = dg.MetadataValue.md(markdown_table("column value task_id", rows))
+            examples["readable_values"] = {"examples": table}
         for name, counts in _COUNTS.items():
-            also = dict(about)
-            if name == "unique_task_id" and rolled_up.duplicate_task_id is not None:
-                also["example"] = rolled_up.duplicate_task_id[:200]
-            if name == "readable_values" and rolled_up.bad_values:
-                rows = ((bad.column, bad.value, bad.task_id) for bad in rolled_up.bad_values)
-                also["examples"] = dg.MetadataValue.md(markdown_table("column value task_id", rows))
+            also = about | examples.get(name, {})
             yield self._counted(name, {count: counted[count] for count in counts}, also)
-        lost: dict[str, dg.MetadataValue | int | str] = (
-            {"lost": ", ".join(rolled_up.lost)} if rolled_up.lost else {}
-        )
+        lost: Metadata = {"lost": ", ".join(rolled_up.lost)} if rolled_up.lost else {}
         yield self._counted("history_complete", {"files_lost": len(rolled_up.lost)}, lost)
 
     def of_rules(self, verdicts: Sequence[RecordedVerdict]) -> Iterator[dg.AssetCheckResult]:
@@ -152,7 +150,7 @@ class Checks:
         by_rule: dict[str, list[RecordedVerdict]] = {}
         for verdict in verdicts:
             by_rule.setdefault(verdict.rule, []).append(verdict)
-        _, history = _keys(self.project.namespace)
+        history = self.project.namespace.key(CHECK_HISTORY.name)
         for name, rule in _rules(self.project).items():
             yield _of_rule(name, rule, by_rule.get(name, []), history)
 
@@ -162,18 +160,21 @@ class Checks:
         *,
         passed: bool = True,
         severity: dg.AssetCheckSeverity = dg.AssetCheckSeverity.ERROR,
-        metadata: dict[str, dg.MetadataValue | int | str],
+        metadata: Metadata,
     ) -> dg.AssetCheckResult:
-        ledger, _ = _keys(self.project.namespace)
         return dg.AssetCheckResult(
-            asset_key=ledger, check_name=name, passed=passed, severity=severity, metadata=metadata
+            asset_key=self.project.namespace.key(HOUR_LEDGER.name),
+            check_name=name,
+            passed=passed,
+            severity=severity,
+            metadata=metadata,
         )
 
     def _counted(
         self,
         name: str,
         counts: dict[str, int],
-        also: dict[str, dg.MetadataValue | int | str] | None = None,
+        also: Metadata | None = None,
     ) -> dg.AssetCheckResult:
         return self._of_ledger(
             name,
@@ -183,13 +184,11 @@ class Checks:
         )
 
     def _reconciled(self, name: str, differences: Sequence[Difference]) -> dg.AssetCheckResult:
-        metadata: dict[str, dg.MetadataValue | int | str] = {
-            "figures_that_differ": len(differences)
-        }
+        metadata: Metadata = {"figures_that_differ": len(differences)}
         if differences:
             shown = (
-                (one.figure, repr(one.expected), repr(one.actual))
-                for one in differences[:_SHOWN_DIFFERENCES]
+                (difference.figure, repr(difference.expected), repr(difference.actual))
+                for difference in differences[:_SHOWN_DIFFERENCES]
             )
             table = markdown_table("figure expected: actual:", shown)
             metadata["differences"] = dg.MetadataValue.md(table)
@@ -200,47 +199,26 @@ def _of_rule(
     name: str, rule: Rule, verdicts: list[RecordedVerdict], history: dg.AssetKey
 ) -> dg.AssetCheckResult:
     worst = max(verdicts, key=lambda verdict: verdict.verdict.badness, default=None)
-    metadata: dict[str, dg.MetadataValue | float | int | str] = {
-        "runbook": link(rule.section(name))
-    }
-    if worst is None:
-        return dg.AssetCheckResult(
-            asset_key=history,
-            check_name=name,
-            passed=True,
-            severity=dg.AssetCheckSeverity.WARN,
-            metadata=metadata,
-        )
-    figures = {
-        "value": worst.value,
-        "warning": worst.warning,
-        "critical": worst.critical,
-        "raw_value": worst.raw_value,
-    }
+    metadata: Metadata = {"runbook": link(rule.section(name))}
+    if worst:
+        figures = ("value", "warning", "critical", "raw_value", "samples")
+        known = {key: value for key in figures if (value := getattr(worst, key)) is not None}
+        metadata |= known | {
+            "verdict": worst.verdict.value,
+            "scope": worst.scope[:200],
+            "scopes_beyond_a_limit": sum(judged.verdict.badness > 0 for judged in verdicts),
+        }
+    is_critical = worst is not None and worst.verdict is Verdict.CRITICAL
     return dg.AssetCheckResult(
         asset_key=history,
         check_name=name,
-        passed=worst.verdict.badness <= 0,
-        severity=dg.AssetCheckSeverity.ERROR
-        if worst.verdict is Verdict.CRITICAL
-        else dg.AssetCheckSeverity.WARN,
-        description=worst.sentence,
-        metadata={
-            **metadata,
-            **{key: value for key, value in figures.items() if value is not None},
-            "samples": worst.samples,
-            "verdict": worst.verdict.value,
-            "scope": worst.scope[:200],
-            "scopes_beyond_a_limit": sum(one.verdict.badness > 0 for one in verdicts),
-        },
+        passed=worst is None or worst.verdict.badness <= 0,
+        severity=dg.AssetCheckSeverity.ERROR if is_critical else dg.AssetCheckSeverity.WARN,
+        description=worst.sentence if worst else None,
+        metadata=metadata,
     )
 
 
 def _rules(project: Project) -> dict[str, Rule]:
     rules = project.settings.config.rules
     return {name: rule for name, rule in rules.items() if rule.enabled}
-
-
-def _keys(namespace: Namespace) -> tuple[dg.AssetKey, dg.AssetKey]:
-    """Tell the assets that have checks."""
-    return namespace.key(HOUR_LEDGER.name), namespace.key(CHECK_HISTORY.name)

@@ -37,21 +37,13 @@ def build_definitions(
     with warnings.catch_warnings():
         # Code references are "beta" in Dagster 1.13; whoever runs us cannot act on it.
         warnings.simplefilter("ignore", category=dg.BetaWarning)
-        return _build(project)
-
-
-def _build(project: Project) -> dg.Definitions:
-    refreshed = refresh_assets(project)
+        refreshed = refresh_assets(project)
+        made = dg.with_source_code_references([refreshed, *report_assets(project)])
     jobs = define_jobs(project, refreshed)
     return dg.Definitions(
-        assets=[
-            source_spec(project),
-            *dg.with_source_code_references([refreshed, *report_assets(project)]),
-        ],
+        assets=[source_spec(project), *made],
         jobs=[jobs.refresh, jobs.daily_reporting, jobs.weekly_reporting, jobs.retention],
         schedules=define_schedules(project, jobs),
         sensors=define_sensors(project, jobs),
-        resources={
-            project.namespace.resource: PublishedResource(home=str(project.settings.home.path))
-        },
+        resources={project.namespace.resource: PublishedResource(home=str(settings.home.path))},
     )

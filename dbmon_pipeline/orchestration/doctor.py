@@ -42,7 +42,11 @@ def examine(home: Home, definitions: Callable[[], dg.Definitions]) -> Iterator[F
     code = run_check("dagster code", partial(_code, definitions))
     yield from code
     if not all((home.dagster / file).is_file() for file in _FILES):
-        yield from run_check("dagster", partial(_no_instance, home))
+        missing = warning(
+            f"there is no Dagster instance in {home.dagster} yet",
+            f"run dbmon refresh, or {_START_DAEMON}",
+        )
+        yield from run_check("dagster", lambda: missing)
         return
     with ExitStack() as stack:
         try:
@@ -65,20 +69,13 @@ def _code(definitions: Callable[[], dg.Definitions]) -> Outcome:
     return ok(f"the code location loads, with {len(list(loaded.jobs or ()))} jobs")
 
 
-def _no_instance(home: Home) -> Outcome:
-    return warning(
-        f"there is no Dagster instance in {home.dagster} yet",
-        f"run dbmon refresh, or {_START_DAEMON}",
-    )
-
-
 def _not_opened(home: Home, error: Exception) -> Outcome:
     why = getattr(error, "orig", None) or error
-    seen = f"{home.dagster} cannot be opened ({type(why).__name__} {why})"
-    if "locked" in seen:
-        return warning(seen, "repeat; if it stays, end the process that holds it")
+    problem_seen = f"{home.dagster} cannot be opened ({type(why).__name__} {why})"
+    if "locked" in problem_seen:
+        return warning(problem_seen, "repeat; if it stays, end the process that holds it")
     return problem(
-        seen,
+        problem_seen,
         "restore it from a backup, or move it away and run dbmon refresh: it has the history of"
         " runs, and no figures",
     )
@@ -137,7 +134,7 @@ def _runs(home: Home, instance: dg.DagsterInstance) -> Outcome:
 
 def _switches(loaded: dg.Definitions, instance: dg.DagsterInstance) -> Outcome:
     """Check that the schedules and sensors are on."""
-    names = {one.name for one in (*(loaded.schedules or ()), *(loaded.sensors or ()))}
+    names = {switch.name for switch in (*(loaded.schedules or ()), *(loaded.sensors or ()))}
     off = sorted(
         state.name
         for state in instance.all_instigator_state()

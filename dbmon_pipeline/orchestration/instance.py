@@ -51,8 +51,8 @@ def prepare(home: Home) -> Path:
 
 
 @contextmanager
-def opened(home: Home) -> Iterator[dg.DagsterInstance]:
-    """The instance of a home.
+def open_instance(home: Home) -> Iterator[dg.DagsterInstance]:
+    """Open the Dagster instance of a home.
 
     Raises:
         HomeError: It cannot be written.
@@ -112,7 +112,7 @@ def run_refresh(
         raise_on_error=False,
     )
     if not result.success:
-        raise _why(result)
+        raise _refresh_error(result)
     (publication,) = (
         {name: entry.value for name, entry in made.metadata.items()}
         for event in result.get_asset_materialization_events()
@@ -138,25 +138,21 @@ def _warning(check: dg.AssetCheckEvaluation) -> str:
     return f"{check.check_name} of {check.asset_key.to_user_string()}: {', '.join(counts)}"
 
 
-def _why(result: dg.ExecuteInProcessResult) -> RefreshError:
+def _refresh_error(result: dg.ExecuteInProcessResult) -> RefreshError:
     """Name the first thing that went wrong, in the words of the core where it has some."""
-    look = f"see run {result.run_id} in dbmon dev"
+    look, error = f"see run {result.run_id} in dbmon dev", None
     for event in result.all_events:
         if event.is_step_failure:
-            failure = event.step_failure_data
-            told = failure.user_failure_data
+            told, error = event.step_failure_data.user_failure_data, event.step_failure_data.error
             if told and PROBLEM in told.metadata:
-                values = (told.metadata[name].value for name in (PROBLEM, REMEDY))
-                problem, remedy = map(str, values)
+                problem, remedy = (str(told.metadata[name].value) for name in (PROBLEM, REMEDY))
                 return RefreshError(problem, remedy=remedy)
             if told and told.description:
                 return RefreshError(told.description, remedy=look)
-            error = failure.error
-        elif event.is_run_failure:
+            break
+        if event.is_run_failure:
             error = event.job_failure_data.error
-        else:
-            continue
-        while error and error.cause:
-            error = error.cause
-        return RefreshError(error.message if error else "the run failed", remedy=look)
-    return RefreshError("the run failed", remedy=look)
+            break
+    while error and error.cause:
+        error = error.cause
+    return RefreshError(error.message if error else "the run failed", remedy=look)

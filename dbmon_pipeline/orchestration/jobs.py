@@ -3,16 +3,15 @@
 Each has an executor of its own: that of all definitions is for the host to choose.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
 from dbmon_pipeline.core.common.instants import iso, utc_now
-from dbmon_pipeline.core.home.locks import alive
-from dbmon_pipeline.orchestration.history import remove_old_runs
-from dbmon_pipeline.orchestration.live_runs import failures
+from dbmon_pipeline.orchestration.live_runs import live_run
 from dbmon_pipeline.orchestration.namespace import (
     DAILY_REPORTING,
     JOBS,
@@ -21,6 +20,12 @@ from dbmon_pipeline.orchestration.namespace import (
     WEEKLY_REPORTING,
     Project,
 )
+
+_FINISHED = [
+    dg.DagsterRunStatus.SUCCESS,
+    dg.DagsterRunStatus.FAILURE,
+    dg.DagsterRunStatus.CANCELED,
+]
 
 
 @dataclass(frozen=True)
@@ -78,7 +83,7 @@ def _retention(project: Project, refreshed: dg.AssetsDefinition) -> dg.JobDefini
     def remove_old(context: dg.OpExecutionContext) -> None:
         """Remove old runs; what is published is removed when something newer is."""
         limit = utc_now() - timedelta(days=settings.config.keep.dagster_runs_days)
-        with failures(), alive(settings.home.live_runs / context.run.run_id):
+        with live_run(settings.home, context.run.run_id):
             removed = remove_old_runs(
                 context.instance,
                 limit,
@@ -94,7 +99,44 @@ def _retention(project: Project, refreshed: dg.AssetsDefinition) -> dg.JobDefini
         executor_def=dg.in_process_executor,
     )
     def retention() -> None:
-        """Remove, in one step, everything whose retention time is over."""
+        """Remove old runs, in one step."""
         remove_old()
 
     return retention
+
+
+def remove_old_runs(
+    instance: dg.DagsterInstance,
+    limit: datetime,
+    *,
+    jobs: Collection[str],
+    assets: Collection[dg.AssetKey],
+) -> int:
+    """Delete finished runs created before a limit that hold no latest materialization.
+
+    Deleting a run deletes its events, and with them the mark that an asset is materialized.
+
+    Args:
+        instance: The Dagster instance.
+        limit: Naive UTC; younger runs stay.
+        jobs: The jobs whose runs may go.
+        assets: Runs of these assets alone, whatever their job, may go, too.
+
+    Returns:
+        How many runs were deleted.
+    """
+    needed = {
+        event.run_id
+        for key in instance.all_asset_keys()
+        if (event := instance.get_latest_materialization_event(key))
+    }
+    old = dg.RunsFilter(created_before=limit.replace(tzinfo=UTC), statuses=_FINISHED)
+    removed = [
+        run.run_id
+        for run in instance.get_runs(old)
+        if run.run_id not in needed
+        and (run.job_name in jobs or frozenset() < (run.asset_selection or set()) <= set(assets))
+    ]
+    for run_id in removed:
+        instance.delete_run(run_id)
+    return len(removed)

@@ -8,7 +8,7 @@ import dagster as dg
 
 from dbmon_pipeline.core.common.errors import DbmonError, SourceChangingError, SourceLockedError
 from dbmon_pipeline.core.home.home import Home
-from dbmon_pipeline.core.home.locks import glance, is_alive
+from dbmon_pipeline.core.home.locks import glance, is_alive, liveness_lock
 from dbmon_pipeline.orchestration.namespace import JOBS, Namespace
 
 GRACE_SECONDS = 60
@@ -21,14 +21,15 @@ _TRANSIENT = (SourceLockedError, SourceChangingError)
 
 
 @contextmanager
-def failures() -> Iterator[None]:
-    """Turn an error of the core into a failure of the step, without a traceback of ours.
+def live_run(home: Home, run_id: str) -> Iterator[None]:
+    """Show that a run lives, and fail its step for an error of the core, without a traceback.
 
     Raises:
         dg.Failure: With the error's message and remedy.
     """
     try:
-        yield
+        with liveness_lock(home.live_runs / run_id):
+            yield
     except DbmonError as error:
         raise dg.Failure(
             description=str(error),
@@ -45,10 +46,8 @@ def started_runs(instance: dg.DagsterInstance) -> list[dg.RunRecord]:
 def has_process(home: Home, record: dg.RunRecord) -> bool:
     """Tell whether a started run has a process, and leave everything as it is."""
     sign = home.live_runs / record.dagster_run.run_id
-    if not sign.exists():
-        return _is_young(record)
     with glance(sign) as is_held:
-        return is_held
+        return is_held or (not sign.exists() and _is_young(record))
 
 
 def report_dead_runs(
@@ -63,11 +62,8 @@ def report_dead_runs(
     for record in started_runs(instance):
         run = record.dagster_run
         sign = home.live_runs / run.run_id
-        if run.run_id == this_run:
-            continue
-        if not sign.exists() and (run.job_name not in jobs or _is_young(record)):
-            continue
-        if not is_alive(sign):
+        is_suspect = sign.exists() or (run.job_name in jobs and not _is_young(record))
+        if run.run_id != this_run and is_suspect and not is_alive(sign):
             instance.report_run_failed(
                 run, "Its process ended without a word; the next refresh heals."
             )

@@ -9,7 +9,7 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]+")
 
 
 def markdown_table(columns: str, rows: Iterable[Iterable[object]]) -> str:
-    """A table; a column whose name ends in a colon is aligned to the right.
+    """Render a table; a column whose name ends in a colon is aligned to the right.
 
     Args:
         columns: Their names, with a space between.
@@ -23,7 +23,7 @@ def markdown_table(columns: str, rows: Iterable[Iterable[object]]) -> str:
 
 
 def _cell(value: object) -> str:
-    """A value as text of one line, each character of which means itself."""
+    """Render a value as one line of text, each character of which means itself."""
     if isinstance(value, int):
         return f"{value:,}"
     text = _CONTROL.sub(" ", str(value))

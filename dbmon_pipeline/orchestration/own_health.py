@@ -4,16 +4,18 @@ Nothing else would tell of them: a schedule that cannot run judges no rule.
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import datetime
 
 import dagster as dg
 import msgspec
 
+from dbmon_pipeline.core.alerting.check_history import record
 from dbmon_pipeline.core.alerting.evaluate import evaluate
-from dbmon_pipeline.core.alerting.verdicts import Verdict
 from dbmon_pipeline.core.config.monitoring import MonitoringConfig
 from dbmon_pipeline.core.config.rule import Severity
 from dbmon_pipeline.core.incidents.incident import Finding
+from dbmon_pipeline.core.incidents.observe import finding
 from dbmon_pipeline.core.query.open_reader import reading
 from dbmon_pipeline.core.query.published import Published
 from dbmon_pipeline.orchestration.namespace import JOBS, SCHEDULES, SENSORS, Namespace
@@ -27,35 +29,25 @@ _LATEST_TICKS = 5
 """Number of ticks that are searched for one that has ended."""
 
 
-def findings(instance: dg.DagsterInstance, namespace: Namespace) -> list[Finding]:
+def findings(instance: dg.DagsterInstance, namespace: Namespace) -> Iterator[Finding]:
     """Report how the last runs and ticks of our jobs, schedules and sensors ended."""
-    return [*_runs(instance, namespace), *_ticks(instance, namespace)]
-
-
-def _runs(instance: dg.DagsterInstance, namespace: Namespace) -> Iterator[Finding]:
-    """For each job, whether its last run that ended has failed."""
     for job in map(namespace.of, JOBS):
         runs = instance.get_runs(dg.RunsFilter(job_name=job, statuses=_FINISHED), limit=1)
         if runs:
             has_failed = runs[0].status is dg.DagsterRunStatus.FAILURE
             said = f"run {runs[0].run_id[:8]} of {job} {'failed' if has_failed else 'succeeded'}"
             yield _finding("_runs", job, said, is_bad=has_failed)
-
-
-def _ticks(instance: dg.DagsterInstance, namespace: Namespace) -> Iterator[Finding]:
-    """For each schedule and sensor, whether its last tick that ended has failed."""
     ours = namespace.all_of((*SCHEDULES, *SENSORS))
     for state in instance.all_instigator_state():
-        if state.name not in ours:
-            continue
-        ticks = instance.get_ticks(
-            state.instigator_origin_id, state.selector_id, limit=_LATEST_TICKS
-        )
-        ended = [tick for tick in ticks if tick.status.value != _UNDER_WAY]
-        if ended:
-            has_failed = ended[0].status.value == _FAILED
-            said = f"the last tick of {state.name} {'failed' if has_failed else 'went well'}"
-            yield _finding("_ticks", state.name, said, is_bad=has_failed)
+        if state.name in ours:
+            ticks = instance.get_ticks(
+                state.instigator_origin_id, state.selector_id, limit=_LATEST_TICKS
+            )
+            statuses = [tick.status.value for tick in ticks if tick.status.value != _UNDER_WAY]
+            if statuses:
+                has_failed = statuses[0] == _FAILED
+                said = f"the last tick of {state.name} {'failed' if has_failed else 'went well'}"
+                yield _finding("_ticks", state.name, said, is_bad=has_failed)
 
 
 def freshness(published: Published, config: MonitoringConfig, at: datetime) -> Iterator[Finding]:
@@ -70,25 +62,7 @@ def freshness(published: Published, config: MonitoringConfig, at: datetime) -> I
     alone = msgspec.structs.replace(config, rules={_FRESHNESS: rule})
     with reading(published, at) as reader:
         [alert] = evaluate(reader, alone)
-    is_bad = alert.verdict in (Verdict.WARNING, Verdict.CRITICAL)
-    severity = Severity.CRITICAL if alert.verdict is Verdict.CRITICAL else Severity.WARNING
-    yield Finding(
-        rule=_FRESHNESS,
-        scope=alert.scope,
-        severity=severity if is_bad else None,
-        is_known=alert.verdict is not Verdict.INSUFFICIENT_DATA,
-        is_recovered=alert.is_recovered,
-        summary=alert.sentence,
-        value=alert.measured.value,
-        samples=alert.measured.samples,
-        limit=alert.limit,
-        direction=alert.direction,
-        window_start=None,
-        window_end=None,
-        runbook=rule.runbook or _FRESHNESS,
-        owner=rule.owner,
-        labels=rule.labels,
-    )
+    yield replace(finding(record(alert, at), rule), evaluations=1)
 
 
 def _finding(rule: str, scope: str, summary: str, *, is_bad: bool) -> Finding:

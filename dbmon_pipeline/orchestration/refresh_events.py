@@ -16,11 +16,18 @@ from dbmon_pipeline.core.query.ranges import TimeRange
 from dbmon_pipeline.core.refresh.refresh import Publication, Refresh
 from dbmon_pipeline.core.rollup.result import RolledUp
 from dbmon_pipeline.core.schema.catalogue import CHECK_HISTORY, HOUR_LEDGER, REFRESH_HISTORY, TABLES
-from dbmon_pipeline.orchestration.health_table import health_table
 from dbmon_pipeline.orchestration.markdown import markdown_table
 from dbmon_pipeline.orchestration.namespace import Project
 
 _SHOWN_DAYS = 40
+_FIGURES = {
+    "success_rate": "{:.1%}",
+    "error_rate": "{:.1%}",
+    "avg_duration_seconds": "{:,.1f} s",
+    "avg_quality": "{:.1f}",
+    "total_cost": "{:,.2f} USD",
+}
+_SHOWN_VERDICTS = 20
 
 
 def observation(project: Project, rolled_up: RolledUp) -> dg.AssetObservation:
@@ -53,14 +60,21 @@ def published_results(
     Raises:
         NotPublishedError: A published file is damaged or gone.
     """
-    rolled_up, manifest = refresh.rolled_up, publication.manifest
+    changes, manifest = refresh.rolled_up.changes, publication.manifest
     own: dict[str, dict[str, Any]] = {
-        HOUR_LEDGER.name: _ledger(rolled_up),
+        HOUR_LEDGER.name: {
+            "rows_read": changes.rows_read,
+            "hours_changed": changes.hours_changed,
+            "days_read": len(changes.days),
+            "late_rows": changes.late_rows,
+            "rows_gone": changes.rows_gone,
+            "unrepairable_hours": changes.unrepairable_hours,
+        },
         CHECK_HISTORY.name: _verdicts(refresh.verdicts),
     }
-    days = ", ".join(day.isoformat() for day in rolled_up.changes.days[-_SHOWN_DAYS:]) or "none"
+    days = ", ".join(day.isoformat() for day in changes.days[-_SHOWN_DAYS:]) or "none"
     for name in TABLES:
-        written = rolled_up.changed.get(name, 0)
+        written = refresh.rolled_up.changed.get(name, 0)
         if written or name in (CHECK_HISTORY.name, REFRESH_HISTORY.name):
             yield dg.MaterializeResult(
                 asset_key=project.namespace.key(name),
@@ -74,22 +88,12 @@ def published_results(
     yield _publication(project, refresh, publication)
 
 
-def _ledger(rolled_up: RolledUp) -> dict[str, Any]:
-    changes = rolled_up.changes
-    return {
-        "rows_read": changes.rows_read,
-        "hours_changed": changes.hours_changed,
-        "days_read": len(changes.days),
-        "late_rows": changes.late_rows,
-        "rows_gone": changes.rows_gone,
-        "unrepairable_hours": changes.unrepairable_hours,
-    }
-
-
 def _verdicts(verdicts: Sequence[RecordedVerdict]) -> dict[str, Any]:
-    rows = ((one.rule, one.scope, one.verdict.value, one.sentence) for one in verdicts)
+    rows = (
+        (judged.rule, judged.scope, judged.verdict.value, judged.sentence) for judged in verdicts
+    )
     return {
-        **{kind.value: sum(one.verdict is kind for one in verdicts) for kind in Verdict},
+        **{kind.value: sum(judged.verdict is kind for judged in verdicts) for kind in Verdict},
         "verdicts": dg.MetadataValue.md(markdown_table("rule scope verdict sentence", rows)),
     }
 
@@ -105,8 +109,8 @@ def _publication(
     return dg.MaterializeResult(
         asset_key=project.namespace.key("publication"),
         metadata={
-            "health": dg.MetadataValue.md(health_table(last_day, refresh.verdicts)),
-            **_plotted(last_day),
+            "health": dg.MetadataValue.md(_health(last_day, refresh.verdicts)),
+            **_plotted_figures(last_day),
             "executions": manifest.executions,
             "data_lag_seconds": (manifest.published_at - manifest.data_through).total_seconds(),
             "rows_read": refresh.rolled_up.changes.rows_read,
@@ -125,8 +129,25 @@ def _publication(
     )
 
 
-def _plotted(last_day: Answer) -> dict[str, float | int]:
-    """Figures of the last 24 hours; one that there is not leaves a gap in its plot."""
+def _health(last_day: Answer, verdicts: Sequence[RecordedVerdict]) -> str:
+    """Render what is beyond a limit, worst first, and the figures of the last 24 hours."""
+    figures = last_day.records[0]
+    rows = [("executions", f"{last_day.samples:,}")]
+    for name, form in _FIGURES.items():
+        value = figures[name]
+        rows.append((name.replace("_", " "), "no data" if value is None else form.format(value)))
+    through = iso(last_day.data_through) if last_day.data_through else "not yet"
+    by_badness = sorted(verdicts, key=lambda judged: -judged.verdict.badness)
+    beyond = [judged for judged in by_badness if judged.verdict.badness > 0]
+    parts = [f"**{len(beyond)} of {len(verdicts)} beyond a limit**; data through {through}"]
+    if beyond:
+        shown = ((judged.verdict, judged.sentence) for judged in beyond[:_SHOWN_VERDICTS])
+        parts.append(markdown_table("verdict what", shown))
+    return "\n\n".join([*parts, markdown_table("last_24_hours figure:", rows)])
+
+
+def _plotted_figures(last_day: Answer) -> dict[str, float | int]:
+    """Select figures of the last 24 hours to plot; a missing one leaves a gap."""
     figures = last_day.records[0]
     named = {
         "executions_24h": last_day.samples,

@@ -12,20 +12,54 @@ from contextlib import closing
 from typing import Any
 
 import dagster as dg
+from pydantic import Field
 
+from dbmon_pipeline.core.changes.request import RefreshRequest, parse_request
 from dbmon_pipeline.core.common.errors import SourceError
-from dbmon_pipeline.core.home.locks import alive
 from dbmon_pipeline.core.refresh.refresh import Refresh, open_refresh
 from dbmon_pipeline.core.refresh.worker import take_worker
 from dbmon_pipeline.core.source.reader_client import ReaderProcess
 from dbmon_pipeline.orchestration.checks import Checks
-from dbmon_pipeline.orchestration.live_runs import failures, report_dead_runs
+from dbmon_pipeline.orchestration.live_runs import live_run, report_dead_runs
 from dbmon_pipeline.orchestration.namespace import Project
 from dbmon_pipeline.orchestration.refresh_events import observation, published_results
-from dbmon_pipeline.orchestration.run_config import RefreshConfig
 from dbmon_pipeline.orchestration.textfile import write_textfile
 
 Results = Iterator[dg.MaterializeResult[Any] | dg.AssetCheckResult]
+
+
+class RefreshConfig(dg.Config):
+    """Run config of a refresh, as the launchpad offers it; nothing has to be given."""
+
+    as_of: str | None = Field(
+        None, description="Refresh as if it were this time: ISO 8601, in the past."
+    )
+    since: str | None = Field(
+        None, description="Read this day (YYYY-MM-DD) and those after it again, changed or not."
+    )
+    until: str | None = Field(None, description="The last day to read again; today if left out.")
+    full: bool = Field(False, description="Compare the whole history with the source.")
+    compare_days: int | None = Field(
+        None, description="How many days to compare closely; the usual hours if left out."
+    )
+    accept_shrink: bool = Field(
+        False, description="Delete here what the source no longer holds, however much that is."
+    )
+
+    def request(self) -> RefreshRequest:
+        """Read the values as a request.
+
+        Raises:
+            ConfigError: One of them cannot be understood.
+        """
+        return parse_request(
+            as_of=self.as_of,
+            since=self.since,
+            until=self.until,
+            full=self.full,
+            compare_days=self.compare_days,
+            accept_shrink=self.accept_shrink,
+        )
 
 
 def refresh_step(
@@ -39,10 +73,9 @@ def refresh_step(
     """
     settings, run_id = project.settings, context.run.run_id
     home, wait = settings.home, settings.config.home.lock_wait_seconds
-    with failures():
+    with live_run(home, run_id):
         config.request()  # before the wait for the lock
         with (
-            alive(home.live_runs / run_id),
             closing(take_worker(home)) as worker,
             worker.lock.held(f"run {run_id[:8]}", wait_seconds=wait),
         ):

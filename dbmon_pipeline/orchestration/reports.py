@@ -6,12 +6,10 @@ import dagster as dg
 from pydantic import Field
 
 from dbmon_pipeline.core.common.instants import parse_as_of
-from dbmon_pipeline.core.config.settings import Settings
-from dbmon_pipeline.core.home.locks import alive
 from dbmon_pipeline.core.query.ranges import TimeRange
 from dbmon_pipeline.orchestration.assets import OWNERS, PUBLICATION
 from dbmon_pipeline.orchestration.groups import REPORTS
-from dbmon_pipeline.orchestration.live_runs import failures
+from dbmon_pipeline.orchestration.live_runs import live_run
 from dbmon_pipeline.orchestration.namespace import Project
 from dbmon_pipeline.outputs.report.files import write_report
 from dbmon_pipeline.outputs.report.summary import markdown
@@ -48,25 +46,17 @@ def _report(project: Project, name: str, period: str, time_range: TimeRange) -> 
         context: dg.AssetExecutionContext, config: ReportConfig
     ) -> dg.MaterializeResult[Any]:
         """Write the report into the home."""
-        with failures(), alive(project.settings.home.live_runs / context.run.run_id):
-            return _write(project.settings, config, time_range)
+        with live_run(project.settings.home, context.run.run_id):
+            written = write_report(project.settings, parse_as_of(config.as_of), time_range)
+        changes = written.report.changes
+        return dg.MaterializeResult(
+            metadata={
+                "summary": dg.MetadataValue.md(markdown(written.report)),
+                "page": dg.MetadataValue.path(written.page),
+                "index": dg.MetadataValue.path(written.page.with_name("index.html")),
+                "executions": written.report.samples,
+                "changes_more_than_noise": sum(one.is_more_than_noise is True for one in changes),
+            }
+        )
 
     return report
-
-
-def _write(
-    settings: Settings, config: ReportConfig, time_range: TimeRange
-) -> dg.MaterializeResult[Any]:
-    done = write_report(settings, parse_as_of(config.as_of), time_range)
-    report = done.report
-    return dg.MaterializeResult(
-        metadata={
-            "summary": dg.MetadataValue.md(markdown(report)),
-            "page": dg.MetadataValue.path(done.page),
-            "index": dg.MetadataValue.path(done.page.with_name("index.html")),
-            "executions": report.samples,
-            "changes_more_than_noise": sum(
-                change.is_more_than_noise is True for change in report.changes
-            ),
-        }
-    )

@@ -33,12 +33,9 @@ class PublishedResource(DuckDBResource):
             NotPublishedError: Nothing is published.
         """
         with Published(Home(Path(self.home))) as published:
-            for table in published.manifest.tables:
-                _create_view(published.con, table, f"FROM {read_parquet(published.files(table))}")
-            for name in _FOUNDING_VIEWS:
-                _create_view(published.con, name, sql("published", name))
+            tables = published.manifest.tables
+            views = {name: f"FROM {read_parquet(published.files(name))}" for name in tables}
+            views |= {name: sql("published", name) for name in _FOUNDING_VIEWS}
+            for name, select in views.items():
+                published.con.execute(f"CREATE VIEW {name} AS {select}")
             yield published.con
-
-
-def _create_view(con: duckdb.DuckDBPyConnection, name: str, select: str) -> None:
-    con.execute(f"CREATE VIEW {name} AS {select}")

@@ -27,32 +27,74 @@ _HOLDS_IF_CALM = timedelta(minutes=14)
 
 
 def define_schedules(project: Project, jobs: Jobs) -> list[dg.ScheduleDefinition]:
-    """Define the schedules; all are on from the start, in the place of cron."""
-    name, zone = project.namespace.of, project.settings.config.report.time_zone
+    """Define the schedules; all are on from the start, in the place of cron.
 
-    def at(cron: str, base: str, job: Any, description: str, zone: str) -> dg.ScheduleDefinition:  # noqa: ANN401
+    A refresh is asked for while another one is under way, too: it will wait its turn. So it is when
+    the source cannot be read: a run that fails has an event, a tick has not.
+    """
+    days, zone = (
+        project.settings.config.source.compare_days,
+        project.settings.config.report.time_zone,
+    )
+    closely = {"ops": {project.namespace.of(REFRESH_OP): {"config": {"compare_days": days}}}}
+
+    def schedule(
+        cron: str,
+        name: str,
+        job: Any,  # noqa: ANN401 - Dagster's type of a job that is not resolved is private
+        description: str,
+        zone: str = "UTC",
+        *,
+        run_config: Mapping[str, Any] | None = None,
+        reason_to_skip: Callable[[Settings], str | None] = lambda _: None,
+    ) -> dg.ScheduleDefinition:
+        def evaluate(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
+            reason, instant = reason_to_skip(project.settings), context.scheduled_execution_time
+            run = dg.RunRequest(run_key=instant.isoformat(), run_config=run_config or {})
+            return dg.SkipReason(reason) if reason else run
+
         return dg.ScheduleDefinition(
-            name=name(base),
+            name=project.namespace.of(name),
             job=job,
             cron_schedule=cron,
             execution_timezone=zone,
             default_status=dg.DefaultScheduleStatus.RUNNING,
             description=description,
+            execution_fn=evaluate,
         )
 
     return [
-        _hourly_refresh(project, jobs),
-        _daily_refresh(project, jobs),
-        _health_check(project, jobs),
-        at("30 3 * * *", RETENTION, jobs.retention, "Removes old runs.", "UTC"),
-        at(
+        schedule(
+            "5 * * * *",
+            HOURLY_REFRESH,
+            jobs.refresh,
+            "Changes of the last 48 hours; without a change, time moves on.",
+        ),
+        schedule(
+            "15 0 * * *",
+            DAILY_REFRESH,
+            jobs.refresh,
+            f"Changes of the last {days} days.",
+            run_config=closely,
+        ),
+        schedule(
+            # At five minutes past the hour the hourly refresh does it.
+            "0,10-55/5 * * * *",
+            HEALTH_CHECK,
+            jobs.refresh,
+            "Judges the alert rules again while something is wrong, else every quarter of an hour,"
+            " so that missing executions are noticed; changes of the source are judged anyway.",
+            reason_to_skip=_reason_to_skip,
+        ),
+        schedule("30 3 * * *", RETENTION, jobs.retention, "Removes old runs."),
+        schedule(
             "0 9 * * *",
             "daily_report",
             jobs.daily_reporting,
             "The report of the last 24 hours, at 09:00 in the time zone of the reports.",
             zone,
         ),
-        at(
+        schedule(
             "0 10 * * 0",
             "weekly_report",
             jobs.weekly_reporting,
@@ -62,73 +104,14 @@ def define_schedules(project: Project, jobs: Jobs) -> list[dg.ScheduleDefinition
     ]
 
 
-Evaluation = Callable[[dg.ScheduleEvaluationContext], dg.RunRequest | dg.SkipReason]
-
-
-def _refreshing(
-    project: Project, jobs: Jobs, base: str, cron: str, description: str, evaluate: Evaluation
-) -> dg.ScheduleDefinition:
-    """A schedule of refreshes.
-
-    While another one is under way a run is asked for all the same: it will wait its turn. So it is
-    when the source cannot be read: a run that fails has an event, a tick has not.
-    """
-    return dg.ScheduleDefinition(
-        name=project.namespace.of(base),
-        job=jobs.refresh,
-        cron_schedule=cron,
-        execution_timezone="UTC",
-        default_status=dg.DefaultScheduleStatus.RUNNING,
-        description=description,
-        execution_fn=evaluate,
-    )
-
-
-def _request(
-    context: dg.ScheduleEvaluationContext, run_config: Mapping[str, Any] | None = None
-) -> dg.RunRequest:
-    return dg.RunRequest(
-        run_key=context.scheduled_execution_time.isoformat(), run_config=run_config or {}
-    )
-
-
-def _hourly_refresh(project: Project, jobs: Jobs) -> dg.ScheduleDefinition:
-    description = "Whatever has changed in the last 48 hours; without a change, time moves on."
-    return _refreshing(project, jobs, HOURLY_REFRESH, "5 * * * *", description, _request)
-
-
-def _daily_refresh(project: Project, jobs: Jobs) -> dg.ScheduleDefinition:
-    days = project.settings.config.source.compare_days
-    config = {"ops": {project.namespace.of(REFRESH_OP): {"config": {"compare_days": days}}}}
-
-    def evaluate(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
-        return _request(context, config)
-
-    description = f"Whatever has changed in the last {days} days."
-    return _refreshing(project, jobs, DAILY_REFRESH, "15 0 * * *", description, evaluate)
-
-
-def _health_check(project: Project, jobs: Jobs) -> dg.ScheduleDefinition:
-    def evaluate(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
-        if _verdicts_hold(project.settings):
-            return dg.SkipReason("the last verdicts still hold")
-        return _request(context)
-
-    description = (
-        "Judges the alert rules again while something is wrong, else every quarter of an hour, so"
-        " that missing executions are noticed; changes of the source are judged anyway."
-    )
-    # At five minutes past the hour the hourly refresh does it.
-    cron = "0,10-55/5 * * * *"
-    return _refreshing(project, jobs, HEALTH_CHECK, cron, description, evaluate)
-
-
-def _verdicts_hold(settings: Settings) -> bool:
+def _reason_to_skip(settings: Settings) -> str | None:
+    """Tell why the rules need not be judged again: what they said last still holds."""
     try:
         with Published(settings.home) as published:
             as_of = published.manifest.as_of
             verdicts = published_since(published, as_of - timedelta.resolution)
     except NotPublishedError:
-        return False
+        return None
     is_calm = all(verdict.verdict.badness <= 0 for verdict in verdicts)
-    return utc_now() - as_of < (_HOLDS_IF_CALM if is_calm else _HOLDS)
+    still_holds = utc_now() - as_of < (_HOLDS_IF_CALM if is_calm else _HOLDS)
+    return "the last verdicts still hold" if still_holds else None

@@ -20,7 +20,7 @@ from dbmon_pipeline.orchestration.namespace import ALERT_SENSOR, REFRESH, SOURCE
 from dbmon_pipeline.orchestration.own_health import findings, freshness
 from dbmon_pipeline.orchestration.textfile import write_textfile
 from dbmon_pipeline.outputs.notify.deliver import deliver
-from dbmon_pipeline.outputs.notify.heartbeat import beat
+from dbmon_pipeline.outputs.notify.heartbeat import send_heartbeat
 from dbmon_pipeline.outputs.notify.targets import targets
 
 _WAITING = [
@@ -28,25 +28,26 @@ _WAITING = [
     dg.DagsterRunStatus.NOT_STARTED,
     dg.DagsterRunStatus.STARTING,
 ]
-_INTERVAL_SECONDS = 15
-_BETWEEN_RUNS_SECONDS = 120
-"""A run costs some CPU seconds; most of them are Dagster's start."""
+_INTERVAL_SECONDS = 18
+"""The daemon looks at its sensors every five seconds, so a tick comes every twenty."""
+_BETWEEN_RUNS_SECONDS = 85
+"""A run costs some CPU seconds, most of them for Dagster's start. It begins at most 105 s (with a
+tick) after the one before, and some seconds later its figures are published: so those that are read
+are at most two minutes old."""
 _ALERT_INTERVAL_SECONDS = 30
-_BEATEN = "generation of the last sign of life"
+_HEARTBEAT_SENT = "generation of the last sign of life"
 
 
 def define_sensors(project: Project, jobs: Jobs) -> list[dg.SensorDefinition]:
     """Define the sensors; both are on from the start."""
-    return [_source_changes_sensor(project, jobs), _alert_sensor(project)]
 
-
-def _source_changes_sensor(project: Project, jobs: Jobs) -> dg.SensorDefinition:
     @dg.sensor(
         name=project.namespace.of(SOURCE_SENSOR),
         job=jobs.refresh,
         minimum_interval_seconds=_INTERVAL_SECONDS,
         default_status=dg.DefaultSensorStatus.RUNNING,
-        description="Asks for a refresh when the source was written, at most every two minutes.",
+        description="Asks for a refresh when the source was written: its figures are at most two"
+        " minutes old.",
     )
     def source_changes_sensor(
         context: dg.SensorEvaluationContext,
@@ -67,7 +68,21 @@ def _source_changes_sensor(project: Project, jobs: Jobs) -> dg.SensorDefinition:
         key = hashlib.sha256(now.encode()).hexdigest()[:16]
         return dg.SensorResult(run_requests=[dg.RunRequest(run_key=key)], cursor=now)
 
-    return source_changes_sensor
+    @dg.sensor(
+        name=project.namespace.of(ALERT_SENSOR),
+        minimum_interval_seconds=_ALERT_INTERVAL_SECONDS,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description="Opens and resolves incidents by what the alert rules said and by how the"
+        " pipeline itself is, sends notifications, and gives the sign of life.",
+    )
+    def alert_sensor(context: dg.SensorEvaluationContext) -> dg.SkipReason:
+        """Take in the evaluations that are new, then send the notifications.
+
+        It asks for no run, so every tick is a skip that says what was done.
+        """
+        return _notify(context, project)
+
+    return [source_changes_sensor, alert_sensor]
 
 
 def _reason_to_wait(instance: dg.DagsterInstance, project: Project) -> str | None:
@@ -85,36 +100,18 @@ def _reason_to_wait(instance: dg.DagsterInstance, project: Project) -> str | Non
     return None
 
 
-def _alert_sensor(project: Project) -> dg.SensorDefinition:
-    @dg.sensor(
-        name=project.namespace.of(ALERT_SENSOR),
-        minimum_interval_seconds=_ALERT_INTERVAL_SECONDS,
-        default_status=dg.DefaultSensorStatus.RUNNING,
-        description="Opens and resolves incidents by what the alert rules said and by how the"
-        " pipeline itself is, sends notifications, and gives the sign of life.",
-    )
-    def alert_sensor(context: dg.SensorEvaluationContext) -> dg.SkipReason:
-        """Take in the evaluations that are new, then send the notifications.
-
-        It asks for no run, so every tick is a skip that says what was done.
-        """
-        return _notify(context, project)
-
-    return alert_sensor
-
-
 def _notify(context: dg.SensorEvaluationContext, project: Project) -> dg.SkipReason:
     settings, at = project.settings, utc_now()
     notifications = settings.config.notifications
     with Incidents(settings.home.incidents, notifications=notifications) as incidents:
-        own = findings(context.instance, project.namespace)
+        own = [*findings(context.instance, project.namespace)]
         changed = incidents.observe(own, at, complete=False)
         try:
             with Published(settings.home) as published:
                 changed += observe_published(incidents, published, settings.config)
                 age = [*freshness(published, settings.config, at)]
                 changed += incidents.observe(age, at, complete=False)
-                also = _sign_of_life(incidents, published, settings)
+                also = _send_heartbeat(incidents, published, settings)
         except NotPublishedError as error:
             also = f"; {error}"
         delivery = deliver(incidents, targets(notifications, os.environ), at, utc_now)
@@ -128,15 +125,15 @@ def _notify(context: dg.SensorEvaluationContext, project: Project) -> dg.SkipRea
     return dg.SkipReason("; ".join((summary, *delivery.errors)))
 
 
-def _sign_of_life(incidents: Incidents, published: Published, settings: Settings) -> str:
+def _send_heartbeat(incidents: Incidents, published: Published, settings: Settings) -> str:
     """Give it once for each generation; the next tick tries again if it failed."""
     generation = str(published.manifest.generation)
-    if incidents.remembered(_BEATEN) == generation:
+    if incidents.remembered(_HEARTBEAT_SENT) == generation:
         return ""
     try:
         url = settings.config.notifications.heartbeat_url
-        beat(settings.home.heartbeat, url, published.manifest.published_at)
+        send_heartbeat(settings.home.heartbeat, url, published.manifest.published_at)
     except NotificationError as error:
         return f"; {error}"
-    incidents.remember(_BEATEN, generation)
+    incidents.remember(_HEARTBEAT_SENT, generation)
     return ""

@@ -17,9 +17,9 @@ def write_textfile(settings: Settings) -> None:
     if textfile is None:
         return
     from dbmon_pipeline.outputs.prometheus.metrics import published_metrics
-    from dbmon_pipeline.outputs.prometheus.textfile import write_for_all
+    from dbmon_pipeline.outputs.prometheus.textfile import write_world_readable
 
     try:
-        write_for_all(Path(textfile), published_metrics(settings))
+        write_world_readable(Path(textfile), published_metrics(settings))
     except Exception as error:
         logger.warning("the metrics for Prometheus were not written: %s", error)

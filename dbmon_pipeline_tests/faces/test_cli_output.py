@@ -16,7 +16,7 @@ from dbmon_pipeline.core.config.settings import Settings
 from dbmon_pipeline.core.query.published import Published
 from dbmon_pipeline.core.schema.catalogue import TABLES
 from dbmon_pipeline.faces.cli import main as cli
-from dbmon_pipeline.faces.cli.output import Format, put_rows
+from dbmon_pipeline.faces.cli.output import Format, print_rows
 from dbmon_pipeline_tests.helpers import (
     execution,
     make_source,
@@ -283,7 +283,7 @@ def test_a_working_folder_whose_name_is_no_text(tmp_path: Path) -> None:
 def test_what_is_not_finite_is_no_json(capsys: pytest.CaptureFixture[str]) -> None:
     """JSON has no word for it."""
     values = (float("nan"), float("inf"), 0.5, datetime(2026, 2, 10).date())
-    put_rows(Rows(("a", "b", "c", "d"), [values]), Format.JSON)
+    print_rows(Rows(("a", "b", "c", "d"), [values]), Format.JSON)
     assert json.loads(capsys.readouterr().out) == [
         {"a": None, "b": None, "c": 0.5, "d": "2026-02-10"}
     ]

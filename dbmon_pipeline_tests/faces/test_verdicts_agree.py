@@ -18,7 +18,7 @@ import yaml
 
 from dbmon_pipeline.core.config.settings import Settings
 from dbmon_pipeline.core.home.home import Home
-from dbmon_pipeline.orchestration.instance import opened
+from dbmon_pipeline.orchestration.instance import open_instance
 from dbmon_pipeline.outputs.grafana.export import export
 from dbmon_pipeline.outputs.prometheus.export import RULES, rule_files
 from dbmon_pipeline.outputs.prometheus.metrics import published_metrics
@@ -78,7 +78,7 @@ def incident(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Incident]:
     folder = tmp_path_factory.mktemp("verdicts")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DAGSTER_HOME", "")
-        with opened(Home(folder / "template" / "home")):
+        with open_instance(Home(folder / "template" / "home")):
             pass
     with open_site(folder / "site", folder / "template") as site:
         make_source(site.source, rows_of(HOURS))

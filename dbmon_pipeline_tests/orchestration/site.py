@@ -36,7 +36,7 @@ from dbmon_pipeline.core.config.settings import Settings
 from dbmon_pipeline.core.home.home import Home
 from dbmon_pipeline.core.query.published import Published
 from dbmon_pipeline.orchestration.definitions_builder import build_definitions
-from dbmon_pipeline.orchestration.instance import LOCATION, RefreshRun, opened, run_refresh
+from dbmon_pipeline.orchestration.instance import LOCATION, RefreshRun, open_instance, run_refresh
 from dbmon_pipeline_tests.helpers import make_source, published_rows
 
 WORKSPACE = ModuleTarget("dbmon_pipeline.definitions", None, None, LOCATION)
@@ -250,7 +250,7 @@ def open_site(folder: Path, template: Path) -> Iterator[Site]:
         patch.delenv("DBMON_CONFIG", raising=False)
         patch.setenv("DAGSTER_HOME", "")
         clock.install(patch)
-        yield Site(source, home, clock, patch, stack.enter_context(opened(home)))
+        yield Site(source, home, clock, patch, stack.enter_context(open_instance(home)))
 
 
 def refreshed_template(folder: Path, template: Path, rows: list[dict[str, object]]) -> Path:

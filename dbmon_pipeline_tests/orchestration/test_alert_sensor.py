@@ -28,7 +28,7 @@ from dbmon_pipeline.core.config.notifications import Notifications
 from dbmon_pipeline.core.config.settings import Settings
 from dbmon_pipeline.core.incidents.store import Incidents
 from dbmon_pipeline.orchestration.definitions_builder import build_definitions
-from dbmon_pipeline.orchestration.instance import opened
+from dbmon_pipeline.orchestration.instance import open_instance
 from dbmon_pipeline_tests.helpers import run_dbmon
 from dbmon_pipeline_tests.orchestration.site import (
     HOUR,
@@ -344,7 +344,7 @@ def fork_ticks() -> None:
     clock.install(pytest.MonkeyPatch())
     settings = Settings.load()
     home, definitions = settings.home, build_definitions(settings)
-    with opened(home):
+    with open_instance(home):
         pass  # that has imports of its own
 
     def say(number: int) -> None:
@@ -357,7 +357,7 @@ def fork_ticks() -> None:
         if not child:
             status = 1
             try:
-                with opened(home) as instance:
+                with open_instance(home) as instance:
                     say(os.getpid())
                     sensor_tick(definitions, instance, "alert_sensor")
                 status = 0

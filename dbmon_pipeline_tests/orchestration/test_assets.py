@@ -13,7 +13,7 @@ from dbmon_pipeline.core.common.errors import ConfigError, RefreshError
 from dbmon_pipeline.core.refresh.refresh import Publication, Refresh
 from dbmon_pipeline.core.schema.catalogue import TABLES
 from dbmon_pipeline.orchestration.instance import RefreshRun
-from dbmon_pipeline.orchestration.run_config import RefreshConfig
+from dbmon_pipeline.orchestration.refresh_step import RefreshConfig
 from dbmon_pipeline_tests.helpers import add_rows, change_source, execution, make_source
 from dbmon_pipeline_tests.orchestration.site import DAY, HOUR, MINUTE, NOON, Site
 

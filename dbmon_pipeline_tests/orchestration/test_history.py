@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import dagster as dg
 import pytest
 
-from dbmon_pipeline.orchestration.history import remove_old_runs
+from dbmon_pipeline.orchestration.jobs import remove_old_runs
 from dbmon_pipeline_tests.helpers import add_rows, execution, make_source
 from dbmon_pipeline_tests.orchestration.site import DAY, HOUR, MINUTE, NOON, Site
 

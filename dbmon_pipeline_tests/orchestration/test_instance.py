@@ -10,7 +10,7 @@ import pytest
 from dbmon_pipeline.core.common.errors import HomeError, RefreshError
 from dbmon_pipeline.core.common.shipped import shipped
 from dbmon_pipeline.core.home.home import Home
-from dbmon_pipeline.orchestration.instance import opened, prepare
+from dbmon_pipeline.orchestration.instance import open_instance, prepare
 from dbmon_pipeline_tests.helpers import execution, make_source, run_dbmon
 from dbmon_pipeline_tests.orchestration.site import HOUR, NOON, Site
 
@@ -59,7 +59,7 @@ def test_a_refresh_without_a_source(site: Site) -> None:
         f"{site.source} does not exist: name the learning.db with --source or DBMON_SOURCE,"
         " or run dbmon sample"
     )
-    with opened(site.home) as again:
+    with open_instance(site.home) as again:
         (found,) = again.get_runs()
     assert found.status is dg.DagsterRunStatus.FAILURE
 

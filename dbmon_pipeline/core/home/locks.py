@@ -121,7 +121,7 @@ def glance(path: Path) -> Iterator[bool]:
 
 
 @contextmanager
-def alive(path: Path) -> Iterator[None]:
+def liveness_lock(path: Path) -> Iterator[None]:
     """Show that something lives, by a file that is locked for as long as it does.
 
     Raises:
@@ -142,7 +142,7 @@ def alive(path: Path) -> Iterator[None]:
 
 
 def is_alive(path: Path) -> bool:
-    """Tell whether a file made by :func:`alive` is still locked; remove one that is not."""
+    """Tell whether a file made by :func:`liveness_lock` is still locked; remove one that is not."""
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
     except FileNotFoundError:
@@ -175,7 +175,7 @@ def workshop(folder: Path, lock: Path, busy: DbmonError) -> Iterator[None]:
     folder.mkdir(mode=0o700, exist_ok=True)
     if is_alive(lock):
         raise busy
-    with alive(lock):
+    with liveness_lock(lock):
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(mode=0o700)
         try:

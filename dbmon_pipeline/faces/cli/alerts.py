@@ -14,9 +14,9 @@ from dbmon_pipeline.core.common.rows import Rows
 from dbmon_pipeline.core.config.settings import Settings
 from dbmon_pipeline.core.incidents.incident import Incident, IncidentState
 from dbmon_pipeline.core.incidents.store import Incidents
-from dbmon_pipeline.faces.cli.lengths import instant_of, length
+from dbmon_pipeline.faces.cli.lengths import parse_length, parse_since
 from dbmon_pipeline.faces.cli.options import FormatOption, HomeOption
-from dbmon_pipeline.faces.cli.output import Format, put, put_rows, say
+from dbmon_pipeline.faces.cli.output import Format, print_info, print_result, print_rows
 from dbmon_pipeline.faces.cli.replay import replay_alerts
 
 ByOption = Annotated[str | None, typer.Option(help="Who you are. [your login]")]
@@ -34,20 +34,23 @@ def open_alerts(
     if context.invoked_subcommand:
         return
     with _store(home) as incidents:
-        found = incidents.open_incidents()
+        listed = incidents.open_incidents()
         silences = incidents.silences(utc_now())
-        waiting = incidents.undelivered()
-    _put_incidents(found, format)
+        undelivered = incidents.undelivered()
+    _print_incidents(listed, format)
     for silence in silences:
         matcher = ", ".join(f"{key}={value}" for key, value in silence.matcher.items())
-        say(f"silence {silence.number}: {matcher} until {iso(silence.until)}, by {silence.by}")
-    for one in waiting:
-        if one.attempts:
-            fate = "given up" if one.is_given_up else "will be tried again"
-            tries = f"{one.attempts} attempt{'' if one.attempts == 1 else 's'}"
-            say(
-                f"not told: {one.target}, {one.kind} of incident {one.incident.number},"
-                f" after {tries}, {fate}: {one.last_error}"
+        print_info(
+            f"silence {silence.number}: {matcher} until {iso(silence.until)}, by {silence.by}"
+        )
+    for notification in undelivered:
+        if notification.attempts:
+            fate = "given up" if notification.is_given_up else "will be tried again"
+            tries = f"{notification.attempts} attempt{'' if notification.attempts == 1 else 's'}"
+            print_info(
+                f"not told: {notification.target}, {notification.kind} of incident"
+                f" {notification.incident.number}, after {tries}, {fate}:"
+                f" {notification.last_error}"
             )
 
 
@@ -60,8 +63,8 @@ def history(
 ) -> None:
     """List incidents, also those that are over, the newest first."""
     with _store(home) as incidents:
-        found = incidents.history(instant_of(since, end=utc_now()), limit)
-    _put_incidents(found, format)
+        listed = incidents.history(parse_since(since, end=utc_now()), limit)
+    _print_incidents(listed, format)
 
 
 @alerts.command()
@@ -73,7 +76,9 @@ def ack(
     """Acknowledge an incident; it notifies again only if it escalates."""
     with _store(home) as incidents:
         incident = incidents.acknowledge(number, by or _login(), utc_now())
-    put(f"incident {number} ({incident.finding.fingerprint}): {incident.acknowledged_by} has it")
+    print_result(
+        f"incident {number} ({incident.finding.fingerprint}): {incident.acknowledged_by} has it"
+    )
 
 
 @alerts.command()
@@ -91,10 +96,10 @@ def silence(
     if len(matcher) < len(pairs):
         raise typer.BadParameter("a key is given twice, and no incident has two values of it")
     now = utc_now()
-    until = now + length(duration)
+    until = now + parse_length(duration)
     with _store(home) as incidents:
         number = incidents.silence(matcher, until, by or _login(), now)
-    put(f"silence {number} until {iso(until)}")
+    print_result(f"silence {number} until {iso(until)}")
 
 
 @alerts.command()
@@ -104,7 +109,7 @@ def unsilence(
     """End a silence; what still fires is told."""
     with _store(home) as incidents:
         incidents.unsilence(number, utc_now())
-    put(f"silence {number} has ended")
+    print_result(f"silence {number} has ended")
 
 
 @alerts.command("test")
@@ -113,10 +118,10 @@ def try_(
     home: HomeOption = None,
 ) -> None:
     """Tell a target of an incident that is none, and of its end."""
-    from dbmon_pipeline.outputs.notify.trial import try_target
+    from dbmon_pipeline.outputs.notify.trial import send_trial
 
-    try_target(target, Settings.load(home=home).config.notifications, os.environ, utc_now())
-    put(f"{target} was told")
+    send_trial(target, Settings.load(home=home).config.notifications, os.environ, utc_now())
+    print_result(f"{target} was told")
 
 
 alerts.command("replay")(replay_alerts)
@@ -135,26 +140,26 @@ def _store(home: HomeOption) -> Iterator[Incidents]:
         yield incidents
 
 
-def _put_incidents(found: list[Incident], form: Format) -> None:
+def _print_incidents(incidents: list[Incident], form: Format) -> None:
     columns = ("number", "severity", "state", "rule", "scope", "opened_at", "resolved_at", "by")
     rows: list[tuple[object, ...]] = [
         (
-            one.number,
-            one.worst if one.state is IncidentState.RESOLVED else one.severity,
-            one.state,
-            one.finding.rule,
-            one.finding.scope,
-            one.opened_at.replace(microsecond=0),
-            one.resolved_at.replace(microsecond=0) if one.resolved_at else None,
-            one.acknowledged_by,
-            one.finding.summary,
+            incident.number,
+            incident.worst if incident.state is IncidentState.RESOLVED else incident.severity,
+            incident.state,
+            incident.finding.rule,
+            incident.finding.scope,
+            incident.opened_at.replace(microsecond=0),
+            incident.resolved_at.replace(microsecond=0) if incident.resolved_at else None,
+            incident.acknowledged_by,
+            incident.finding.summary,
         )
-        for one in found
+        for incident in incidents
     ]
     if form is Format.TABLE and not rows:
-        put("no incidents")
+        print_result("no incidents")
     else:
-        put_rows(Rows((*columns, "summary"), rows), form)
+        print_rows(Rows((*columns, "summary"), rows), form)
 
 
 def _login() -> str:

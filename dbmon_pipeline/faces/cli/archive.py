@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from datetime import date
 from pathlib import Path
 from typing import Annotated
@@ -15,7 +14,7 @@ from dbmon_pipeline.core.common.errors import ConfigError
 from dbmon_pipeline.core.common.paths import expanded
 from dbmon_pipeline.core.config.settings import Settings
 from dbmon_pipeline.faces.cli.options import HomeOption, SourceOption
-from dbmon_pipeline.faces.cli.output import put, say
+from dbmon_pipeline.faces.cli.output import print_info, print_json, print_result
 
 
 def archive(
@@ -39,16 +38,16 @@ def archive(
     settings = Settings.load(source, home)
     day = _day(before)
     folder = (expanded(out) if out else settings.home.path / "archive").absolute()
-    done = write_archive(settings, day, folder)
-    warnings = _warnings(done)
+    result = write_archive(settings, day, folder)
+    warnings = _warnings(result)
     for warning in warnings:
-        say(f"warning: {warning}")
+        print_info(f"warning: {warning}")
     if as_json:
-        put(json.dumps(_record(done, settings, day, warnings), indent=1, ensure_ascii=False))
-    elif done.archived.delete_sql:
+        print_json(_record(result, settings, day, warnings))
+    elif result.archived.delete_sql:
         comments = [f"-- Warning: {' '.join(warning.split())}." for warning in warnings]
-        put("\n".join([*comments, done.archived.delete_sql]))
-    say(_summary(done, settings, day))
+        print_result("\n".join([*comments, result.archived.delete_sql]))
+    print_info(_summary(result, settings, day))
 
 
 def _day(text: str) -> date:
@@ -60,11 +59,11 @@ def _day(text: str) -> date:
         ) from None
 
 
-def _warnings(done: Archive) -> list[str]:
-    warnings, archived = [], done.archived
-    if done.not_published:
+def _warnings(result: Archive) -> list[str]:
+    warnings, archived = [], result.archived
+    if result.not_published:
         warnings.append(
-            f"the summaries do not hold all of these rows ({done.not_published}):"
+            f"the summaries do not hold all of these rows ({result.not_published}):"
             " run dbmon refresh --full before you delete them"
         )
     if archived.rows_without_timestamp:
@@ -75,9 +74,9 @@ def _warnings(done: Archive) -> list[str]:
 
 
 def _record(
-    done: Archive, settings: Settings, before: date, warnings: list[str]
+    result: Archive, settings: Settings, before: date, warnings: list[str]
 ) -> dict[str, object]:
-    archived = done.archived
+    archived = result.archived
     return {
         "source": str(settings.source),
         "read_as": archived.read_as,
@@ -85,7 +84,7 @@ def _record(
         "rows": archived.rows,
         "files": [
             {
-                "path": str(done.folder / file.name),
+                "path": str(result.folder / file.name),
                 "rows": file.rows,
                 "size_bytes": file.size_bytes,
                 "is_new": file.is_new,
@@ -99,14 +98,14 @@ def _record(
     }
 
 
-def _summary(done: Archive, settings: Settings, before: date) -> str:
-    files = done.archived.files
+def _summary(result: Archive, settings: Settings, before: date) -> str:
+    files = result.archived.files
     if not files:
         return f"{settings.source} has no rows before {before} to archive"
-    found = sum(not file.is_new for file in files)
+    old_files = sum(not file.is_new for file in files)
     size = sum(file.size_bytes for file in files) / 1e6
     return (
-        f"{done.archived.rows:,} rows before {before} are in {len(files)}"
-        f" file{'' if len(files) == 1 else 's'} of {size:,.1f} MB in {done.folder}"
-        + (f"; {found} of them had been written before" if found else "")
+        f"{result.archived.rows:,} rows before {before} are in {len(files)}"
+        f" file{'' if len(files) == 1 else 's'} of {size:,.1f} MB in {result.folder}"
+        + (f"; {old_files} of them had been written before" if old_files else "")
     )

@@ -19,7 +19,7 @@ from dbmon_pipeline.faces.cli.options import (
     HomeOption,
     RangeOption,
 )
-from dbmon_pipeline.faces.cli.output import Format, put, put_rows, say
+from dbmon_pipeline.faces.cli.output import Format, print_info, print_result, print_rows
 from dbmon_pipeline.faces.cli.status_text import window_line
 
 NameArgument = Annotated[str, typer.Argument(help="One of those that dbmon queries lists.")]
@@ -31,7 +31,7 @@ def queries(format: FormatOption = Format.TABLE) -> None:  # noqa: A002
     rows: list[tuple[object, ...]] = [
         (q.name, q.category, ", ".join(q.filters), q.chart, q.row) for q in questions().values()
     ]
-    put_rows(Rows(columns, rows), format)
+    print_rows(Rows(columns, rows), format)
 
 
 def query(
@@ -58,8 +58,8 @@ def query(
             pool_type=pool_type,
             task_type=task_type,
         )
-    put_rows(answer, format)
-    say(window_line(answer))
+    print_rows(answer, format)
+    print_info(window_line(answer))
 
 
 def sql(
@@ -71,4 +71,4 @@ def sql(
     """Print a question as SQL over the published files, ready for the duckdb shell."""
     asked = question(name)
     published = Published(Settings.load(home=home).home)
-    put(standalone_sql(asked, published, time_range, parse_as_of(as_of)))
+    print_result(standalone_sql(asked, published, time_range, parse_as_of(as_of)))

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from dbmon_pipeline.core.config.settings import Settings
-from dbmon_pipeline.faces.cli.output import put
+from dbmon_pipeline.faces.cli.output import print_result
 
 config = typer.Typer(no_args_is_help=True, help="The rules file.")
 
@@ -24,8 +24,8 @@ def validate(
     ] = None,
 ) -> None:
     """Read the rules file, and tell the first thing that is wrong by line and key."""
-    found = Settings.load(rules=file).config
-    enabled = [name for name, rule in found.rules.items() if rule.enabled]
-    targets = [name for name, target in found.notifications.targets.items() if target.enabled]
-    put(f"{len(enabled)} rules are enabled: {', '.join(enabled) or 'none'}")
-    put(f"{len(targets)} targets are told: {', '.join(targets) or 'none'}")
+    config = Settings.load(rules=file).config
+    enabled = [name for name, rule in config.rules.items() if rule.enabled]
+    targets = [name for name, target in config.notifications.targets.items() if target.enabled]
+    print_result(f"{len(enabled)} rules are enabled: {', '.join(enabled) or 'none'}")
+    print_result(f"{len(targets)} targets are told: {', '.join(targets) or 'none'}")

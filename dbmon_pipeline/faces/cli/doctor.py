@@ -1,6 +1,5 @@
 """``dbmon doctor``: is everything in order, and if not, what is to be done."""
 
-import json
 import logging
 import os
 from collections.abc import Iterator
@@ -15,7 +14,7 @@ from dbmon_pipeline.core.config.settings import Settings
 from dbmon_pipeline.core.doctor.examine import examine, load_settings
 from dbmon_pipeline.core.doctor.finding import Finding, Level, Outcome, ok, problem, run_check
 from dbmon_pipeline.faces.cli.options import HomeOption, SourceOption
-from dbmon_pipeline.faces.cli.output import ExitCode, put
+from dbmon_pipeline.faces.cli.output import ExitCode, print_json, print_result
 
 _EXIT = {
     Level.OK: ExitCode.OK,
@@ -40,9 +39,9 @@ def doctor(
     worst = max((finding.level for finding in findings), key=[*_EXIT].index)
     if as_json:
         report = {"status": worst, "findings": [asdict(finding) for finding in findings]}
-        put(json.dumps(report, indent=1, ensure_ascii=False))
+        print_json(report)
     else:
-        put("\n".join((*map(_line, findings), _summary(findings))))
+        print_result("\n".join((*map(_line, findings), _summary(findings))))
     return _EXIT[worst]
 
 
@@ -81,6 +80,8 @@ def _line(finding: Finding) -> str:
 
 
 def _summary(findings: list[Finding]) -> str:
-    counts = {level: sum(one.level is level for one in findings) for level in reversed(Level)}
-    told = ", ".join(f"{count} {level}" for level, count in counts.items() if count)
-    return f"{len(findings)} checks: {told}"
+    counts = {
+        level: sum(finding.level is level for finding in findings) for level in reversed(Level)
+    }
+    listed = ", ".join(f"{count} {level}" for level, count in counts.items() if count)
+    return f"{len(findings)} checks: {listed}"

@@ -10,8 +10,8 @@ from dbmon_pipeline.core.common.instants import parse_instant
 from dbmon_pipeline.core.config.rule import length_of
 
 
-def length(text: str) -> timedelta:
-    """The length that a text is.
+def parse_length(text: str) -> timedelta:
+    """Parse a length of time.
 
     Raises:
         BadParameter: It is none.
@@ -21,8 +21,8 @@ def length(text: str) -> timedelta:
     return length_of(text)
 
 
-def instant_of(text: str, *, end: datetime) -> datetime:
-    """The instant that a text names: a length before the end, or itself.
+def parse_since(text: str, *, end: datetime) -> datetime:
+    """Parse an instant, or a length before the end.
 
     Raises:
         ConfigError: It is neither.

@@ -11,7 +11,7 @@ import typer
 
 from dbmon_pipeline.core.common.errors import ConfigError, DbmonError, TimeoutExceededError
 from dbmon_pipeline.core.source.reader_client import shared_reader
-from dbmon_pipeline.faces.cli.output import ExitCode, is_interrupt, leave, say
+from dbmon_pipeline.faces.cli.output import ExitCode, exit_at_once, is_interrupt, print_info
 
 _COMMANDS = {
     "refresh": "refresh",
@@ -26,7 +26,7 @@ _COMMANDS = {
     "tables": "tables",
     "show": "tables",
     "dev": "refresh",
-    "prepare": "prepare",
+    "prepare": "refresh",
     "init": "make",
     "sample": "make",
     "load": "make",
@@ -43,8 +43,8 @@ _READ_THE_SOURCE = frozenset({"status", "doctor"})
 """Commands that need the reader process, which starts while they load."""
 
 
-def _assembled(wanted: str | None) -> typer.Typer:
-    """The command that is wanted alone, because each loads much; or all, for their help."""
+def _build_app(wanted: str | None) -> typer.Typer:
+    """Build the app with only the requested command, since each loads much; or with all."""
     app = typer.Typer(
         no_args_is_help=True,
         add_completion=False,
@@ -71,8 +71,8 @@ def main() -> None:
     sys.exit(_run())
 
 
-def _check_given() -> None:
-    """See that what the command is given is text, as DuckDB and the files need it.
+def _check_encoding() -> None:
+    """Check that arguments and settings are text, as DuckDB and the files need it.
 
     Raises:
         ConfigError: It has bytes that are none.
@@ -97,33 +97,35 @@ def _run() -> ExitCode | int:
         what was cut off would live until the interpreter has gone, and be complained of.
     """
     try:
-        _check_given()
+        _check_encoding()
         wanted = next(iter(sys.argv[1:]), None)
         if wanted in _READ_THE_SOURCE or "--db" in sys.argv:
             shared_reader().start()
-        result = _assembled(wanted)(standalone_mode=False)
+        result = _build_app(wanted)(standalone_mode=False)
     except typer.TyperException as error:
         text = " ".join(error.format_message().split()).rstrip(".")
         if text:  # else the help is shown
             context = getattr(error, "ctx", None)
-            say(f"dbmon: {text}: see '{context.command_path if context else 'dbmon'} --help'")
+            print_info(
+                f"dbmon: {text}: see '{context.command_path if context else 'dbmon'} --help'"
+            )
         return ExitCode.UNKNOWN
     except DbmonError as error:
-        say(f"dbmon: {error}")
+        print_info(f"dbmon: {error}")
         if isinstance(error, TimeoutExceededError):
-            leave(ExitCode.UNKNOWN)
+            exit_at_once(ExitCode.UNKNOWN)
         return ExitCode.UNKNOWN
     except (KeyboardInterrupt, typer.Abort):
         result = ExitCode.INTERRUPTED
     except Exception as error:
         if isinstance(error, RuntimeError) and is_interrupt(error):
-            say("dbmon: interrupted; what was published stays")
-            leave(ExitCode.INTERRUPTED)
+            print_info("dbmon: interrupted; what was published stays")
+            exit_at_once(ExitCode.INTERRUPTED)
         if os.environ.get("DBMON_DEBUG"):
             raise
         text = " ".join(f"{type(error).__name__} {error}".split())[:300]
-        say(f"dbmon: unexpected {text}: set DBMON_DEBUG=1 for the traceback")
+        print_info(f"dbmon: unexpected {text}: set DBMON_DEBUG=1 for the traceback")
         return ExitCode.UNKNOWN
     if result == ExitCode.INTERRUPTED:
-        say("dbmon: interrupted; what was published stays")
+        print_info("dbmon: interrupted; what was published stays")
     return result if isinstance(result, int) else ExitCode.OK

@@ -11,7 +11,7 @@ from dbmon_pipeline.core.common.instants import parse_instant, utc_now
 from dbmon_pipeline.core.learning_db import create as learning_db
 from dbmon_pipeline.core.learning_db import load as loading
 from dbmon_pipeline.core.learning_db.sample import Scenario, make_sample
-from dbmon_pipeline.faces.cli.output import say
+from dbmon_pipeline.faces.cli.output import print_info
 
 NewDatabase = Annotated[Path, typer.Argument(help="The database to make; never an existing file.")]
 
@@ -19,7 +19,9 @@ NewDatabase = Annotated[Path, typer.Argument(help="The database to make; never a
 def init(path: NewDatabase) -> None:
     """Make an empty learning database."""
     learning_db.create(path)
-    say(f"made {path}, an empty learning database of schema version {learning_db.SCHEMA_VERSION}")
+    print_info(
+        f"made {path}, an empty learning database of schema version {learning_db.SCHEMA_VERSION}"
+    )
 
 
 def sample(
@@ -52,7 +54,7 @@ def sample(
         scenario=scenario,
         embeddings=embeddings,
     )
-    say(f"made {path} with {rows} made-up executions ({scenario}) over {days} days")
+    print_info(f"made {path} with {rows} made-up executions ({scenario}) over {days} days")
 
 
 def load(
@@ -61,4 +63,4 @@ def load(
 ) -> None:
     """Make a learning database of the executions in a file."""
     count = loading.load(file, path)
-    say(f"made {path} with {count} executions from {file}")
+    print_info(f"made {path} with {count} executions from {file}")

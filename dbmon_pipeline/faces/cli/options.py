@@ -31,8 +31,8 @@ AsOfOption = Annotated[
 FormatOption = Annotated[Format, typer.Option("--format", help="How to print.")]
 
 
-def named_folder(text: str) -> Path:
-    """A folder that a person names; a variable of the shell that is not set names none.
+def parse_folder(text: str) -> Path:
+    """Parse the name of a folder; an unset shell variable names none.
 
     Raises:
         BadParameter: It is empty.

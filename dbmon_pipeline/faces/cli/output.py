@@ -34,22 +34,28 @@ class Format(StrEnum):
     CSV = "csv"
 
 
-def say(line: str) -> None:
+def print_info(line: str) -> None:
     """Print a line about the data, on stderr."""
     sys.stderr.write(f"{line}\n")
 
 
-def put(text: str) -> None:
+def print_result(text: str) -> None:
     """Print what was asked for, one line or several, on stdout."""
-    with _as_far_as_read():
+    with _ignore_broken_pipe():
         sys.stdout.write(f"{text}\n")
         sys.stdout.flush()
 
 
-def put_rows(rows: Rows, form: Format) -> None:
+def print_json(value: object, *, on_one_line: bool = False) -> None:
+    """Print a value as JSON, on stdout."""
+    indent = None if on_one_line else 1
+    print_result(json.dumps(value, indent=indent, ensure_ascii=False, allow_nan=False))
+
+
+def print_rows(rows: Rows, form: Format) -> None:
     """Print rows: a table for people, JSON or CSV for programs."""
-    with _as_far_as_read():
-        _put_rows(rows, form)
+    with _ignore_broken_pipe():
+        _write_rows(rows, form)
         sys.stdout.flush()
 
 
@@ -58,7 +64,7 @@ def is_interrupt(error: RuntimeError) -> bool:
     return str(error) == "Query interrupted"
 
 
-def leave(code: ExitCode) -> NoReturn:
+def exit_at_once(code: ExitCode) -> NoReturn:
     """End the process at once: DuckDB may go on with a query that was interrupted, and wait for it.
 
     Args:
@@ -70,7 +76,7 @@ def leave(code: ExitCode) -> NoReturn:
 
 
 @contextmanager
-def _as_far_as_read() -> Iterator[None]:
+def _ignore_broken_pipe() -> Iterator[None]:
     """Let the reader have seen enough, as in ``dbmon show ... | head``."""
     try:
         yield
@@ -78,16 +84,16 @@ def _as_far_as_read() -> Iterator[None]:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def _put_rows(rows: Rows, form: Format) -> None:
+def _write_rows(rows: Rows, form: Format) -> None:
     match form:
         case Format.JSON:
-            put(json.dumps(rows.records, indent=1, ensure_ascii=False, allow_nan=False))
+            print_json(rows.records)
         case Format.CSV:
             writer = csv.writer(sys.stdout, lineterminator="\n")
             writer.writerow(rows.columns)
             writer.writerows([[plain(value) for value in row] for row in rows.rows])
         case Format.TABLE:
-            put("\n".join(table_lines(rows)))
+            print_result("\n".join(table_lines(rows)))
 
 
 @contextmanager
@@ -113,13 +119,13 @@ class _Progress(logging.Handler):
         line = record.getMessage()
         if record.levelno >= logging.WARNING:
             self.end()
-            say(f"warning: {line}")
+            print_info(f"warning: {line}")
         elif sys.stderr.isatty():
             sys.stderr.write(f"\r\x1b[K{line}")
             sys.stderr.flush()
             self._drawn = True
         else:
-            say(line)
+            print_info(line)
 
     def end(self) -> None:
         if self._drawn:

@@ -7,8 +7,8 @@ import typer
 
 from dbmon_pipeline.core.common.paths import expanded
 from dbmon_pipeline.core.config.settings import Settings
-from dbmon_pipeline.faces.cli.options import HomeOption, named_folder
-from dbmon_pipeline.faces.cli.output import progress, put, say
+from dbmon_pipeline.faces.cli.options import HomeOption, parse_folder
+from dbmon_pipeline.faces.cli.output import print_info, print_result, progress
 
 
 def prometheus(
@@ -24,18 +24,18 @@ def prometheus(
     settings = Settings.load(home=home)
     path = None if out is None else expanded(out)
     from dbmon_pipeline.outputs.prometheus.metrics import published_metrics
-    from dbmon_pipeline.outputs.prometheus.textfile import write_for_all
+    from dbmon_pipeline.outputs.prometheus.textfile import write_world_readable
 
     text = published_metrics(settings)
     if path is None:
-        put(text.rstrip("\n"))
+        print_result(text.rstrip("\n"))
     else:
-        write_for_all(path, text)
+        write_world_readable(path, text)
 
 
 def prometheus_rules(
     folder: Annotated[
-        Path, typer.Argument(metavar="DIR", parser=named_folder, help="Where to write them.")
+        Path, typer.Argument(metavar="DIR", parser=parse_folder, help="Where to write them.")
     ],
 ) -> None:
     """Write recording and alert rules made of the rules file, and an example."""
@@ -43,7 +43,7 @@ def prometheus_rules(
     from dbmon_pipeline.outputs.prometheus.export import write_rule_files
 
     for path in write_rule_files(rules, expanded(folder)):
-        say(str(path))
+        print_info(str(path))
 
 
 def serve_metrics(
@@ -59,5 +59,5 @@ def serve_metrics(
     with progress(), listening_socket(host, port) as listening:
         listening.listen()
         shown = f"[{host}]" if ":" in host else host
-        say(f"http://{shown}:{port}/metrics of home {settings.home.path}; Ctrl-C ends it")
+        print_info(f"http://{shown}:{port}/metrics of home {settings.home.path}; Ctrl-C ends it")
         server.serve_metrics(settings, listening)

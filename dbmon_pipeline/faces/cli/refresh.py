@@ -1,4 +1,4 @@
-"""``dbmon refresh`` and ``dbmon dev``: the only commands that start Dagster."""
+"""``dbmon refresh``, ``dev`` and ``prepare``: the commands that start Dagster or make its home."""
 
 import logging
 import os
@@ -19,12 +19,12 @@ from dbmon_pipeline.core.common.shipped import shipped
 from dbmon_pipeline.core.config.settings import Settings
 from dbmon_pipeline.core.home.locks import home_lock
 from dbmon_pipeline.core.refresh.worker import prepare_worker
-from dbmon_pipeline.faces.cli.options import HomeOption, SourceOption, named_folder
-from dbmon_pipeline.faces.cli.output import progress, say
+from dbmon_pipeline.faces.cli.options import HomeOption, SourceOption, parse_folder
+from dbmon_pipeline.faces.cli.output import print_info, print_result, progress
 
 
 def _settings(source: Path | None, home: Path | None) -> Settings:
-    """Settings from the options; written to the environment, where Dagster's code looks."""
+    """Load the settings, and write them to the environment, where Dagster's code looks."""
     settings = Settings.load(source, home)
     os.environ["DBMON_SOURCE"] = str(settings.source)
     os.environ["DBMON_HOME"] = str(settings.home.path)
@@ -62,7 +62,7 @@ def refresh(
         Path | None,
         typer.Option(
             metavar="FOLDER",
-            parser=named_folder,
+            parser=parse_folder,
             help="Go on from what dbmon backup made; nothing may be published in the home yet.",
         ),
     ] = None,
@@ -77,11 +77,11 @@ def refresh(
         _restore(settings, expanded(from_backup).absolute())
     prepare_worker(settings.home)
     from dbmon_pipeline.definitions import defs
-    from dbmon_pipeline.orchestration.instance import opened, run_refresh
+    from dbmon_pipeline.orchestration.instance import open_instance, run_refresh
 
     logging.getLogger("dagster").setLevel(logging.ERROR)
-    with progress(), opened(settings.home) as instance:
-        done = run_refresh(
+    with progress(), open_instance(settings.home) as instance:
+        result = run_refresh(
             defs.resolve_job_def("refresh"),
             instance,
             as_of=as_of,
@@ -90,11 +90,11 @@ def refresh(
             full=full,
             accept_shrink=accept_shrink,
         )
-    for warning in done.warnings:
-        say(f"warning: {warning}")
-    say(
-        f"published generation {done.generation}: {done.rows_read:,} new or changed rows;"
-        f" the source was read through {iso(done.data_through)}"
+    for warning in result.warnings:
+        print_info(f"warning: {warning}")
+    print_info(
+        f"published generation {result.generation}: {result.rows_read:,} new or changed rows;"
+        f" the source was read through {iso(result.data_through)}"
     )
 
 
@@ -105,7 +105,7 @@ def _restore(settings: Settings, folder: Path) -> None:
     wait = settings.config.home.lock_wait_seconds
     with home_lock(settings.home, "dbmon refresh --from-backup", wait_seconds=wait):
         manifest = restore_backup(settings.home, folder)
-    say(f"took up generation {manifest.generation} of {folder}, as of {iso(manifest.as_of)}")
+    print_info(f"took up generation {manifest.generation} of {folder}, as of {iso(manifest.as_of)}")
 
 
 def dev(
@@ -117,16 +117,30 @@ def dev(
     settings = _settings(source, home)
     _refuse_busy_port(port)
     _warn_of_source(settings)
-    from dbmon_pipeline.orchestration.instance import prepare
+    from dbmon_pipeline.orchestration import instance
 
-    os.environ["DAGSTER_HOME"] = str(prepare(settings.home))
-    say(f"http://localhost:{port} on {settings.source}, home {settings.home.path}; Ctrl-C ends it")
+    os.environ["DAGSTER_HOME"] = str(instance.prepare(settings.home))
+    print_info(
+        f"http://localhost:{port} on {settings.source}, home {settings.home.path}; Ctrl-C ends it"
+    )
     # A shell that starts us in the background lets us ignore the interrupt, and Dagster with us.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     quiet = "ignore:Function `dev_command` is superseded"
     dagster = [sys.executable, "-W", quiet, "-m", "dagster", "dev"]
     where = ["-w", str(shipped("workspace.yaml")), "-p", str(port)]
     os.execv(sys.executable, [*dagster, *where])  # noqa: S606
+
+
+def prepare(home: HomeOption = None) -> None:
+    """Create the Dagster instance of the home, and print its folder, for DAGSTER_HOME.
+
+    Two services that started at the same time in an empty folder would both make its tables.
+    """
+    settings = Settings.load(home=home)
+    from dbmon_pipeline.orchestration.instance import open_instance
+
+    with open_instance(settings.home):
+        print_result(str(settings.home.dagster))
 
 
 def _warn_of_source(settings: Settings) -> None:
@@ -143,7 +157,7 @@ def _warn_of_source(settings: Settings) -> None:
     for name, check in checks.items():
         for finding in run_check(name, partial(check, settings)):
             if finding.level is not Level.OK:
-                say(f"{finding.level}: {finding.seen}: {finding.remedy}")
+                print_info(f"{finding.level}: {finding.seen}: {finding.remedy}")
     shared_reader().close()
 
 

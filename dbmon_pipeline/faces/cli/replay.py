@@ -19,9 +19,9 @@ from dbmon_pipeline.core.config.settings import Settings
 from dbmon_pipeline.core.query.published import Published
 from dbmon_pipeline.core.replay.proposed_limits import propose_limits
 from dbmon_pipeline.core.replay.replay import Replay, replay
-from dbmon_pipeline.faces.cli.lengths import instant_of
+from dbmon_pipeline.faces.cli.lengths import parse_since
 from dbmon_pipeline.faces.cli.options import FormatOption, HomeOption
-from dbmon_pipeline.faces.cli.output import Format, progress, put_rows, say
+from dbmon_pipeline.faces.cli.output import Format, print_info, print_rows, progress
 
 _PRESENT = "as they are"
 _MOST = 0.9
@@ -64,14 +64,14 @@ def replay_alerts(
     replays: dict[str, Replay] = {}
     with Published(settings.home) as published, progress():
         until = _until(as_of, published.manifest.as_of)
-        start = instant_of(since, end=until)
+        start = parse_since(since, end=until)
         for name, config in configs.items():
             replays[name] = replay(published, config, start, until)
         if propose:
             with_limits = _with_limits(propose, replays[_PRESENT], settings)
             replays[str(propose)] = replay(published, with_limits, start, until)
-    put_rows((_episodes if episodes else _summary)(replays), format)
-    _say_how(replays[_PRESENT], settings.config, propose)
+    print_rows((_episodes if episodes else _summary)(replays), format)
+    _print_reach(replays[_PRESENT], settings.config, propose)
 
 
 def _until(as_of: str | None, published: datetime) -> datetime:
@@ -86,20 +86,20 @@ def _until(as_of: str | None, published: datetime) -> datetime:
     return until
 
 
-def _with_limits(path: Path, found: Replay, settings: Settings) -> MonitoringConfig:
+def _with_limits(path: Path, past: Replay, settings: Settings) -> MonitoringConfig:
     """Write the proposal; the rules with its limits.
 
     Raises:
         ConfigError: No rule is beyond its limits for most of the time.
     """
-    limits = propose_limits(found.rules, settings.config.rules)
+    limits = propose_limits(past.rules, settings.config.rules)
     if not limits:
         raise ConfigError(
             "no rule is beyond its limits for most of the time, or none that a limit would help",
             remedy="leave --propose out to see what they say",
         )
     heading = (
-        f"# Limits that fit what was usual from {iso(found.start)} to {iso(found.end)}.\n"
+        f"# Limits that fit what was usual from {iso(past.start)} to {iso(past.end)}.\n"
         "# Name this file as DBMON_CONFIG, or copy its rules into the one that is named there.\n"
     )
     write_whole(path, heading + yaml.safe_dump({"rules": limits}, sort_keys=False))
@@ -107,26 +107,26 @@ def _with_limits(path: Path, found: Replay, settings: Settings) -> MonitoringCon
 
 
 def _summary(replays: Mapping[str, Replay]) -> Rows:
-    """A row for each rule and rules file, those of a rule together."""
-    names = dict.fromkeys(one.rule for found in replays.values() for one in found.rules)
+    """Build a row for each rule and rules file, those of a rule together."""
+    names = dict.fromkeys(rule_past.rule for past in replays.values() for rule_past in past.rules)
     rows: list[tuple[object, ...]] = []
     for name in names:
-        for file, found in replays.items():
-            for one in found.rules:
-                if one.rule == name:
-                    hours = [lasted / HOUR for lasted in one.durations(found.end)]
+        for file, past in replays.items():
+            for rule_past in past.rules:
+                if rule_past.rule == name:
+                    hours = [lasted / HOUR for lasted in rule_past.durations(past.end)]
                     rows.append(
                         (
                             name,
                             file,
-                            len(one.episodes),
-                            sum(e.severity is Severity.CRITICAL for e in one.episodes),
-                            one.flaps,
+                            len(rule_past.episodes),
+                            sum(e.severity is Severity.CRITICAL for e in rule_past.episodes),
+                            rule_past.flaps,
                             round(median(hours), 2) if hours else None,
                             round(max(hours), 2) if hours else None,
-                            _percent(one.share_beyond_limit),
-                            _percent(one.unknown),
-                            one.usual,
+                            _percent(rule_past.share_beyond_limit),
+                            _percent(rule_past.unknown),
+                            rule_past.usual,
                         )
                     )
     columns = ("rule", "limits", "episodes", "critical", "flaps", "median_hours", "longest_hours")
@@ -136,48 +136,50 @@ def _summary(replays: Mapping[str, Replay]) -> Rows:
 def _episodes(replays: Mapping[str, Replay]) -> Rows:
     rows: list[tuple[object, ...]] = [
         (
-            one.fired_at,
-            one.resolved_at,
-            one.severity,
-            one.rule,
-            one.scope,
+            episode.fired_at,
+            episode.resolved_at,
+            episode.severity,
+            episode.rule,
+            episode.scope,
             file,
-            one.summary,
+            episode.summary,
         )
-        for file, found in replays.items()
-        for rule in found.rules
-        for one in rule.episodes
+        for file, past in replays.items()
+        for rule in past.rules
+        for episode in rule.episodes
     ]
     columns = ("fired_at", "resolved_at", "severity", "rule", "scope", "limits", "summary")
     return Rows(columns, sorted(rows, key=lambda row: str(row[0])))
 
 
-def _say_how(found: Replay, config: MonitoringConfig, propose: Path | None) -> None:
+def _print_reach(past: Replay, config: MonitoringConfig, propose: Path | None) -> None:
     """Print how the replay looked, and what may be done about it."""
-    looks = f"every hour from {iso(found.start)}, every five minutes from {iso(found.fine_from)}"
-    if found.fine_from <= found.start:
-        looks = f"every five minutes from {iso(found.start)}"
-    elif found.fine_from >= found.end:
-        looks = f"every hour from {iso(found.start)}"
-    say(f"looked {looks} to {iso(found.end)}")
-    if found.left_out:
-        say(f"left out, for their past is not known: {', '.join(sorted(found.left_out))}")
+    looks = f"every hour from {iso(past.start)}, every five minutes from {iso(past.fine_from)}"
+    if past.fine_from <= past.start:
+        looks = f"every five minutes from {iso(past.start)}"
+    elif past.fine_from >= past.end:
+        looks = f"every hour from {iso(past.start)}"
+    print_info(f"looked {looks} to {iso(past.end)}")
+    if past.left_out:
+        print_info(f"left out, for their past is not known: {', '.join(sorted(past.left_out))}")
     unknown = [
-        one.rule
-        for one in found.rules
-        if one.unknown > _MOST
-        and (config.rules[one.rule].measurement or one.rule) in RATES - OF_ROWS
+        rule.rule
+        for rule in past.rules
+        if rule.unknown > _MOST
+        and (config.rules[rule.rule].measurement or rule.rule) in RATES - OF_ROWS
     ]
     if unknown:
-        say(
+        print_info(
             f"too little to judge nearly always: {', '.join(unknown)}; longer windows or a lower"
             " min_samples would tell more"
         )
-    unfit = propose_limits(found.rules, config.rules)
+    unfit = propose_limits(past.rules, config.rules)
     if propose:
-        say(f"{propose} has limits for {', '.join(unfit)}; name it as DBMON_CONFIG to use them")
+        print_info(
+            f"{propose} has limits for {', '.join(unfit)}; name it as DBMON_CONFIG to use them"
+        )
     elif unfit:
-        say(
+        print_info(
             f"beyond its limits most of the time: {', '.join(unfit)}; if that is its normal state,"
             " --propose FILE writes limits that fit"
         )

@@ -12,7 +12,7 @@ from dbmon_pipeline.core.common.paths import expanded
 from dbmon_pipeline.core.config.settings import Settings
 from dbmon_pipeline.core.query.ranges import TimeRange
 from dbmon_pipeline.faces.cli.options import AsOfOption, HomeOption, RangeOption
-from dbmon_pipeline.faces.cli.output import put, say
+from dbmon_pipeline.faces.cli.output import print_info, print_result
 
 
 def report(
@@ -38,5 +38,5 @@ def report(
     page = expanded(out).absolute() if out else None
     written = write_report(settings, instant, time_range, page)
     for sentence in written.report.gist:
-        say(sentence)
-    put(str(written.page))
+        print_info(sentence)
+    print_result(str(written.page))

@@ -7,7 +7,7 @@ import typer
 
 from dbmon_pipeline.core.config.settings import Settings
 from dbmon_pipeline.faces.cli.options import HomeOption, SourceOption
-from dbmon_pipeline.faces.cli.output import say
+from dbmon_pipeline.faces.cli.output import print_info
 
 
 def mcp(
@@ -33,5 +33,5 @@ def mcp(
     token = os.environ.get("DBMON_MCP_TOKEN", "")
     check_address(host, port, token)
     shown = f"[{host}]" if ":" in host else host
-    say(f"http://{shown}:{port}/mcp on home {settings.home.path}; Ctrl-C ends it")
+    print_info(f"http://{shown}:{port}/mcp on home {settings.home.path}; Ctrl-C ends it")
     serve_http(server, settings, host, port, token)

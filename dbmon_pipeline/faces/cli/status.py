@@ -1,6 +1,5 @@
 """``dbmon status``: the health check, for people, cron, monitoring plugins and scrapers."""
 
-import json
 import signal
 import sys
 import threading
@@ -41,11 +40,12 @@ from dbmon_pipeline.faces.cli.options import AsOfOption, DatabaseOption, HomeOpt
 from dbmon_pipeline.faces.cli.output import (
     ExitCode,
     Format,
+    exit_at_once,
     is_interrupt,
-    leave,
-    put,
-    put_rows,
-    say,
+    print_info,
+    print_json,
+    print_result,
+    print_rows,
 )
 
 _GRACE_SECONDS = 1.0
@@ -146,14 +146,14 @@ def status(
         format = StatusFormat.JSON if wants_json else StatusFormat.TEXT  # noqa: A001
 
     def look(at: datetime, *, on_one_line: bool = False) -> int:
-        with _within(timeout):
+        with _time_limit(timeout):
             if stats or metric:
                 with opened_reader(settings.home, settings.config, at, db) as reader:
-                    _put_report(reader, metric, time_range, format, on_one_line=on_one_line)
+                    _print_report(reader, metric, time_range, format, on_one_line=on_one_line)
                 return ExitCode.OK
-            found = _status(settings, at, db)
-        _put_status(found, format, alert=alert, on_one_line=on_one_line)
-        return _EXIT[found.status]
+            current = _status(settings, at, db)
+        _print_status(current, format, alert=alert, on_one_line=on_one_line)
+        return _EXIT[current.status]
 
     if not watch:
         try:
@@ -161,13 +161,13 @@ def status(
         except DbmonError as error:
             if format is not StatusFormat.NAGIOS:
                 raise
-            put(f"DBMON UNKNOWN - {error}".replace("|", "/"))
+            print_result(f"DBMON UNKNOWN - {error}".replace("|", "/"))
             return ExitCode.UNKNOWN
     return _watch(lambda: look(parse_as_of(as_of), on_one_line=not is_terminal), interval)
 
 
 def _status(settings: Settings, at: datetime, db: Path | None) -> DatabaseStatus:
-    """The status, also of a database that cannot be read."""
+    """Report the status, also of a database that cannot be read."""
     try:
         with opened_reader(settings.home, settings.config, at, db) as reader:
             return database_status(reader, settings.config)
@@ -181,26 +181,28 @@ def _status(settings: Settings, at: datetime, db: Path | None) -> DatabaseStatus
         raise
 
 
-def _put_status(
-    found: DatabaseStatus, form: StatusFormat, *, alert: bool, on_one_line: bool
+def _print_status(
+    status: DatabaseStatus, form: StatusFormat, *, alert: bool, on_one_line: bool
 ) -> None:
     match form:
         case StatusFormat.JSON:
-            shown = asdict(found)
+            shown = asdict(status)
             if not alert:
                 del shown["alerts"]
-            _put_json(shown, on_one_line=on_one_line)
+            print_json(shown, on_one_line=on_one_line)
         case StatusFormat.NAGIOS:
-            put(status_text.nagios(found))
+            print_result(status_text.nagios(status))
         case StatusFormat.PROMETHEUS:
             from dbmon_pipeline.outputs.prometheus.metrics import status_metrics
 
-            put(status_metrics(found).rstrip("\n"))
+            print_result(status_metrics(status).rstrip("\n"))
         case StatusFormat.TEXT:
-            put(status_text.text(found, alert=alert, colour=status_text.has_colour(sys.stdout)))
+            print_result(
+                status_text.text(status, alert=alert, colour=status_text.has_colour(sys.stdout))
+            )
 
 
-def _put_report(
+def _print_report(
     reader: Reader,
     metric: Metric | None,
     time_range: TimeRange,
@@ -208,15 +210,15 @@ def _put_report(
     *,
     on_one_line: bool,
 ) -> None:
-    """Statistics and metrics, or the questions of one metric."""
+    """Print statistics and metrics, or the questions of one metric."""
     if metric:
         answers = [reader.ask(name, time_range) for name in QUESTIONS[metric]]
         first = answers[0]
         if form is StatusFormat.TEXT:
-            put(status_text.window_line(first))
+            print_result(status_text.window_line(first))
             for answer in answers:
-                put(f"\n{answer.question.replace('_', ' ').capitalize()}")
-                put_rows(answer, Format.TABLE)
+                print_result(f"\n{answer.question.replace('_', ' ').capitalize()}")
+                print_rows(answer, Format.TABLE)
             return
         report: dict[str, object] = {
             "metric": metric,
@@ -228,18 +230,13 @@ def _put_report(
         statistics = execution_statistics(reader, time_range)
         metrics = performance_metrics(reader, time_range)
         if form is StatusFormat.TEXT:
-            status_text.put_statistics(statistics, metrics)
+            status_text.print_statistics(statistics, metrics)
             return
         report = {
             "execution_statistics": asdict(statistics),
             "performance_metrics": asdict(metrics),
         }
-    _put_json(report, on_one_line=on_one_line)
-
-
-def _put_json(found: dict[str, object], *, on_one_line: bool) -> None:
-    indent = None if on_one_line else 1
-    put(json.dumps(found, indent=indent, ensure_ascii=False, allow_nan=False))
+    print_json(report, on_one_line=on_one_line)
 
 
 def _watch(look: Callable[[], int], interval: float) -> int:
@@ -251,18 +248,18 @@ def _watch(look: Callable[[], int], interval: float) -> int:
             try:
                 look()
             except DbmonError as error:
-                say(f"dbmon: {error}")
+                print_info(f"dbmon: {error}")
             time.sleep(interval)
     except KeyboardInterrupt:
         return ExitCode.OK
     except RuntimeError as error:
         if is_interrupt(error):
-            leave(ExitCode.OK)
+            exit_at_once(ExitCode.OK)
         raise
 
 
 @contextmanager
-def _within(seconds: float | None) -> Iterator[None]:
+def _time_limit(seconds: float | None) -> Iterator[None]:
     """Give up a block after some seconds.
 
     A long query may not notice the alarm; then the process ends, a moment later.
@@ -282,8 +279,8 @@ def _within(seconds: float | None) -> Iterator[None]:
         raise late
 
     def end() -> None:
-        say(f"dbmon: {late}")
-        leave(ExitCode.UNKNOWN)
+        print_info(f"dbmon: {late}")
+        exit_at_once(ExitCode.UNKNOWN)
 
     last_resort = threading.Timer(seconds + _GRACE_SECONDS, end)
     last_resort.daemon = True

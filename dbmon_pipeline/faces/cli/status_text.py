@@ -11,7 +11,7 @@ from dbmon_pipeline.core.common.rows import Rows
 from dbmon_pipeline.core.query.answers import Answer
 from dbmon_pipeline.core.status.execution_reports import ExecutionStatistics, PerformanceMetrics
 from dbmon_pipeline.core.status.status import DatabaseStatus, JudgedRule, Level
-from dbmon_pipeline.faces.cli.output import Format, put, put_rows
+from dbmon_pipeline.faces.cli.output import Format, print_result, print_rows
 from dbmon_pipeline.faces.cli.tabular import table_lines
 
 _COLOURS = {Level.OK: "32", Level.WARNING: "33", Level.ERROR: "31", Level.CRITICAL: "1;31"}
@@ -33,7 +33,7 @@ def has_colour(stream: TextIO) -> bool:
 
 
 def text(status: DatabaseStatus, *, alert: bool, colour: bool) -> str:
-    """The status for a person.
+    """Render a status for a person.
 
     Args:
         status: The status.
@@ -91,7 +91,7 @@ def _alert_row(rule: JudgedRule) -> tuple[object, ...]:
 
 
 def nagios(status: DatabaseStatus) -> str:
-    """The status as a monitoring plugin says it: one line, and performance data behind a bar."""
+    """Render a status for a monitoring plugin: one line, and performance data behind a bar."""
     counts = status.executions
     sentences = status.errors + status.warnings
     if not sentences and counts:
@@ -105,7 +105,7 @@ def nagios(status: DatabaseStatus) -> str:
 
 
 def _performance_data(rule: JudgedRule) -> str:
-    """``value;warn;crit`` with ranges of the Monitoring Plugins' development guidelines."""
+    """Render ``value;warn;crit`` with ranges of the Monitoring Plugins' development guidelines."""
     is_low_bad = (
         rule.warning is not None and rule.critical is not None and rule.critical < rule.warning
     ) or rule.direction == "below"
@@ -120,7 +120,7 @@ def _performance_data(rule: JudgedRule) -> str:
 
 
 def _decimal(value: float) -> str:
-    """A number without an exponent, which monitoring plugins do not know."""
+    """Format a number without an exponent, which monitoring plugins do not know."""
     return f"{value:.6f}".rstrip("0").rstrip(".")
 
 
@@ -133,9 +133,9 @@ def window_line(answer: Answer) -> str:
     )
 
 
-def put_statistics(statistics: ExecutionStatistics, metrics: PerformanceMetrics) -> None:
-    """Both reports for a person."""
-    put(
+def print_statistics(statistics: ExecutionStatistics, metrics: PerformanceMetrics) -> None:
+    """Print both reports for a person."""
+    print_result(
         f"{statistics.samples:,} executions from {statistics.window_start} to"
         f" {statistics.window_end}, data through {statistics.data_through or 'not yet'}"
     )
@@ -151,12 +151,12 @@ def put_statistics(statistics: ExecutionStatistics, metrics: PerformanceMetrics)
         ("Top repositories", statistics.top_repositories),
         ("By task type", statistics.by_task_type),
     ):
-        put(f"\n{title}")
+        print_result(f"\n{title}")
         if not records:
-            put("-")
+            print_result("-")
             continue
         columns = tuple(records[0])
-        put_rows(Rows(columns, [tuple(record.values()) for record in records]), Format.TABLE)
+        print_rows(Rows(columns, [tuple(record.values()) for record in records]), Format.TABLE)
 
 
 def _number(value: float | None, form: str) -> str:

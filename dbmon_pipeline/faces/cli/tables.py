@@ -9,7 +9,7 @@ from dbmon_pipeline.core.common.rows import Rows
 from dbmon_pipeline.core.config.settings import Settings
 from dbmon_pipeline.core.query.published import Published
 from dbmon_pipeline.faces.cli.options import FormatOption, HomeOption
-from dbmon_pipeline.faces.cli.output import Format, put_rows
+from dbmon_pipeline.faces.cli.output import Format, print_rows
 
 
 def tables(home: HomeOption = None, format: FormatOption = Format.TABLE) -> None:  # noqa: A002
@@ -19,7 +19,7 @@ def tables(home: HomeOption = None, format: FormatOption = Format.TABLE) -> None
     rows: list[tuple[object, ...]] = [
         (name, manifest.rows(name), len(files), through) for name, files in manifest.tables.items()
     ]
-    put_rows(Rows(("table", "rows", "files", "data_through"), rows), format)
+    print_rows(Rows(("table", "rows", "files", "data_through"), rows), format)
 
 
 def show(
@@ -31,4 +31,4 @@ def show(
     format: FormatOption = Format.TABLE,  # noqa: A002
 ) -> None:
     """Print rows of a published table."""
-    put_rows(Published(Settings.load(home=home).home).rows(table, limit=limit), format)
+    print_rows(Published(Settings.load(home=home).home).rows(table, limit=limit), format)

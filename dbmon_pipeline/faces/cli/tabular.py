@@ -15,7 +15,7 @@ _NARROWEST_TEXT = 8
 
 
 def table_lines(rows: Rows, indent: int = 0) -> list[str]:
-    """A table for people.
+    """Render a table for people.
 
     On a terminal that is too narrow, headings are broken at their underscores and texts are cut;
     a single row is turned on its side.
@@ -79,7 +79,7 @@ def _cut(text: str, width: int) -> str:
 
 
 def _cell(value: object) -> str:
-    """A value for a person: short, on one line, and without control characters."""
+    """Render a value for a person: short, on one line, and without control characters."""
     match value:
         case None:
             return "-"

@@ -10,11 +10,12 @@ from mcp.server.mcpserver.exceptions import ToolError
 from pydantic import BaseModel
 
 from dbmon_pipeline.core.alerting.evaluate import evaluate
-from dbmon_pipeline.core.alerting.explain import Explanation, explain
+from dbmon_pipeline.core.alerting.explain import explain
 from dbmon_pipeline.core.alerting.runbook import link
-from dbmon_pipeline.core.alerting.verdicts import Alert, Verdict
+from dbmon_pipeline.core.alerting.verdicts import Verdict
 from dbmon_pipeline.core.common.instants import iso
 from dbmon_pipeline.core.common.rows import Records
+from dbmon_pipeline.core.config.monitoring import MonitoringConfig
 from dbmon_pipeline.core.config.settings import Settings
 from dbmon_pipeline.core.incidents.incident import Incident
 from dbmon_pipeline.core.incidents.store import Incidents
@@ -40,7 +41,7 @@ class OpenIncident(BaseModel):
 
 
 class OpenIncidents(BaseModel):
-    """The incidents that are not over, the worst first."""
+    """Incidents that are not over, the worst first."""
 
     incidents: list[OpenIncident]
     note: str
@@ -75,24 +76,24 @@ def open_incidents(settings: Settings, cut: Cut, note: str) -> OpenIncidents:
         return OpenIncidents(incidents=[], note="no incident was opened so far. " + note)
     store = Incidents(settings.home.incidents, notifications=settings.config.notifications)
     with store as incidents:
-        found = incidents.open_incidents()
-    return OpenIncidents(incidents=[_shown(one, cut) for one in found], note=note)
+        listed = incidents.open_incidents()
+    return OpenIncidents(incidents=[_shown(incident, cut) for incident in listed], note=note)
 
 
 def explained_alert(
-    reader: Reader, settings: Settings, name: str, scope: str
-) -> tuple[Alert, Explanation]:
-    """Return a rule's alert for a scope, and its explanation.
+    reader: Reader, config: MonitoringConfig, name: str, scope: str, cut_rows: Cut, note: str
+) -> ExplainedAlert:
+    """Judge a scope by a rule, and explain the verdict.
 
     Raises:
         ToolError: There is no such rule or scope, or nothing to explain it by.
         NotPublishedError: A published file is damaged or gone.
     """
-    rule = settings.config.rules.get(name)
+    rule = config.rules.get(name)
     if rule is None or not rule.enabled:
-        known = ", ".join(n for n, one in settings.config.rules.items() if one.enabled)
+        known = ", ".join(n for n, one in config.rules.items() if one.enabled)
         raise ToolError(f"there is no enabled rule {name[:_LONGEST_NAME]!r}: they are {known}")
-    alone = msgspec.structs.replace(settings.config, rules={name: rule})
+    alone = msgspec.structs.replace(config, rules={name: rule})
     alerts = {alert.scope: alert for alert in evaluate(reader, alone)}
     if scope not in alerts:
         known = ", ".join(sorted(alerts)[:20])
@@ -102,28 +103,21 @@ def explained_alert(
     if start is None or end is None:
         raise ToolError(f"{name} is about the source, not about executions: {alert.sentence}")
     filters: dict[str, str] = {rule.by: scope} if rule.by else {}
-    return alert, explain(reader, alert.measurement, (start, end), filters)
-
-
-def shown_alert(
-    alert: Alert, explanation: Explanation, runbook: str, cut_rows: Cut, note: str
-) -> ExplainedAlert:
-    """An explained alert, as the tool gives it."""
-    start, end = alert.measured.window_start, alert.measured.window_end
+    explanation = explain(reader, alert.measurement, (start, end), filters)
     return ExplainedAlert(
         rule=alert.rule,
         scope=alert.scope,
         verdict=alert.verdict,
         summary=alert.sentence,
-        window_start=iso(start) if start else "",
-        window_end=iso(end) if end else "",
+        window_start=iso(start),
+        window_end=iso(end),
         bad_share=explanation.value,
         usual_bad_share=explanation.usual,
         change_by_mix=explanation.change_by_mix,
         change_by_rate=explanation.change_by_rate,
         contributions=cut_rows(explanation.contributions),
         failures=cut_rows(explanation.failures),
-        runbook=link(runbook),
+        runbook=link(rule.section(name)),
         note=note,
     )
 

@@ -22,7 +22,7 @@ _LONGEST_PATH = 4096
 
 
 class Data:
-    """Gives each call a reader of one generation; the newest one is kept open between calls.
+    """Reader pool: one generation for each call; the newest one stays open between calls.
 
     Attributes:
         settings: Whose published data it is, and what a caller may name.
@@ -30,7 +30,7 @@ class Data:
     """
 
     def __init__(self, settings: Settings) -> None:
-        """Nothing is opened as yet."""
+        """Open nothing as yet."""
         self.settings = settings
         self.touching = threading.RLock()
         self._opening = threading.Lock()
@@ -62,7 +62,7 @@ class Data:
                 published = newer
 
     def allowed(self, db_path: str) -> Path:
-        """The database that a caller names, if it may.
+        """Resolve the database that a caller names, if it is allowed.
 
         Raises:
             ToolError: It may not.

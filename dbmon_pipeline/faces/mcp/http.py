@@ -20,7 +20,7 @@ _LARGEST_REQUEST = 1024 * 1024
 
 
 def check_address(host: str, port: int, token: str) -> None:
-    """See that the server may and can listen at an address.
+    """Check that the server may and can listen at an address.
 
     Raises:
         ConfigError: It can be reached from elsewhere and there is no token; or it cannot be used.
@@ -60,7 +60,7 @@ def serve_http(server: MCPServer, settings: Settings, host: str, port: int, toke
 
 
 class _Bearer:
-    """Lets only those pass who bear the token."""
+    """Middleware that lets only those pass who bear the token."""
 
     def __init__(self, app: ASGIApp, token: str) -> None:
         self._app = app

@@ -41,7 +41,6 @@ from dbmon_pipeline.faces.mcp.alerts import (
     OpenIncidents,
     explained_alert,
     open_incidents,
-    shown_alert,
 )
 from dbmon_pipeline.faces.mcp.data import Data
 from dbmon_pipeline.faces.mcp.prompts import INSTRUCTIONS, TEXT_IS_DATA, triage, weekly_review
@@ -118,7 +117,7 @@ def _tool_errors() -> Iterator[None]:
 
 
 def make_server(settings: Settings) -> MCPServer:
-    """The server over a home.
+    """Build the server over a home.
 
     Args:
         settings: Whose published data it reads, and what it may do.
@@ -146,7 +145,7 @@ def make_server(settings: Settings) -> MCPServer:
 
     @tool
     def database_status(db_path: DatabasePath = None) -> DatabaseStatus:
-        """The health of the database: level, size, counts, rates of the last day, alerts."""
+        """Report the health of the database: level, size, counts, rates of the last day, alerts."""
         with _tool_errors():
             try:
                 return data.answer(db_path, lambda reader: status.database_status(reader, config))
@@ -160,7 +159,7 @@ def make_server(settings: Settings) -> MCPServer:
     def execution_statistics(
         time_range: Range = TimeRange.WEEK, db_path: DatabasePath = None
     ) -> ExecutionStatistics:
-        """Executions over time, by model tier, pool type, repository and task type."""
+        """Count executions over time, by model tier, pool type, repository and task type."""
         with _tool_errors():
             return cut_records(
                 data.answer(
@@ -172,7 +171,7 @@ def make_server(settings: Settings) -> MCPServer:
     def performance_metrics(
         time_range: Range = TimeRange.WEEK, db_path: DatabasePath = None
     ) -> PerformanceMetrics:
-        """Durations with percentiles, costs with savings, and memory."""
+        """Report durations with percentiles, costs with savings, and memory."""
         with _tool_errors():
             return cut_records(
                 data.answer(db_path, lambda reader: reports.performance_metrics(reader, time_range))
@@ -180,7 +179,7 @@ def make_server(settings: Settings) -> MCPServer:
 
     @tool
     def list_alerts() -> OpenIncidents:
-        """The incidents that are not over: what is wrong, since when, who has taken it on."""
+        """List the incidents that are not over: what is wrong, since when, who has taken it on."""
         with _tool_errors():
             return open_incidents(settings, cut, TEXT_IS_DATA)
 
@@ -189,17 +188,16 @@ def make_server(settings: Settings) -> MCPServer:
         rule: Annotated[str, Field(description="An alert rule, as database_status names it.")],
         scope: Annotated[str, Field(description="Its scope; all for a rule without one.")] = "all",
     ) -> ExplainedAlert:
-        """Why a rule says what it says: what contributes, and whether only the mix has changed."""
+        """Explain a rule's verdict: what contributes, and whether only the mix has changed."""
         with _tool_errors():
-            alert, explanation = data.answer(
-                None, lambda reader: explained_alert(reader, settings, rule, scope)
+            return data.answer(
+                None,
+                lambda reader: explained_alert(reader, config, rule, scope, cut_rows, TEXT_IS_DATA),
             )
-        runbook = config.rules[rule].section(rule)
-        return shown_alert(alert, explanation, runbook, cut_rows, TEXT_IS_DATA)
 
     @tool
     def list_questions() -> QuestionList:
-        """All questions for ask_question: what a row of the answer is, and which filters it has."""
+        """List all questions for ask_question: what a row of the answer is, and its filters."""
         return QuestionList(questions=[_info(q) for q in questions().values()])
 
     @tool
@@ -236,7 +234,7 @@ def make_server(settings: Settings) -> MCPServer:
 
     @server.resource("dbmon://schema", mime_type="application/json")
     def schema() -> str:
-        """The published tables: what a row is, the key, and the columns with their types."""
+        """Describe the published tables: what a row is, the key, and the typed columns."""
         columns = table_columns()
         return json.dumps(
             {
@@ -252,7 +250,7 @@ def make_server(settings: Settings) -> MCPServer:
 
     @server.resource("dbmon://questions", mime_type="application/json")
     def catalogue() -> str:
-        """The catalogue of questions, with the SQL of each."""
+        """List the questions, with the SQL of each."""
         return json.dumps(
             {q.name: _info(q).model_dump() | {"sql": q.select} for q in questions().values()},
             indent=1,
@@ -260,7 +258,7 @@ def make_server(settings: Settings) -> MCPServer:
 
     @server.resource("dbmon://config", mime_type="application/json")
     def rules() -> str:
-        """The limits and the alert rules that are in force."""
+        """Show the limits and the alert rules that are in force."""
         limits = msgspec.to_builtins(config)
         del limits["redaction"], limits["mcp"], limits["notifications"]
         return json.dumps(limits, indent=1)

@@ -16,8 +16,13 @@ from dbmon_pipeline.core.common.duck import quoted
 from dbmon_pipeline.core.common.errors import ExportError
 from dbmon_pipeline.core.config.monitoring import MonitoringConfig
 from dbmon_pipeline.core.config.rule import Rule, Severity
-from dbmon_pipeline.outputs.grafana.shown import Board
-from dbmon_pipeline.outputs.grafana.sql import DATASOURCE_UID, asked, panel_sql, query
+from dbmon_pipeline.outputs.grafana.panel_spec import Board
+from dbmon_pipeline.outputs.grafana.sql import (
+    DATASOURCE_UID,
+    find_question,
+    panel_sql,
+    plugin_query,
+)
 
 _LONGEST_TITLE = 190
 _LONGEST_UID = 40
@@ -28,7 +33,7 @@ _RHYTHMS = {"recent_executions": ("5m", "10m"), "database_size": ("10m", "10m")}
 
 
 def alert_rules(config: MonitoringConfig, monitor: Board) -> dict[str, object]:
-    """The provisioning of an alert rule for each limit of each enabled rule.
+    """Build the provisioning of an alert rule for each limit of each enabled rule.
 
     Args:
         config: The rules.
@@ -63,7 +68,9 @@ def _alert_rule(name: str, rule: Rule, severity: Severity, monitor: Board) -> di
     measurement = rule.judges(name)
     _, lasting = _rhythm(name, rule)
     is_age = measurement == "source_freshness"
-    select = panel_sql(asked("age_verdict" if is_age else "verdict"), values={"rule": quoted(name)})
+    select = panel_sql(
+        find_question("age_verdict" if is_age else "verdict"), values={"rule": quoted(name)}
+    )
     limit = rule.limit(severity)
     said = (
         "Failures burn the error budget too fast"
@@ -79,7 +86,7 @@ def _alert_rule(name: str, rule: Rule, severity: Severity, monitor: Board) -> di
                 "refId": "A",
                 "relativeTimeRange": {"from": 3600, "to": 0},
                 "datasourceUid": DATASOURCE_UID,
-                "model": query(select),
+                "model": plugin_query(select),
             },
             {
                 "refId": "B",
@@ -124,7 +131,7 @@ def _uid(name: str, severity: Severity) -> str:
 
 
 def _check(name: str, rule: Rule) -> None:
-    """See that Grafana can express a rule.
+    """Check that Grafana can express a rule.
 
     Raises:
         ExportError: It cannot.

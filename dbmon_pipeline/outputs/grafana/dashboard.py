@@ -10,8 +10,14 @@ from grafana_foundation_sdk.models import dashboard as models
 
 from dbmon_pipeline.core.config.monitoring import MonitoringConfig
 from dbmon_pipeline.outputs.grafana.panel import PluginQuery, datasource_ref, panel
-from dbmon_pipeline.outputs.grafana.shown import Board
-from dbmon_pipeline.outputs.grafana.sql import ALL, asked, panel_sql, query, variable_sql
+from dbmon_pipeline.outputs.grafana.panel_spec import Board
+from dbmon_pipeline.outputs.grafana.sql import (
+    ALL,
+    find_question,
+    panel_sql,
+    plugin_query,
+    variable_sql,
+)
 
 _TAG = "dbmon"
 _UNKNOWN = ("auto", "auto_count", "auto_min", "footer")
@@ -30,7 +36,7 @@ _MARK = (
 
 
 def dashboard_json(board: Board, config: MonitoringConfig) -> str:
-    """The file of a dashboard.
+    """Render the file of a dashboard.
 
     Args:
         board: What it shows.
@@ -109,8 +115,8 @@ def _hidden(name: str) -> builders.QueryVariable:
 
 
 def _incidents() -> builders.AnnotationQuery:
-    select = panel_sql(asked("incidents"), _MARK)
+    select = panel_sql(find_question("incidents"), _MARK)
     made = builders.AnnotationQuery().name("Incidents").enable(True).icon_color("red")
     made.datasource(datasource_ref())
-    made.target(PluginQuery(query(select)))
+    made.target(PluginQuery(plugin_query(select)))
     return made

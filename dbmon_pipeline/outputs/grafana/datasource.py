@@ -33,7 +33,7 @@ def init_sql() -> str:
 
 
 def datasource() -> dict[str, object]:
-    """The provisioning of the datasource."""
+    """Build the provisioning of the datasource."""
     return {
         "apiVersion": 1,
         "datasources": [
@@ -50,7 +50,7 @@ def datasource() -> dict[str, object]:
 
 
 def dashboard_provider() -> dict[str, object]:
-    """The provisioning of the dashboards: where their files lie."""
+    """Build the provisioning of the dashboards: where their files lie."""
     return {
         "apiVersion": 1,
         "providers": [

@@ -26,7 +26,7 @@ _HEADER = "# Made by dbmon grafana export.\n"
 
 
 def provisioning(config: MonitoringConfig) -> dict[str, str]:
-    """The text of every file by its path.
+    """Render the text of every file by its path.
 
     Args:
         config: The rules.
@@ -103,7 +103,7 @@ def _mark(path: Path, text: str) -> object:
 
 
 class _Dumper(yaml.SafeDumper):
-    """Writes a text of several lines as lines."""
+    """YAML dumper that writes a text of several lines as lines."""
 
 
 def _text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:

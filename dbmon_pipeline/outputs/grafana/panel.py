@@ -22,8 +22,8 @@ from grafana_foundation_sdk.models import common as common_models
 from grafana_foundation_sdk.models import dashboard as models
 
 from dbmon_pipeline.core.config.rule import Limits, Rule
-from dbmon_pipeline.outputs.grafana.shown import UNITS, Shown, unit_of
-from dbmon_pipeline.outputs.grafana.sql import DATASOURCE_TYPE, DATASOURCE_UID, query
+from dbmon_pipeline.outputs.grafana.panel_spec import UNITS, PanelSpec, unit_of
+from dbmon_pipeline.outputs.grafana.sql import DATASOURCE_TYPE, DATASOURCE_UID, plugin_query
 
 _BUILDERS: dict[str, Any] = {
     "bar chart": barchart.Panel,
@@ -60,7 +60,7 @@ class PluginQuery(Dataquery, Builder[Dataquery]):
         self._model = model
 
     def build(self) -> PluginQuery:
-        """Itself."""
+        """Return itself."""
         return self
 
     def to_json(self) -> dict[str, object]:
@@ -69,12 +69,12 @@ class PluginQuery(Dataquery, Builder[Dataquery]):
 
 
 def datasource_ref() -> common_models.DataSourceRef:
-    """The datasource of everything here."""
+    """Build the reference to the datasource of all panels."""
     return common_models.DataSourceRef(type_val=DATASOURCE_TYPE, uid=DATASOURCE_UID)
 
 
-def panel(number: int, shown: Shown, rule: Rule | None) -> Builder[models.Panel]:
-    """A panel of a dashboard.
+def panel(number: int, shown: PanelSpec, rule: Rule | None) -> Builder[models.Panel]:
+    """Build a panel of a dashboard.
 
     Args:
         number: Its number there.
@@ -90,7 +90,7 @@ def panel(number: int, shown: Shown, rule: Rule | None) -> Builder[models.Panel]
         .datasource(datasource_ref())
         .span(shown.width)
         .height(shown.height)
-        .with_target(PluginQuery(query(shown.sql, shown.columns)))
+        .with_target(PluginQuery(plugin_query(shown.sql, shown.columns)))
     )
     match chart:
         case "gauge" | "stat":
@@ -119,7 +119,7 @@ def panel(number: int, shown: Shown, rule: Rule | None) -> Builder[models.Panel]
     return built
 
 
-def _name_fields(made: stat.Panel, shown: Shown, chart: str) -> None:
+def _name_fields(made: stat.Panel, shown: PanelSpec, chart: str) -> None:
     """Give what is shown its units, and lines and figures their names."""
     if shown.series:
         made.unit(shown.unit or unit_of(shown.names[-1]) or "short")
@@ -158,7 +158,7 @@ def _mapping(*, by_number: bool) -> models.ValueMap:
 
 
 def _steps(rule: Rule) -> list[models.Threshold]:
-    """The limits of a rule as Grafana has them: colours from the lowest value up."""
+    """Convert the limits of a rule to Grafana's: colours from the lowest value up."""
     limits = sorted(
         (limit, color)
         for limit, color in ((rule.limits.warning, _WARNING), (rule.limits.critical, _CRITICAL))

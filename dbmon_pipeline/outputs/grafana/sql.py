@@ -25,15 +25,15 @@ _TIME_SERIES, _TABLE = 0, 1
 _NULL_WHERE_MISSING = 1
 
 
-def asked(name: str) -> Question:
-    """A question that everybody can ask, or one that only Grafana asks (``sql/grafana/``)."""
+def find_question(name: str) -> Question:
+    """Return a question of the catalogue, or one that only Grafana asks (``sql/grafana/``)."""
     return questions().get(name) or read_question("grafana", name)
 
 
 def panel_sql(
     question: Question, columns: Sequence[str] = (), values: Mapping[str, str] | None = None
 ) -> str:
-    """A question over the range of a dashboard, from full hours on, with its variables as filters.
+    """Write a question over a dashboard's range, from full hours on, with its variables as filters.
 
     Args:
         question: The question.
@@ -61,8 +61,8 @@ def variable_sql(column: str) -> str:
     )
 
 
-def query(sql: str, columns: Sequence[str] = ()) -> dict[str, object]:
-    """A query as the plugin has it."""
+def plugin_query(sql: str, columns: Sequence[str] = ()) -> dict[str, object]:
+    """Build a query as the plugin has it."""
     model: dict[str, object] = {
         "refId": "A",
         "datasource": {"type": DATASOURCE_TYPE, "uid": DATASOURCE_UID},

@@ -18,8 +18,9 @@ import msgspec
 from dbmon_pipeline.core.common.instants import iso
 from dbmon_pipeline.core.config.rule import Severity
 from dbmon_pipeline.core.incidents.incident import Incident, IncidentState, Kind, Notification
-from dbmon_pipeline.outputs.notify.message import details, plain, summary
+from dbmon_pipeline.outputs.notify.message import details, summary
 from dbmon_pipeline.outputs.notify.transport import request
+from dbmon_pipeline.outputs.safe_text import plain
 
 RESEND_INTERVAL = timedelta(minutes=5)
 """Interval at which open incidents are to be posted again."""
@@ -117,7 +118,7 @@ class Alertmanager:
         return is_owner and incident.severity in self._severities
 
     def _others(self, incident: Incident, ended: datetime) -> list[_Alert]:
-        """The alerts of the severities that an incident had before.
+        """Build the alerts of the severities that an incident had before.
 
         Not for one that never had another: Alertmanager would tell people that it is over.
         """
@@ -165,6 +166,6 @@ def _alert(incident: Incident, severity: Severity, ends_at: datetime) -> _Alert:
 
 
 def _label(name: str) -> str:
-    """A name that Prometheus allows."""
+    """Replace what Prometheus does not allow in a name."""
     allowed = re.sub("[^a-zA-Z0-9_]", "_", name)
     return f"_{allowed}" if allowed[:1].isdigit() else allowed

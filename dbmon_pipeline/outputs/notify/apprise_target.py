@@ -64,9 +64,9 @@ class AppriseTarget:
         """
         service = self._service()
         if not _is_pager(service):
-            self._tell(service, notifications)
+            self._send(service, notifications)
             return
-        told: list[int] = []
+        sent: list[int] = []
         errors: dict[int, NotificationError] = {}
         for notification in notifications:
             incident = notification.incident
@@ -76,16 +76,16 @@ class AppriseTarget:
             pager.dedup = _dedup_key(incident)
             pager.action = _RESOLVING
             try:
-                self._tell(pager, [notification])
-                told.append(notification.number)
+                self._send(pager, [notification])
+                sent.append(notification.number)
             except NotificationError as error:
                 errors[incident.number] = error
         if errors:
             first = next(iter(errors.values()))
-            raise NotificationError(first.args[0], remedy=first.remedy, notified=tuple(told))
+            raise NotificationError(first.args[0], remedy=first.remedy, notified=tuple(sent))
 
     def _service(self) -> NotifyBase:
-        """Apprise's service for the URL.
+        """Build Apprise's service for the URL.
 
         Raises:
             ConfigError: There is none.
@@ -129,7 +129,7 @@ class AppriseTarget:
             service.overflow_mode = OverflowMode.TRUNCATE
         return service
 
-    def _tell(self, service: NotifyBase, notifications: Sequence[Notification]) -> None:
+    def _send(self, service: NotifyBase, notifications: Sequence[Notification]) -> None:
         from apprise import Apprise, AppriseResultStatus, NotifyFormat
 
         result = Apprise(service, asset=service.asset).notify(
@@ -168,9 +168,9 @@ def _is_pager(service: NotifyBase) -> bool:
 
 
 def _dedup_key(incident: Incident) -> str:
-    """The same for all that is told of an incident, and of no other one of any installation."""
-    told = f"{incident.number} {incident.opened_at} {incident.finding.fingerprint}"
-    return f"dbmon-{incident.number}-{hashlib.sha256(told.encode()).hexdigest()[:16]}"
+    """Build a key of one incident, which no other one of any installation has."""
+    identity = f"{incident.number} {incident.opened_at} {incident.finding.fingerprint}"
+    return f"dbmon-{incident.number}-{hashlib.sha256(identity.encode()).hexdigest()[:16]}"
 
 
 def _type(notifications: Sequence[Notification]) -> NotifyType:

@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Protocol
 
-from dbmon_pipeline.core.common.errors import NotificationError
+from dbmon_pipeline.core.common.errors import ConfigError, NotificationError
 from dbmon_pipeline.core.config.rule import Severity
-from dbmon_pipeline.core.incidents.incident import Finding, Incident, Notification
+from dbmon_pipeline.core.incidents.incident import Finding, Incident, Notification, Silence
+from dbmon_pipeline.core.incidents.store import Incidents
 from dbmon_pipeline.outputs.notify.alertmanager import Alertmanager
-from dbmon_pipeline.outputs.notify.targets import Target
+from dbmon_pipeline.outputs.notify.targets import InvalidTarget, Target
 
 RULE = "_notifications"
 """The rule of the incidents that tell of notifications; their scope is the target."""
@@ -24,49 +24,6 @@ _RUNBOOK = "Notifications do not arrive"
 _OWNER = "monitoring"
 _LONGEST_SEND = timedelta(minutes=2)
 """Twice the longest timeout that a target may have: Alertmanager is asked twice."""
-
-
-class Silence(Protocol):
-    """Silence, as far as delivery needs it."""
-
-    @property
-    def created_at(self) -> datetime:
-        """The instant at which the silence was made."""
-        ...
-
-    def covers(self, incident: Incident) -> bool:
-        """Tell whether the silence is about an incident."""
-        ...
-
-
-class Store(Protocol):
-    """Incident store, as far as delivery needs it."""
-
-    def due(self, at: datetime, *, lease: timedelta) -> dict[str, list[Notification]]:
-        """List the notifications to send now, by target; nobody else gets them during the lease."""
-        ...
-
-    def sent(self, numbers: Sequence[int], at: datetime) -> None:
-        """Note what was sent."""
-        ...
-
-    def failed(self, numbers: Sequence[int], at: datetime, error: str) -> list[Notification]:
-        """Note what was not; what will not be tried again is returned."""
-        ...
-
-    def open_incidents(self) -> list[Incident]:
-        """All incidents that are not over."""
-        ...
-
-    def silences(self, at: datetime) -> Sequence[Silence]:
-        """The silences that have not ended."""
-        ...
-
-    def observe(
-        self, findings: Sequence[Finding], at: datetime, *, complete: bool = True
-    ) -> object:
-        """Take findings in."""
-        ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,7 +44,7 @@ class Delivery:
 
 
 def deliver(
-    incidents: Store,
+    incidents: Incidents,
     targets: Mapping[str, Target],
     at: datetime,
     clock: Callable[[], datetime],
@@ -109,17 +66,18 @@ def deliver(
     errors: dict[str, str] = {}
     working: set[str] = set()
     for name, group in due.items():
-        failure = _sent(targets.get(name), name, group, clock())
+        target = targets.get(name) or _missing(name)
+        failure = _failure(lambda: target.send(group, clock()))  # noqa: B023 - called at once
         numbers = [notification.number for notification in group]
-        told = numbers if failure is None else failure.notified
-        if told:
-            incidents.sent(told, clock())
-            sent += len(told)
+        delivered = numbers if failure is None else failure.notified
+        if delivered:
+            incidents.sent(delivered, clock())
+            sent += len(delivered)
         if failure is None:
             working.add(name)
             continue
         errors[name] = str(failure)
-        left = [number for number in numbers if number not in told]
+        left = [number for number in numbers if number not in delivered]
         failed += len(left)
         if gone := incidents.failed(left, clock(), errors[name]):
             given_up[name] = gone
@@ -128,11 +86,10 @@ def deliver(
     firing = [incident for incident in still_open if not _is_silent(incident, silences)]
     for name, target in targets.items():
         if isinstance(target, Alertmanager) and name not in errors:
-            failure = _tried(lambda: target.resend(firing, clock()))  # noqa: B023 - called at once
-            if failure is None:
-                working.add(name)
-            else:
+            if failure := _failure(lambda: target.resend(firing, clock())):  # noqa: B023 - as above
                 errors[name] = str(failure)
+            else:
+                working.add(name)
     findings = [_given_up(name, gone, errors[name]) for name, gone in given_up.items()]
     findings += _working_again(still_open, targets, working - errors.keys(), errors)
     if findings:
@@ -145,19 +102,15 @@ def deliver(
     )
 
 
-def _sent(
-    target: Target | None, name: str, group: Sequence[Notification], at: datetime
-) -> NotificationError | None:
-    if target is None:
-        return NotificationError(
-            f"there is no target {name} that is enabled",
-            remedy=f"put it back as notifications.targets.{name}; what was for it is lost"
-            " otherwise",
-        )
-    return _tried(lambda: target.send(group, at))
+def _missing(name: str) -> InvalidTarget:
+    error = ConfigError(
+        f"there is no target {name} that is enabled",
+        remedy=f"put it back as notifications.targets.{name}; what was for it is lost otherwise",
+    )
+    return InvalidTarget(name, error)
 
 
-def _tried(work: Callable[[], None]) -> NotificationError | None:
+def _failure(work: Callable[[], None]) -> NotificationError | None:
     """Return why work failed, None if it did not. A stranger's words may have a secret in them."""
     try:
         work()
@@ -201,15 +154,15 @@ def _working_again(
     errors: Mapping[str, str],
 ) -> list[Finding]:
     """List targets that work again or are none any more, if open incidents still say otherwise."""
-    found = []
+    findings = []
     for incident in still_open:
         name = incident.finding.scope
         if incident.finding.rule == RULE:
             if name in working:
-                found.append(_finding(name, None, f"The target {name} is told again"))
+                findings.append(_finding(name, None, f"The target {name} is told again"))
             elif name not in targets and name not in errors:
-                found.append(_finding(name, None, f"The target {name} is no longer to be told"))
-    return found
+                findings.append(_finding(name, None, f"The target {name} is no longer to be told"))
+    return findings
 
 
 def _finding(

@@ -9,13 +9,13 @@ from pathlib import Path
 from dbmon_pipeline.core.common.atomic_files import write_whole
 from dbmon_pipeline.core.common.errors import NotificationError
 from dbmon_pipeline.core.common.instants import iso
-from dbmon_pipeline.outputs.notify.transport import fault_of, request
+from dbmon_pipeline.outputs.notify.transport import request, url_fault
 
 _TIMEOUT = 10
 
 
-def beat(home_file: Path, url: str | None, at: datetime) -> None:
-    """Say that all went well at an instant.
+def send_heartbeat(home_file: Path, url: str | None, at: datetime) -> None:
+    """Write the file that all went well at an instant, and call the watchdog.
 
     Args:
         home_file: The file that has the instant, written whole.
@@ -34,7 +34,7 @@ def beat(home_file: Path, url: str | None, at: datetime) -> None:
         ) from None
     if url is None:
         return
-    fault = fault_of(url)
+    fault = url_fault(url)
     if fault is not None:
         raise NotificationError(
             f"notifications.heartbeat_url {fault}",

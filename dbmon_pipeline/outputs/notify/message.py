@@ -6,15 +6,14 @@ anybody in a chat.
 
 from __future__ import annotations
 
-import unicodedata
 from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from dbmon_pipeline.core.config.rule import Severity
 from dbmon_pipeline.core.incidents.incident import Finding, Incident, Kind, Notification
+from dbmon_pipeline.outputs.safe_text import plain
 
-_LONGEST = 200
 _LONGEST_SUMMARY = 500
 _MOST_HEADLINES = 20
 _MOST_DETAILED = 10
@@ -36,22 +35,21 @@ def title(notifications: Sequence[Notification]) -> str:
 
 
 def text(notifications: Sequence[Notification]) -> str:
-    """All that there is to say about a group of notifications, the headlines first."""
-    parts = []
-    if len(notifications) > 1:
-        lines = [f"- {_headline(notification)}" for notification in notifications]
-        parts.append(_some(lines, _MOST_HEADLINES))
+    """Render a group of notifications, the headlines first."""
+    headlines = [_headline(notification) for notification in notifications]
     sections = [
-        "\n".join((_headline(notification), *_lines(notification.incident, notification.kind)))
-        for notification in notifications
+        "\n".join((headline, *_lines(notification.incident, notification.kind)))
+        for headline, notification in zip(headlines, notifications, strict=True)
     ]
-    parts.append(_some(sections, _MOST_DETAILED, between="\n\n"))
-    return "\n\n".join(parts)
+    detailed = _some(sections, _MOST_DETAILED, between="\n\n")
+    if len(notifications) == 1:
+        return detailed
+    return f"{_some([f'- {headline}' for headline in headlines], _MOST_HEADLINES)}\n\n{detailed}"
 
 
 def summary(incident: Incident) -> str:
     """Summarize, in one sentence, what is wrong."""
-    return defused(plain(incident.finding.summary, _LONGEST_SUMMARY))
+    return without_mentions(plain(incident.finding.summary, _LONGEST_SUMMARY))
 
 
 def details(incident: Incident) -> str:
@@ -61,38 +59,27 @@ def details(incident: Incident) -> str:
 
 def worst(notifications: Sequence[Notification]) -> Severity | None:
     """Return the worst severity of the notifications that are not over; None if all are."""
-    found = {
+    severities = {
         notification.incident.severity
         for notification in notifications
         if notification.kind is not Kind.RESOLVED
     }
-    return Severity.CRITICAL if Severity.CRITICAL in found else min(found, default=None)
+    return Severity.CRITICAL if Severity.CRITICAL in severities else min(severities, default=None)
 
 
-def plain(value: str, longest: int = _LONGEST) -> str:
-    """A text from the data on one line, without control characters, and cut."""
-    line = " ".join(value.split())
-    kept = "".join(
-        character
-        for character in line
-        if not unicodedata.category(character).startswith("C")  # controls, and what turns text
-    )
-    return kept if len(kept) <= longest else kept[: longest - 1] + "…"
-
-
-def defused(value: str) -> str:
-    """A text that no chat takes for a mention."""
+def without_mentions(value: str) -> str:
+    """Change a text so that no chat takes it for a mention."""
     for opening in "@<":
         value = value.replace(opening, opening + _ZERO_WIDTH_SPACE)
     return value
 
 
 def _safe(value: str) -> str:
-    return defused(plain(value))
+    return without_mentions(plain(value))
 
 
 def _some(parts: Sequence[str], most: int, *, between: str = "\n") -> str:
-    """Not more of them than anybody reads."""
+    """Join parts, but not more of them than anybody reads."""
     shown = list(parts[:most])
     if len(parts) > most:
         shown.append(f"... and {len(parts) - most} more")
@@ -144,7 +131,7 @@ def _value(finding: Finding) -> str:
 
 
 def _number(value: float) -> str:
-    """Four figures, or all of those before the point."""
+    """Format four figures, or all of those before the point."""
     if abs(value) >= 1_000 or value == 0:
         return f"{value:,.0f}"
     return f"{value:.4g}"
@@ -156,7 +143,7 @@ def _span(start: datetime, end: datetime) -> str:
 
 
 def _duration(length: timedelta) -> str:
-    """The two largest units."""
+    """Format a length of time in its two largest units."""
     left = max(0, int(length.total_seconds()))
     parts = []
     for unit, seconds in _UNITS:

@@ -7,13 +7,13 @@ from pathlib import Path
 
 from dbmon_pipeline.core.common.errors import ConfigError
 from dbmon_pipeline.core.config.notifications import TargetConfig
-from dbmon_pipeline.outputs.notify.transport import fault_of
+from dbmon_pipeline.outputs.notify.transport import url_fault
 
 _LARGEST_FILE = 64 * 1024
 
 
 def url_of(name: str, config: TargetConfig, environ: Mapping[str, str]) -> str:
-    """The URL of a target.
+    """Return the URL of a target.
 
     Args:
         name: The name of the target.
@@ -25,7 +25,7 @@ def url_of(name: str, config: TargetConfig, environ: Mapping[str, str]) -> str:
             target and the place, and not the URL.
     """
     url, place = _found(name, "url", config.url, config.url_env, config.url_file, environ)
-    fault = fault_of(url) if config.kind != "apprise" else None
+    fault = url_fault(url) if config.kind != "apprise" else None
     if fault is not None:
         raise ConfigError(
             f"the URL of the target {name} in {place} {fault}",
@@ -36,7 +36,7 @@ def url_of(name: str, config: TargetConfig, environ: Mapping[str, str]) -> str:
 
 
 def secret_of(name: str, config: TargetConfig, environ: Mapping[str, str]) -> str:
-    """The secret that a webhook is signed with.
+    """Return the secret that a webhook is signed with.
 
     Args:
         name: The name of the target.

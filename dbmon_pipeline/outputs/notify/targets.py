@@ -16,12 +16,13 @@ from dbmon_pipeline.outputs.notify.webhook import Webhook
 
 
 class Target(Protocol):
-    """Target that can be told of incidents."""
+    """Target that can be told of incidents.
 
-    @property
-    def name(self) -> str:
-        """The name of the target in the rules file."""
-        ...
+    Attributes:
+        name: Its name in the rules file.
+    """
+
+    name: str
 
     def send(self, notifications: Sequence[Notification], at: datetime) -> None:
         """Tell of a group of notifications.
@@ -33,7 +34,6 @@ class Target(Protocol):
         Raises:
             NotificationError: It could not be told.
         """
-        ...
 
 
 class InvalidTarget:
@@ -85,17 +85,17 @@ def target(name: str, config: TargetConfig, environ: Mapping[str, str]) -> Targe
 
 
 def targets(config: Notifications, environ: Mapping[str, str]) -> dict[str, Target]:
-    """The enabled targets by name; one that cannot be built is :class:`InvalidTarget`.
+    """Build the enabled targets by name; one that cannot be built is :class:`InvalidTarget`.
 
     Args:
         config: The section of the rules file.
         environ: The environment, for URLs and secrets.
     """
-    found: dict[str, Target] = {}
+    built: dict[str, Target] = {}
     for name, section in config.targets.items():
         if section.enabled:
             try:
-                found[name] = target(name, section, environ)
+                built[name] = target(name, section, environ)
             except ConfigError as error:
-                found[name] = InvalidTarget(name, error)
-    return found
+                built[name] = InvalidTarget(name, error)
+    return built

@@ -10,7 +10,6 @@ import http
 import ssl
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass
 from email.message import Message
 from typing import IO
 from urllib.error import HTTPError, URLError
@@ -18,13 +17,13 @@ from urllib.parse import urlsplit
 from urllib.request import HTTPRedirectHandler, Request, build_opener
 
 from dbmon_pipeline.core.common.errors import NotificationError
-from dbmon_pipeline.outputs.notify.message import plain
+from dbmon_pipeline.outputs.safe_text import plain
 
 _LARGEST_ANSWER = 64 * 1024
 _REDIRECTS = (301, 302, 303, 307, 308)
 
 
-def fault_of(url: str) -> str | None:
+def url_fault(url: str) -> str | None:
     """Return why a URL cannot be asked, None if it can; the URL does not stand in it."""
     if not url.isascii() or not url.isprintable() or " " in url:
         return "has characters that must be percent-encoded"
@@ -56,7 +55,7 @@ def request(
 
     Args:
         method: The HTTP method.
-        url: One that :func:`fault_of` finds nothing wrong with.
+        url: One that :func:`url_fault` finds nothing wrong with.
         who: What the receiver is called in an error.
         timeout: Seconds for all of it: names, connection, request, and the answer's head.
         body: What is sent.
@@ -66,45 +65,39 @@ def request(
         NotificationError: The receiver could not be reached, did not answer in time, or answered
             anything else.
     """
-    made = Request(url, body, {"User-Agent": "dbmon", **(headers or {})}, method=method)  # noqa: S310 - fault_of
-    outcome = _Outcome()
+    made = Request(url, body, {"User-Agent": "dbmon", **(headers or {})}, method=method)  # noqa: S310 - url_fault
+    outcomes: list[int | Exception] = []
     # The timeout of a socket is for each of its steps: only a thread bounds them all together.
-    worker = threading.Thread(target=_work, args=(made, timeout, outcome), daemon=True)
+    worker = threading.Thread(target=_work, args=(made, timeout, outcomes), daemon=True)
     worker.start()
     worker.join(timeout)
-    status, error = outcome.status, outcome.error
-    if status is None:
-        if error is None or isinstance(error, TimeoutError):
+    match outcomes[0] if outcomes else TimeoutError():
+        case TimeoutError():
             raise NotificationError(
                 f"{who} did not answer within {timeout:g} s",
                 remedy="see whether the receiver works, or give it more time",
             )
-        raise NotificationError(
-            f"{who} could not be reached ({_said(error)})",
-            remedy="see whether the receiver is up, and whether this machine may reach it",
-        )
-    if status in _REDIRECTS:
-        raise NotificationError(
-            f"{who} answered {status} and points to {_place(outcome.location)},"
-            " which is not followed",
-            remedy="give the URL where it is now",
-        )
-    if not 200 <= status < 300:
-        raise NotificationError(
-            f"{who} answered {_phrase(status)}",
-            remedy="see that its URL and its secret are right, and what the receiver says of it",
-        )
-
-
-@dataclass
-class _Outcome:
-    status: int | None = None
-    location: str | None = None
-    error: Exception | None = None
+        case HTTPError(code=status, headers=answer) if status in _REDIRECTS:
+            raise NotificationError(
+                f"{who} answered {status} and points to {_place(answer.get('Location'))},"
+                " which is not followed",
+                remedy="give the URL where it is now",
+            )
+        case int(status) | HTTPError(code=status) if not 200 <= status < 300:
+            raise NotificationError(
+                f"{who} answered {_phrase(status)}",
+                remedy="see that its URL and its secret are right, and what the receiver says of"
+                " it",
+            )
+        case Exception() as error:
+            raise NotificationError(
+                f"{who} could not be reached ({_said(error)})",
+                remedy="see whether the receiver is up, and whether this machine may reach it",
+            )
 
 
 class _NoRedirect(HTTPRedirectHandler):
-    """Follows none, wherever it leads: what is signed is for the one who is configured."""
+    """Redirect handler that follows none: what is signed is for the one who is configured."""
 
     def http_error_302(
         self,
@@ -120,19 +113,19 @@ class _NoRedirect(HTTPRedirectHandler):
     http_error_301 = http_error_303 = http_error_307 = http_error_308 = http_error_302
 
 
-def _work(made: Request, timeout: float, outcome: _Outcome) -> None:
+def _work(made: Request, timeout: float, outcomes: list[int | Exception]) -> None:
+    """Make a request, and append its status or its error; only the first outcome counts."""
     try:
         with build_opener(_NoRedirect).open(made, timeout=timeout) as response:
-            outcome.status = response.status
+            outcomes.append(response.status)
             response.read(_LARGEST_ANSWER)  # if that fails, it has been taken all the same
     except HTTPError as error:
-        with error:
-            outcome.location = error.headers.get("Location")
-            outcome.status = error.code
+        error.close()
+        outcomes.append(error)
     except URLError as error:
-        outcome.error = error.reason if isinstance(error.reason, Exception) else error
+        outcomes.append(error.reason if isinstance(error.reason, Exception) else error)
     except Exception as error:
-        outcome.error = error
+        outcomes.append(error)
 
 
 def _said(error: Exception) -> str:

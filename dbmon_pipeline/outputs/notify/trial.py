@@ -19,7 +19,7 @@ from dbmon_pipeline.core.incidents.incident import (
 from dbmon_pipeline.outputs.notify.targets import target
 
 
-def try_target(name: str, config: Notifications, environ: Mapping[str, str], at: datetime) -> None:
+def send_trial(name: str, config: Notifications, environ: Mapping[str, str], at: datetime) -> None:
     """Tell a target of an incident that opens and is over, whatever it is told of otherwise.
 
     Args:

@@ -12,8 +12,8 @@ import msgspec
 
 from dbmon_pipeline.core.common.instants import iso
 from dbmon_pipeline.core.incidents.incident import Notification
-from dbmon_pipeline.outputs.notify.message import plain
 from dbmon_pipeline.outputs.notify.transport import request
+from dbmon_pipeline.outputs.safe_text import plain
 
 _VERSION = 1
 _LONGEST_HEADER = 4_000
@@ -81,7 +81,7 @@ def signature(secret: str, timestamp: str, body: bytes) -> str:
 
 
 def _ids(notifications: Sequence[Notification]) -> str:
-    """The keys as far as a header may be long; the body has all of them."""
+    """Join keys as far as a header may be long; the body has all of them."""
     header = ""
     for notification in notifications:
         key = quote(notification.key, safe="/:#=+@ ")  # of the data it may have a scope in it

@@ -12,11 +12,11 @@ from dbmon_pipeline.core.config.rule import Rule
 from dbmon_pipeline.outputs.prometheus.rules import (
     JOB,
     alert_rules,
-    metrics_gone,
-    never_read,
+    metrics_gone_alert,
+    never_read_alert,
     recording_rules,
 )
-from dbmon_pipeline.outputs.prometheus.textfile import write_for_all
+from dbmon_pipeline.outputs.prometheus.textfile import write_world_readable
 
 RULES, EXAMPLE = "dbmon-rules.yml", "prometheus.example.yml"
 
@@ -48,12 +48,12 @@ alerting:
 
 
 def rule_files(rules: Mapping[str, Rule]) -> dict[str, str]:
-    """The files by name.
+    """Render the files by name.
 
     Raises:
         ConfigError: Prometheus cannot express a rule.
     """
-    alerts = [*alert_rules(rules), metrics_gone(), never_read()]
+    alerts = [*alert_rules(rules), metrics_gone_alert(), never_read_alert()]
     groups = [{"name": "dbmon", "rules": [*recording_rules(), *alerts]}]
     return {
         RULES: _MADE + _yaml({"groups": groups}),
@@ -80,7 +80,7 @@ def write_rule_files(rules: Mapping[str, Rule], folder: Path) -> list[Path]:
             remedy="name a folder that you may write",
         ) from None
     for name, text in files.items():
-        write_for_all(folder / name, text)
+        write_world_readable(folder / name, text)
     return [folder / name for name in files]
 
 

@@ -3,30 +3,26 @@
 from __future__ import annotations
 
 import hashlib
-import unicodedata
 from collections.abc import Iterable
 
 from prometheus_client import generate_latest
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
+from dbmon_pipeline.outputs.safe_text import plain
+
 PREFIX = "dbmon_"
 _LONGEST_LABEL = 120
 _MARK_DIGITS = 8
 
 
-def label(text: str) -> str:
-    """A text from the data as the value of a label: on one line, without controls, and cut.
+def label_value(text: str) -> str:
+    """Make a text the value of a label: on one line, without controls, and cut.
 
     What is changed ends in a mark that is made of the whole text, so that two texts do not become
     one series.
     """
-    line = " ".join(text.split())
-    kept = "".join(
-        character
-        for character in line
-        if not unicodedata.category(character).startswith("C")  # controls, and what turns text
-    )
+    kept = plain(text, len(text))
     if kept == text and 0 < len(kept) <= _LONGEST_LABEL:
         return text
     mark = f"~{hashlib.sha256(text.encode()).hexdigest()[:_MARK_DIGITS]}"
@@ -38,8 +34,8 @@ class Gauges(Collector):
 
     def __init__(self) -> None:
         """Begin with none."""
-        self._about: dict[str, str] = {}
-        self._series: dict[str, dict[tuple[tuple[str, str], ...], float]] = {}
+        self._families: dict[str, GaugeMetricFamily] = {}
+        self._series: set[tuple[str, ...]] = set()
 
     def add(self, name: str, about: str, value: float | None, **labels: str) -> None:
         """Add one series, unless there is no value.
@@ -48,24 +44,19 @@ class Gauges(Collector):
             name: The name of the family, without the prefix.
             about: What a value of it is.
             value: The value.
-            labels: Labels; their values may be any text.
+            labels: Labels, the same for all series of a family; their values may be any text.
         """
-        if value is None:
+        series = (name, *map(label_value, labels.values()))
+        if value is None or series in self._series:
             return
-        self._about[name] = about
-        key = tuple((at, label(text)) for at, text in labels.items())
-        self._series.setdefault(name, {}).setdefault(key, value)
+        self._series.add(series)
+        family = GaugeMetricFamily(PREFIX + name, about, labels=[*labels])
+        self._families.setdefault(name, family).add_metric(series[1:], value)
 
     def collect(self) -> Iterable[GaugeMetricFamily]:
-        """The families in the order of their first series."""
-        for name, series in self._series.items():
-            family = GaugeMetricFamily(
-                PREFIX + name, self._about[name], labels=[at for at, _ in next(iter(series))]
-            )
-            for key, value in series.items():
-                family.add_metric([text for _, text in key], value)
-            yield family
+        """Return the families in the order of their first series."""
+        return self._families.values()
 
     def text(self) -> str:
-        """All of them in the text format."""
+        """Render all of them in the text format."""
         return generate_latest(self).decode()

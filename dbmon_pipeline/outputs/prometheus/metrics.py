@@ -11,10 +11,9 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
-from typing import Literal, Protocol
+from typing import Literal
 
-from dbmon_pipeline.core.alerting.check_history import published_since
-from dbmon_pipeline.core.alerting.verdicts import Verdict
+from dbmon_pipeline.core.alerting.check_history import RecordedVerdict, published_since
 from dbmon_pipeline.core.common.errors import IncidentError
 from dbmon_pipeline.core.common.instants import parse_instant
 from dbmon_pipeline.core.common.rows import number
@@ -27,7 +26,7 @@ from dbmon_pipeline.core.query.published import Published
 from dbmon_pipeline.core.query.ranges import TimeRange
 from dbmon_pipeline.core.query.reader import Reader
 from dbmon_pipeline.core.schema.catalogue import REFRESH_HISTORY
-from dbmon_pipeline.core.status.status import DatabaseStatus, Level
+from dbmon_pipeline.core.status.status import DatabaseStatus, JudgedRule, Level
 from dbmon_pipeline.outputs.prometheus.gauges import Gauges
 
 MOST = 50
@@ -65,38 +64,6 @@ _REFRESH = (
 """Metrics of the latest refresh: name, what it is, and column of its history."""
 
 
-class Said(Protocol):
-    """Verdict of a rule for a scope."""
-
-    @property
-    def rule(self) -> str:
-        """The rule."""
-
-    @property
-    def scope(self) -> str:
-        """The scope that was measured."""
-
-    @property
-    def verdict(self) -> Verdict:
-        """The verdict of the rule."""
-
-    @property
-    def value(self) -> float | None:
-        """The value."""
-
-    @property
-    def samples(self) -> int:
-        """The number of executions that the value was made from."""
-
-    @property
-    def warning(self) -> float | None:
-        """The limit of a warning."""
-
-    @property
-    def critical(self) -> float | None:
-        """The limit of what is critical."""
-
-
 def published_metrics(settings: Settings) -> str:
     """Read what is published now, in the text format.
 
@@ -109,8 +76,8 @@ def published_metrics(settings: Settings) -> str:
     _add_up(gauges, is_up=True)
     with Published(settings.home) as published:
         manifest = published.manifest
-        about = "The versions that published the generation."
-        gauges.add("build_info", about, 1, **manifest.versions)
+        versions = manifest.versions
+        gauges.add("build_info", "The versions that published the generation.", 1, **versions)
         gauges.add("generation", "The number of the published generation.", manifest.generation)
         _add_instants(gauges, manifest.as_of, manifest.data_through, manifest.published_at)
         _add_totals(gauges, manifest.source.size_bytes, manifest.executions)
@@ -141,7 +108,7 @@ def no_metrics(reason: str) -> str:
 
 
 def status_metrics(status: DatabaseStatus) -> str:
-    """A status in the text format; there is no series of what is not known."""
+    """Render a status in the text format; there is no series of what is not known."""
     gauges = Gauges()
     _add_up(gauges, is_up=status.executions is not None)
     for level in Level:
@@ -183,9 +150,11 @@ def _add_instants(
         seconds = instant.replace(tzinfo=UTC).timestamp() if instant else None
         gauges.add(f"{name}_timestamp_seconds", about, seconds)
     if data_through and published_at:
-        lag = (published_at - data_through).total_seconds()
-        about = "How old the data was when the generation was published."
-        gauges.add("refresh_lag_seconds", about, lag)
+        gauges.add(
+            "refresh_lag_seconds",
+            "How old the data was when the generation was published.",
+            (published_at - data_through).total_seconds(),
+        )
 
 
 def _add_totals(gauges: Gauges, size_bytes: object, executions: int | None) -> None:
@@ -205,7 +174,7 @@ def _add_refresh(gauges: Gauges, published: Published) -> None:
 def _add_dimension(
     gauges: Gauges, reader: Reader, dimension: Literal["model_tier", "pool_type"]
 ) -> None:
-    """The last day by the values of a dimension, the busiest ones."""
+    """Add the last day by the values of a dimension, the busiest ones."""
     by_value: dict[str, dict[str, object]] = defaultdict(dict)
     for question in (
         f"duration_by_{dimension}",
@@ -237,24 +206,28 @@ def _add_figures(
         )
 
 
-def _add_rules(gauges: Gauges, said: Iterable[Said]) -> None:
-    by_rule: dict[str, list[Said]] = defaultdict(list)
-    for one in said:
-        by_rule[one.rule].append(one)
+def _add_rules(gauges: Gauges, verdicts: Iterable[RecordedVerdict | JudgedRule]) -> None:
+    by_rule: dict[str, list[RecordedVerdict | JudgedRule]] = defaultdict(list)
+    for verdict in verdicts:
+        by_rule[verdict.rule].append(verdict)
     for rule, several in by_rule.items():
-        several.sort(key=lambda one: (-one.verdict.badness, one.scope))
-        for one in several[:MOST]:
-            at = {"rule": rule, "scope": one.scope}
+        several.sort(key=lambda verdict: (-verdict.verdict.badness, verdict.scope))
+        for verdict in several[:MOST]:
+            at = {"rule": rule, "scope": verdict.scope}
             gauges.add(
                 "rule_state",
                 "What a rule says: 0 ok, 1 warning, 2 critical, -1 insufficient data.",
-                one.verdict.badness,
+                verdict.verdict.badness,
                 **at,
             )
-            gauges.add("rule_value", "The value that a rule judges.", one.value, **at)
-            about = "How many executions that value was made from."
-            gauges.add("rule_samples", about, one.samples, **at)
-            for severity, limit in (("warning", one.warning), ("critical", one.critical)):
+            gauges.add("rule_value", "The value that a rule judges.", verdict.value, **at)
+            gauges.add(
+                "rule_samples",
+                "How many executions that value was made from.",
+                verdict.samples,
+                **at,
+            )
+            for severity, limit in (("warning", verdict.warning), ("critical", verdict.critical)):
                 about = "Beyond it a value is that bad."
                 gauges.add("rule_limit", about, limit, **at, severity=severity)
         about = "How many more scopes a rule has than are shown, the worst."
@@ -262,17 +235,18 @@ def _add_rules(gauges: Gauges, said: Iterable[Said]) -> None:
 
 
 def _add_incidents(gauges: Gauges, settings: Settings) -> None:
-    """Without a store that can be read there is no series: what else there is stays."""
+    """Add the open incidents; without a readable store there is no series of them."""
     if not settings.home.incidents.is_file():
         return
     with (
         suppress(IncidentError),
         Incidents(settings.home.incidents, notifications=settings.config.notifications) as store,
     ):
-        found = store.open_incidents()
+        incidents = store.open_incidents()
         for severity in Severity:
             is_open = [
-                one.state is not IncidentState.PENDING and one.severity is severity for one in found
+                incident.state is not IncidentState.PENDING and incident.severity is severity
+                for incident in incidents
             ]
             about = "Incidents that are open, and not merely pending."
             gauges.add("open_incidents", about, sum(is_open), severity=severity)

@@ -16,7 +16,7 @@ from dbmon_pipeline.core.alerting.runbook import link
 from dbmon_pipeline.core.alerting.verdicts import Verdict, format_value
 from dbmon_pipeline.core.common.errors import ConfigError
 from dbmon_pipeline.core.config.rule import RATES, Rule, Severity
-from dbmon_pipeline.outputs.prometheus.gauges import label
+from dbmon_pipeline.outputs.prometheus.gauges import label_value
 
 JOB = "dbmon"
 """Name of the exporter's job in the example."""
@@ -62,7 +62,7 @@ def recording_rules() -> list[dict[str, str]]:
 
 
 def alert_rules(rules: Mapping[str, Rule]) -> list[AlertRule]:
-    """The alerts of every enabled rule, a warning and a critical one where it has both.
+    """Build the alerts of every enabled rule, a warning and a critical one where it has both.
 
     They have the name of the rule, as has what the notifier tells an Alertmanager. The warning
     stays when it becomes critical, so that there is no gap between them.
@@ -80,8 +80,8 @@ def alert_rules(rules: Mapping[str, Rule]) -> list[AlertRule]:
     ]
 
 
-def metrics_gone() -> AlertRule:
-    """The alert that there are no metrics, of one home or of all: no other one could fire."""
+def metrics_gone_alert() -> AlertRule:
+    """Build the alert on missing metrics, of one home or of all: no other one could fire."""
     target = f'up{{job="{JOB}"}}'
     return {
         "alert": "dbmon_metrics_gone",
@@ -97,8 +97,8 @@ def metrics_gone() -> AlertRule:
     }
 
 
-def never_read() -> AlertRule:
-    """The alert that no age of the data is known."""
+def never_read_alert() -> AlertRule:
+    """Build the alert on an unknown age of the data."""
     return {
         "alert": "dbmon_never_read",
         "expr": "dbmon_up == 1 unless dbmon_data_through_timestamp_seconds",
@@ -113,8 +113,8 @@ def never_read() -> AlertRule:
     }
 
 
-def lasting(rule: Rule) -> int:
-    """For how many minutes a rule must say so: as many evaluations as an incident takes."""
+def minutes_to_fire(rule: Rule) -> int:
+    """Return the minutes that a rule must say so: as many evaluations as an incident takes."""
     return rule.evaluations * _EVALUATED_EVERY_MINUTES
 
 
@@ -123,8 +123,8 @@ def has_scopes(name: str, rule: Rule) -> bool:
     return rule.by is not None or rule.judges(name) == "anomaly"
 
 
-def quoted(text: str) -> str:
-    """A text as a string of PromQL."""
+def promql_string(text: str) -> str:
+    """Quote a text as a string of PromQL."""
     return json.dumps(text, ensure_ascii=False)
 
 
@@ -151,7 +151,7 @@ def _check(name: str, rule: Rule) -> None:
 
 
 def _alert(name: str, rule: Rule, severity: Severity) -> AlertRule:
-    measurement, shown = rule.judges(name), label(name)
+    measurement, shown = rule.judges(name), label_value(name)
     labels = {**rule.labels, "owner": rule.owner}
     if measurement == AGE:
         labels |= {"rule": shown, "scope": "all"}
@@ -161,16 +161,16 @@ def _alert(name: str, rule: Rule, severity: Severity) -> AlertRule:
     return {
         "alert": shown,
         "expr": _expression(shown, measurement, severity),
-        "for": f"{lasting(rule)}m",
+        "for": f"{minutes_to_fire(rule)}m",
         "labels": {
             "severity": str(severity),
-            **{key: _literal(text) for key, text in labels.items() if text},
+            **{key: _escaped(text) for key, text in labels.items() if text},
         },
         "annotations": {
-            "summary": f"{_literal(shown.replace('_', ' '))} is {_VALUES[measurement]}{where}",
+            "summary": f"{_escaped(shown.replace('_', ' '))} is {_VALUES[measurement]}{where}",
             "description": f"Beyond the {severity} limit{beyond}. dbmon status --alert shows what"
             " every rule says, and the runbook what to do.",
-            "runbook_url": _literal(link(rule.section(name))),
+            "runbook_url": _escaped(link(rule.section(name))),
         },
     }
 
@@ -178,12 +178,12 @@ def _alert(name: str, rule: Rule, severity: Severity) -> AlertRule:
 def _expression(name: str, measurement: str, severity: Severity) -> str:
     if measurement == AGE:
         age = "time() - dbmon_data_through_timestamp_seconds"
-        limit = f'dbmon_rule_limit{{rule={quoted(name)},severity="{severity}"}}'
+        limit = f'dbmon_rule_limit{{rule={promql_string(name)},severity="{severity}"}}'
         return f"{age} > ignoring (rule, scope, severity) {limit}"
-    at = f"{{rule={quoted(name)}}}"
+    at = f"{{rule={promql_string(name)}}}"
     return f"dbmon_rule_value{at} and dbmon_rule_state{at} >= {Verdict(severity).badness}"
 
 
-def _literal(text: str) -> str:
-    """A text in which Prometheus finds no template."""
+def _escaped(text: str) -> str:
+    """Escape a text so that Prometheus finds no template in it."""
     return text.replace("{{", '{{"{{"}}')

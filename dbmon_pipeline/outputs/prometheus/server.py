@@ -23,7 +23,7 @@ logger = logging.getLogger(__name__)
 
 
 class MetricsApp:
-    """The answers of the server; a reason for having no metrics is logged once."""
+    """Web application of the metrics; a reason for having none is logged once."""
 
     def __init__(self, settings: Settings) -> None:
         """Read nothing yet."""

@@ -10,7 +10,7 @@ from dbmon_pipeline.core.common.errors import OutputError
 _FOR_ALL = 0o644
 
 
-def write_for_all(path: Path, text: str) -> None:
+def write_world_readable(path: Path, text: str) -> None:
     """Write a file whole that everybody may read.
 
     What it is called until it is whole does not end in ``.prom``, which the collector looks for.

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from dbmon_pipeline.core.common.instants import DAY
-from dbmon_pipeline.core.common.rows import Records, Scalar
+from dbmon_pipeline.core.common.rows import Records, number
 from dbmon_pipeline.core.stats.comparison import (
     difference_bounds,
     least_chance,
@@ -73,7 +73,7 @@ def compare(now: Period, before: Period) -> list[Change]:
 def _rate(
     figure: str, column: str, part: str, now: Period, before: Period, *, is_good_up: bool
 ) -> Change:
-    rates = [_number(period.totals[column]) for period in (now, before)]
+    rates = [number(period.totals[column]) for period in (now, before)]
     counts = now.figures.samples, before.figures.samples
     is_real, because = None, _nothing(*rates)
     if rates[0] is not None and rates[1] is not None:
@@ -103,7 +103,7 @@ def _volume(figure: str, unit: Unit, measure: str, now: Period, before: Period) 
     column = "executions" if measure == "executions" else "total_cost"
     values = [
         total / period.days
-        if (total := _number(period.totals[column])) is not None and period.days
+        if (total := number(period.totals[column])) is not None and period.days
         else None
         for period in (now, before)
     ]
@@ -125,7 +125,7 @@ def _mean(
     up: bool,
 ) -> Change:
     column, measure = names
-    values = [_number(period.totals[column]) for period in (now, before)]
+    values = [number(period.totals[column]) for period in (now, before)]
 
     def each(block: Block) -> float | None:
         known = block.sums[f"{measure}_count"]
@@ -148,13 +148,13 @@ def _by_block(
 ) -> Change:
     is_real, because = None, _nothing(*values)
     if not because:
-        seen = [[*_known(map(each, period.blocks()))] for period in (now, before)]
+        series = [[*_known(map(each, period.blocks()))] for period in (now, before)]
         unit_of_time = "hours" if now.step < DAY else "days"
-        sizes = f"{len(seen[0])} and {len(seen[1])} {unit_of_time}"
-        if least_chance(len(seen[0]), len(seen[1])) > 2 * (1 - CONFIDENCE):
+        sizes = f"{len(series[0])} and {len(series[1])} {unit_of_time}"
+        if least_chance(len(series[0]), len(series[1])) > 2 * (1 - CONFIDENCE):
             because = f"{sizes} are too few to tell"
         else:
-            chance = rank_sum_chance(*seen)
+            chance = rank_sum_chance(*series)
             is_real = chance <= 2 * (1 - CONFIDENCE)
             because = f"chance parts {sizes} so far in {max(chance, 0.0001):.2%} of all cases"
     return Change(
@@ -182,16 +182,12 @@ def _change(now: float | None, before: float | None) -> float | None:
     return None if now is None or before is None else now - before
 
 
-def _number(value: Scalar) -> float | None:
-    return float(value) if isinstance(value, int | float) else None
-
-
 def _known(values: Iterator[float | None]) -> Iterator[float]:
     return (value for value in values if value is not None)
 
 
 def records(changes: Sequence[Change]) -> Records:
-    """The changes as JSON has them."""
+    """Return the changes as JSON has them."""
     return [
         {name: value for name, value in vars(change).items() if name != "is_good_up"}
         for change in changes

@@ -5,17 +5,16 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING
+
+import altair as alt
 
 from dbmon_pipeline.core.common.rows import Records, Scalar
 from dbmon_pipeline.outputs.report.content import Chart
 from dbmon_pipeline.outputs.report.palette import AMBER, BAND, BLUE, GREEN, GRID, INK, MUTED, RED
+from dbmon_pipeline.outputs.report.tables import number
 from dbmon_pipeline.outputs.report.words import cut
 
-if TYPE_CHECKING:
-    import altair as alt
-
-    Drawn = alt.Chart | alt.LayerChart | alt.FacetChart
+Drawn = alt.Chart | alt.LayerChart | alt.FacetChart
 
 _WIDTH = 290
 _WIDTH_BESIDE_NAMES = 180
@@ -28,10 +27,10 @@ _TICK = "length(datum.value) > 10 ? slice(datum.value, 11, 16) : slice(datum.val
 
 
 def svg(chart: Chart, rows: Records) -> str:
-    """A chart of the rows of its table, as an SVG element without size or names of its own."""
+    """Draw a chart of a table's rows, as an SVG element without size or names of its own."""
     drawn = _drawn(chart, rows)
     out = io.StringIO()
-    _finished(drawn).save(out, format="svg")
+    _styled(drawn).save(out, format="svg")
     text = out.getvalue()
     opening, _, inner = text.partition("<svg")[2].partition(">")
     width, height = (float(size) for size in re.findall(r'(?:width|height)="([0-9.]+)"', opening))
@@ -56,14 +55,12 @@ def _drawn(chart: Chart, rows: Records) -> Drawn:
 
 
 def _executions(rows: Records) -> Drawn:
-    import altair as alt
-
     parts = [
         {"time": row["time"], "executions": count, "part": part}
         for row in rows
         for part, count in (
-            ("succeeded", _number(row["successes"])),
-            ("did not", _number(row["executions"]) - _number(row["successes"])),
+            ("succeeded", number(row["successes"])),
+            ("did not", number(row["executions"]) - number(row["successes"])),
         )
     ]
     colours = alt.Scale(domain=["succeeded", "did not"], range=[BLUE, RED])
@@ -81,8 +78,6 @@ def _executions(rows: Records) -> Drawn:
 
 
 def _success_rate(rows: Records) -> Drawn:
-    import altair as alt
-
     known = [row for row in rows if row["success_rate"] is not None]
     scale = alt.Scale(zero=False)
     base = alt.Chart(_data(known)).encode(x=_times(rows))
@@ -97,10 +92,8 @@ def _success_rate(rows: Records) -> Drawn:
 
 
 def _cost(rows: Records, limits: Sequence[float]) -> Drawn:
-    import altair as alt
-
     bars = (
-        alt.Chart(_data({"time": row["time"], "cost": _number(row["total_cost"])} for row in rows))
+        alt.Chart(_data({"time": row["time"], "cost": number(row["total_cost"])} for row in rows))
         .mark_bar(color=GREEN)
         .encode(x=_times(rows), y=alt.Y("cost:Q", title=None, axis=alt.Axis(format="$,.4~r")))
     )
@@ -113,8 +106,6 @@ def _cost(rows: Records, limits: Sequence[float]) -> Drawn:
 
 
 def _quality_against_cost(rows: Records) -> Drawn:
-    import altair as alt
-
     known = [
         {
             "tier": _label(row["model_tier"]),
@@ -147,8 +138,6 @@ def _quality_against_cost(rows: Records) -> Drawn:
 
 
 def _durations(rows: Records) -> Drawn:
-    import altair as alt
-
     known = [
         {
             "tier": _label(row["model_tier"]),
@@ -175,12 +164,10 @@ def _durations(rows: Records) -> Drawn:
 
 
 def _bars(rows: Records, label: str, value: str) -> Drawn:
-    """A bar for each row, with its value beside it; equal labels stay apart."""
-    import altair as alt
-
+    """Draw a bar for each row, with its value beside it; equal labels stay apart."""
     form = {"total_cost": "$,.2f", "share": ".0%"}.get(value, ",")
     data = [
-        {"place": f"{place:03d} {_label(row[label])}", "value": _number(row[value])}
+        {"place": f"{place:03d} {_label(row[label])}", "value": number(row[value])}
         for place, row in enumerate(rows)
     ]
     base = alt.Chart(_data(data), width=_WIDTH_BESIDE_NAMES, height=alt.Step(_BAR)).encode(
@@ -193,8 +180,8 @@ def _bars(rows: Records, label: str, value: str) -> Drawn:
     )
 
 
-def _finished(chart: Drawn) -> Drawn:
-    """A chart in the colours and sizes that all have."""
+def _styled(chart: Drawn) -> Drawn:
+    """Give a chart the colours and sizes that all have."""
     finished: Drawn = (
         chart.properties(background="transparent")
         .configure(aria=False, font="Arial", padding=4)
@@ -223,9 +210,7 @@ def _finished(chart: Drawn) -> Drawn:
 
 
 def _times(rows: Records) -> alt.X:
-    """The points of time, with those at which there is nothing to draw."""
-    import altair as alt
-
+    """Build the axis of the points of time, with those at which there is nothing to draw."""
     axis = alt.Axis(labelAngle=0, labelOverlap="greedy", labelExpr=_TICK, labelSeparation=6)
     scale = alt.Scale(domain=[str(row["time"]) for row in rows])
     return alt.X("time:O", title=None, axis=axis, scale=scale)
@@ -237,7 +222,3 @@ def _data(rows: Iterable[Mapping[str, object]]) -> dict[str, object]:
 
 def _label(value: Scalar) -> str:
     return cut(str(value), _LONGEST_LABEL)
-
-
-def _number(value: Scalar) -> float:
-    return float(value) if isinstance(value, int | float) else 0.0

@@ -29,7 +29,7 @@ _DAY_SECONDS = 86_400
 
 
 @dataclass(frozen=True)
-class Written:
+class WrittenReport:
     """A report that was written.
 
     Attributes:
@@ -52,7 +52,7 @@ class _Listed(msgspec.Struct):
 
 def write_report(
     settings: Settings, as_of: datetime, time_range: TimeRange, out: Path | None = None
-) -> Written:
+) -> WrittenReport:
     """Make a report and write it: to a file, or into the home's folder of reports.
 
     Args:
@@ -72,7 +72,7 @@ def write_report(
             f"{page} is not the name of a page",
             remedy="let it end in .html; the JSON beside it ends in .json",
         )
-    with _told(page):
+    with _translate_errors(page):
         if out and not out.parent.is_dir():
             raise ReportError(
                 f"there is no folder {out.parent}",
@@ -81,11 +81,11 @@ def write_report(
     report = gather(settings, as_of, time_range)
     beside = page.with_suffix(".json")
     text, data = html(report, beside.name), as_json(report)
-    with _told(page):
+    with _translate_errors(page):
         write_together({beside: data, page: text})
         if not out:
             _keep(folder, settings)
-    return Written(report, page)
+    return WrittenReport(report, page)
 
 
 def _keep(folder: Path, settings: Settings) -> None:
@@ -120,21 +120,21 @@ def _row(page: Path) -> dict[str, Scalar] | None:
     if not beside.is_file():
         return None
     try:
-        found = msgspec.json.decode(beside.read_bytes(), type=_Listed)
-        made_at = iso(parse_as_of(found.as_of))
+        listed = msgspec.json.decode(beside.read_bytes(), type=_Listed)
+        made_at = iso(parse_as_of(listed.as_of))
     except (msgspec.MsgspecError, ValueError, RecursionError, ConfigError):
         return None
     return {
         "file": page.name,
         "made_at": made_at,
-        "time_range": found.time_range,
-        "executions": found.samples,
-        "gist": " ".join(found.gist),
+        "time_range": listed.time_range,
+        "executions": listed.samples,
+        "gist": " ".join(listed.gist),
     }
 
 
 @contextmanager
-def _told(page: Path) -> Iterator[None]:
+def _translate_errors(page: Path) -> Iterator[None]:
     """Tell what the system says of a file.
 
     Raises:

@@ -18,7 +18,7 @@ from dbmon_pipeline.outputs.report.words import executions, moment, percent, per
 
 
 def gather(settings: Settings, as_of: datetime, time_range: TimeRange) -> Report:
-    """A report.
+    """Gather a report.
 
     Args:
         settings: The home and the rules.
@@ -53,7 +53,7 @@ def gather(settings: Settings, as_of: datetime, time_range: TimeRange) -> Report
             about = reader.about
         with reading(published, start) as earlier:
             before = Period.read(earlier, time_range, now.figures.samples)
-        found = health.look(settings, published, start, as_of)
+        current_health = health.gather(settings, published, start, as_of)
     changes = compare(now, before)
     return Report(
         time_range=time_range,
@@ -62,9 +62,9 @@ def gather(settings: Settings, as_of: datetime, time_range: TimeRange) -> Report
         window_start=start,
         window_end=now.figures.window_end,
         samples=now.figures.samples,
-        gist=(health.sentence(found), _work(now, changes, time_range, zone)),
+        gist=(health.sentence(current_health), _work(now, changes, time_range, zone)),
         changes=changes,
-        sections=[health.section(found, settings.config), *parts],
+        sections=[health.section(current_health, settings.config), *parts],
     )
 
 

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import cast
 
 from dbmon_pipeline.core.alerting.verdicts import Verdict, format_value
-from dbmon_pipeline.core.common.errors import IncidentError, NotPublishedError
+from dbmon_pipeline.core.common.errors import IncidentError
 from dbmon_pipeline.core.common.instants import iso
 from dbmon_pipeline.core.common.rows import Records, Scalar
 from dbmon_pipeline.core.config.monitoring import MonitoringConfig
@@ -15,6 +15,7 @@ from dbmon_pipeline.core.config.settings import Settings
 from dbmon_pipeline.core.incidents.incident import Incident, IncidentState
 from dbmon_pipeline.core.incidents.store import Incidents
 from dbmon_pipeline.core.query.published import Published
+from dbmon_pipeline.core.schema.catalogue import CHECK_HISTORY
 from dbmon_pipeline.outputs.report.content import Section, Table
 from dbmon_pipeline.outputs.report.words import cut
 
@@ -41,8 +42,10 @@ class Health:
     @property
     def open_incidents(self) -> list[Incident]:
         """The incidents that are not over, the worst first."""
-        still = [one for one in self.incidents if one.state is not IncidentState.RESOLVED]
-        return sorted(still, key=lambda one: (-one.severity.badness, one.opened_at))
+        still = [
+            incident for incident in self.incidents if incident.state is not IncidentState.RESOLVED
+        ]
+        return sorted(still, key=lambda incident: (-incident.severity.badness, incident.opened_at))
 
     @property
     def beyond(self) -> Records:
@@ -54,7 +57,7 @@ class Health:
         ]
 
 
-def look(settings: Settings, published: Published, start: datetime, as_of: datetime) -> Health:
+def gather(settings: Settings, published: Published, start: datetime, as_of: datetime) -> Health:
     """Collect the known facts about the health of a period.
 
     Args:
@@ -66,12 +69,8 @@ def look(settings: Settings, published: Published, start: datetime, as_of: datet
     Raises:
         NotPublishedError: A published file is damaged or gone.
     """
-    try:
-        published.files("check_history")
-    except NotPublishedError:
-        verdicts = []
-    else:
-        verdicts = published.of_history("verdicts", start, as_of).records
+    has_history = CHECK_HISTORY.name in published.manifest.tables
+    verdicts = published.of_history("verdicts", start, as_of).records if has_history else []
     verdicts.sort(key=lambda row: (-Verdict(str(row["verdict"])).badness, str(row["rule"])))
     judged_at = max((str(row["evaluated_at"]) for row in verdicts), default=None)
     try:
@@ -87,18 +86,22 @@ def _incidents(settings: Settings, start: datetime, as_of: datetime) -> list[Inc
     if not path.exists():
         return []
     with Incidents(path, notifications=settings.config.notifications) as store:
-        return [one for one in store.history(start, _MOST_INCIDENTS) if one.opened_at <= as_of]
+        return [
+            incident
+            for incident in store.history(start, _MOST_INCIDENTS)
+            if incident.opened_at <= as_of
+        ]
 
 
 def section(health: Health, config: MonitoringConfig) -> Section:
-    """The section about health and incidents."""
+    """Build the section about health and incidents."""
     strayed = sum(bool(row["warnings"] or row["criticals"]) for row in health.verdicts)
     lead = (
         f"Alert rules that were beyond a limit at some time: {strayed} of {len(health.verdicts)}."
     )
     if health.trouble:
         lead += f" The incidents are not known: {health.trouble}."
-    incidents = [_incident(one) for one in health.incidents]
+    incidents = [_incident(incident) for incident in health.incidents]
     verdicts = [_spoken(row, config) for row in health.verdicts]
     listed = Table(
         name="incidents",
@@ -129,23 +132,23 @@ def section(health: Health, config: MonitoringConfig) -> Section:
     )
 
 
-def _incident(one: Incident) -> dict[str, Scalar]:
+def _incident(incident: Incident) -> dict[str, Scalar]:
     return {
-        "number": one.number,
-        "severity": one.worst.value,
-        "state": one.state.value,
-        "rule": one.finding.rule,
-        "scope": one.finding.scope,
-        "opened_at": iso(one.opened_at),
-        "resolved_at": iso(one.resolved_at) if one.resolved_at else None,
-        "acknowledged_by": one.acknowledged_by,
-        "summary": one.finding.summary,
-        "runbook": one.finding.runbook,
+        "number": incident.number,
+        "severity": incident.worst.value,
+        "state": incident.state.value,
+        "rule": incident.finding.rule,
+        "scope": incident.finding.scope,
+        "opened_at": iso(incident.opened_at),
+        "resolved_at": iso(incident.resolved_at) if incident.resolved_at else None,
+        "acknowledged_by": incident.acknowledged_by,
+        "summary": incident.finding.summary,
+        "runbook": incident.finding.runbook,
     }
 
 
 def _spoken(row: dict[str, Scalar], config: MonitoringConfig) -> dict[str, Scalar]:
-    """A verdict with its value and limits in their units, and how often it was bad in words."""
+    """Format a verdict's value and limits with their units, and say how often it was bad."""
     name = str(row["rule"])
     rule = config.rules.get(name)
     measurement = rule.judges(name) if rule else name

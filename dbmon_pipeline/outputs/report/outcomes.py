@@ -10,24 +10,29 @@ from dbmon_pipeline.outputs.report.content import Chart, Section, Table
 from dbmon_pipeline.outputs.report.tables import (
     MOST_ROWS,
     Ask,
-    bars,
-    charts_of,
-    largest,
+    answer_table,
     number,
-    plain_table,
+    sort_descending,
+    with_bar_chart,
 )
 
 _CONFIDENCE = 0.975
 
 
 def trouble(ask: Ask) -> Section:
-    """Slow and failing work."""
+    """Build the section about slow and failing work."""
     errors = ask("top_error_types")
     repos = [_failing(row) for row in ask("success_rate_by_repository").records]
-    repos = largest([row for row in repos if row["failures"]], "failures")
-    slow = plain_table(
+    repos = sort_descending([row for row in repos if row["failures"]], "failures")
+    slow = answer_table(
         ask("duration_by_model_tier"),
         "Durations by model tier; percentiles are within 1 % of the exact ones",
+    )
+    drawn = Chart(
+        draws="durations",
+        title="Durations by model tier",
+        text="For each model tier a line from the median duration to that of 99 %, with a mark at"
+        " 95 %.",
     )
     return Section(
         name="trouble",
@@ -38,18 +43,10 @@ def trouble(ask: Ask) -> Section:
                 slow,
                 name="durations",
                 is_shown=False,
-                charts=charts_of(
-                    [row for row in slow.rows if row["p50_seconds"]],
-                    Chart(
-                        draws="durations",
-                        title="Durations by model tier",
-                        text="For each model tier a line from the median duration to that of 99 %,"
-                        " with a mark at 95 %.",
-                    ),
-                ),
+                charts=(drawn,) if any(row["p50_seconds"] for row in slow.rows) else (),
             ),
-            plain_table(ask("duration_by_pool_type"), "Durations by pool"),
-            bars(
+            answer_table(ask("duration_by_pool_type"), "Durations by pool"),
+            with_bar_chart(
                 Table(
                     name="errors",
                     caption="The most frequent error types; the message is an example",
@@ -60,7 +57,7 @@ def trouble(ask: Ask) -> Section:
                 "Errors by type",
                 "occurrences",
             ),
-            bars(
+            with_bar_chart(
                 Table(
                     name="failing_repositories",
                     caption="The repositories with the most executions that did not succeed",
@@ -116,13 +113,13 @@ def quality(ask: Ask) -> Section:
     problems = ask("data_problems")
     wrong = [row for row in problems.records if row["affected"]]
     kinds = "One kind of problem was" if len(wrong) == 1 else f"{len(wrong)} kinds of problems were"
-    found = kinds if wrong else "No problem was"
+    count = kinds if wrong else "No problem was"
     return Section(
         name="data_quality",
         title="Quality of work and of data",
-        lead=f"{found} found among the {problems.samples:,} executions of the last 48 hours.",
+        lead=f"{count} found among the {problems.samples:,} executions of the last 48 hours.",
         tables=(
-            bars(
+            with_bar_chart(
                 Table(
                     name="quality_bands",
                     caption="Quality scores; the share is of the executions that have one",
@@ -133,7 +130,7 @@ def quality(ask: Ask) -> Section:
                 "Quality scores by band",
                 "executions",
             ),
-            bars(
+            with_bar_chart(
                 Table(
                     name="data_completeness",
                     caption="How many executions have which figure",

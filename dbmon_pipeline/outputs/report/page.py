@@ -11,7 +11,6 @@ from dbmon_pipeline.core.common.instants import iso
 from dbmon_pipeline.core.common.rows import Records, Scalar
 from dbmon_pipeline.outputs.report import palette, words
 from dbmon_pipeline.outputs.report.changes import Change, Unit, records
-from dbmon_pipeline.outputs.report.charts import svg
 from dbmon_pipeline.outputs.report.content import Chart, Report, Table
 
 if TYPE_CHECKING:
@@ -29,7 +28,7 @@ class Judgement(NamedTuple):
 
 
 def html(report: Report, json_name: str) -> str:
-    """The report as a page.
+    """Render a report as a page.
 
     Args:
         report: The report.
@@ -50,7 +49,7 @@ def html(report: Report, json_name: str) -> str:
 
 
 def index(reports: Records, time_zone: str) -> str:
-    """The page that lists reports.
+    """Render the page that lists reports.
 
     Args:
         reports: Each with its file, period, instant and gist, the newest first.
@@ -64,9 +63,9 @@ def index(reports: Records, time_zone: str) -> str:
 
 
 def as_json(report: Report) -> str:
-    """The report as JSON; long texts from the data are cut."""
+    """Render a report as JSON; long texts from the data are cut."""
     about = report.about
-    found = {
+    document = {
         "time_range": report.time_range,
         "time_zone": report.time_zone,
         "as_of": iso(about.as_of),
@@ -87,7 +86,7 @@ def as_json(report: Report) -> str:
             for section in report.sections
         },
     }
-    return json.dumps(found, indent=1, ensure_ascii=False, allow_nan=False)
+    return json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False)
 
 
 def _table(table: Table) -> dict[str, object]:
@@ -108,31 +107,33 @@ def _cut(value: Scalar) -> Scalar:
 def _templates() -> Environment:
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-    found = Environment(
+    environment = Environment(
         loader=FileSystemLoader(Path(__file__).with_name("templates")),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    found.globals |= {"draw": _draw, "heading": words.heading, "executions": words.executions}
-    found.filters |= {"figure": figure, "difference": difference, "judged": judged}
-    return found
+    environment.globals |= {"draw": _draw, "heading": words.heading, "executions": words.executions}
+    environment.filters |= {"figure": figure, "difference": difference, "judged": judge_change}
+    return environment
 
 
 def _draw(chart: Chart, rows: Records) -> Markup:
+    from dbmon_pipeline.outputs.report.charts import svg  # loads Altair, which is slow
+
     return _markup(svg(chart, rows))
 
 
 def _markup(text: str) -> Markup:
-    """Text of ours that is markup already."""
+    """Mark text of ours as markup already."""
     from markupsafe import Markup
 
     return Markup(text)  # noqa: S704 - escaped by whoever made it
 
 
 def figure(value: float | None, unit: Unit) -> str:
-    """A figure with its unit."""
+    """Format a figure with its unit."""
     if value is None:
         return words.NO_DATA
     match unit:
@@ -146,7 +147,7 @@ def figure(value: float | None, unit: Unit) -> str:
 
 
 def difference(change: Change) -> str:
-    """By how much a figure has changed."""
+    """Format the change of a figure."""
     if change.change is None or change.before is None:
         return words.NO_DATA
     if change.unit == "rate":
@@ -154,7 +155,7 @@ def difference(change: Change) -> str:
     return f"{change.change / change.before:+.1%}" if change.before else "from nothing"
 
 
-def judged(change: Change) -> Judgement:
+def judge_change(change: Change) -> Judgement:
     """Judge whether a change is more than noise."""
     match change.is_more_than_noise:
         case None:

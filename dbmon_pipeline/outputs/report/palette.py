@@ -27,7 +27,7 @@ DARK = {
 
 
 def dark_rules() -> str:
-    """The style sheet that turns charts dark."""
+    """Write the style sheet that turns charts dark."""
     return "\n".join(
         f'figure svg [{attribute}="{colour}"] {{ {attribute}: {dark}; }}'
         for colour, dark in DARK.items()

@@ -16,7 +16,7 @@ from dbmon_pipeline.core.query.reader import Reader
 
 @dataclass(frozen=True)
 class Block:
-    """24 hours of a period, or an hour of a short one.
+    """Stretch of 24 hours of a period, or an hour of a short one.
 
     Attributes:
         length: How much of it was seen.
@@ -82,7 +82,7 @@ class Period:
         return sum(int(row[measure] or 0) for row in self.hours.records)
 
     def blocks(self) -> list[Block]:
-        """The days of the period (or hours) of which at least half was seen."""
+        """List the days of the period (or hours) of which at least half was seen."""
         first = hour_floor(self.seen_from)
         blocks = []
         while first < self.seen_until:

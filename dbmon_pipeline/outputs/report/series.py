@@ -15,7 +15,7 @@ _CONFIDENCE = 0.975
 
 
 def over_time(hours: Answer, zone: str, *, by_hour: bool) -> Records:
-    """The answer to ``hourly_measures`` in points of time, the empty ones too.
+    """Sum the answer to ``hourly_measures`` by points of time, the empty ones too.
 
     A day of a zone that is not whole hours from UTC begins with the next full hour of UTC.
 

@@ -6,15 +6,16 @@ import re
 from html import escape
 
 from dbmon_pipeline.outputs.report.content import Report
-from dbmon_pipeline.outputs.report.page import difference, figure, judged
+from dbmon_pipeline.outputs.report.page import difference, figure, judge_change
 
 
 def markdown(report: Report) -> str:
-    """The gist of a report, and what changed."""
+    """Render the gist of a report, and what changed."""
     gist = "\n\n".join(map(_harmless, report.gist))
     rows = "\n".join(
         f"| {change.figure} | {figure(change.now, change.unit)} |"
-        f" {figure(change.before, change.unit)} | {difference(change)} | {judged(change).word} |"
+        f" {figure(change.before, change.unit)} | {difference(change)} |"
+        f" {judge_change(change).word} |"
         for change in report.changes
     )
     return (
@@ -23,5 +24,5 @@ def markdown(report: Report) -> str:
 
 
 def _harmless(text: str) -> str:
-    """Text from the data that neither HTML nor Markdown takes for markup."""
+    """Escape text from the data for HTML and Markdown."""
     return re.sub(r"([\\`*_\[\]()#|!~])", r"\\\1", escape(text))

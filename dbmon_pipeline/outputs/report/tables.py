@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from heapq import nlargest
 
@@ -19,9 +19,9 @@ MOST_KINDS = 25
 """Most rows for model tiers and pools: one wants to see all, if they are not countless."""
 
 
-def plain_table(answer: Answer, caption: str, by: str = "executions") -> Table:
-    """The answer to a question as it is, but for a cut: those with most of a column stay."""
-    rows = most(answer.records, by)
+def answer_table(answer: Answer, caption: str, by: str = "executions") -> Table:
+    """Build the table of an answer; of too many rows those with most of a column stay."""
+    rows = top_rows(answer.records, by)
     return Table(
         name=answer.question,
         caption=caption,
@@ -32,14 +32,14 @@ def plain_table(answer: Answer, caption: str, by: str = "executions") -> Table:
     )
 
 
-def most(rows: Records, column: str) -> Records:
-    """The rows with most of a column, in the order that they had."""
+def top_rows(rows: Records, column: str) -> Records:
+    """Select the rows with most of a column, in the order that they had."""
     places = nlargest(MOST_KINDS, range(len(rows)), key=lambda place: number(rows[place][column]))
     return [rows[place] for place in sorted(places)]
 
 
-def bars(table: Table, title: str, value: str) -> Table:
-    """A table with a chart of bars, one for each of its rows."""
+def with_bar_chart(table: Table, title: str, value: str) -> Table:
+    """Add a chart to a table, with a bar for each of its rows."""
     label = table.columns[0]
     known = [row for row in table.rows if row[value]]
     most = max(known, key=lambda row: number(row[value]), default=None)
@@ -47,20 +47,15 @@ def bars(table: Table, title: str, value: str) -> Table:
     if most:
         text += f" The longest is {cut(str(most[label]), 40)}."
     chart = Chart(draws=f"bars {label} {value}", title=title, text=text)
-    return replace(table, charts=charts_of(known, chart), is_shown=False)
+    return replace(table, charts=(chart,) if known else (), is_shown=False)
 
 
-def charts_of(rows: Sequence[object], *charts: Chart) -> tuple[Chart, ...]:
-    """The charts, if there is anything to draw."""
-    return charts if rows else ()
-
-
-def largest(rows: Records, column: str) -> Records:
-    """The rows that have a value in a column, the largest first."""
+def sort_descending(rows: Records, column: str) -> Records:
+    """Sort the rows that have a value in a column, the largest first."""
     known = [row for row in rows if row[column] is not None]
     return sorted(known, key=lambda row: -number(row[column]))
 
 
 def number(value: Scalar) -> float:
-    """A value to count with; what is not known counts nothing."""
+    """Convert a value to count with; what is not known counts nothing."""
     return float(value) if isinstance(value, int | float) else 0.0

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import unicodedata
 from datetime import datetime
 
 from dbmon_pipeline.core.common.instants import local, parse_instant
 from dbmon_pipeline.core.common.rows import Scalar
 from dbmon_pipeline.core.query.ranges import TimeRange
+from dbmon_pipeline.outputs.safe_text import plain
 
 NO_DATA = "no data"
 _LONGEST = 90
@@ -48,7 +48,7 @@ _ABSENT = {"resolved_at": "still open", "warning_limit": "none", "critical_limit
 
 
 def period(time_range: TimeRange) -> str:
-    """A range in words."""
+    """Name a range in words."""
     return _PERIODS[time_range]
 
 
@@ -58,7 +58,7 @@ def heading(column: str) -> str:
 
 
 def shown(column: str, value: Scalar, zone: str) -> str:
-    """A value of a column with its unit; the name of the column tells which.
+    """Format a value of a column with its unit; the name of the column tells which.
 
     Args:
         column: The name of the column.
@@ -95,12 +95,12 @@ def executions(count: int) -> str:
 
 
 def percent(value: float) -> str:
-    """A share of 0 to 1."""
+    """Format a share of 0 to 1."""
     return f"{value:.1%}"
 
 
 def usd(value: float) -> str:
-    """Money to a millionth; small sums with as many places as it takes to tell them apart."""
+    """Format money to a millionth; small sums have the places that tell them apart."""
     size = round(abs(value), 6)
     sign = "-" if value < 0 < size else ""
     if size == 0 or size >= 1:
@@ -109,7 +109,7 @@ def usd(value: float) -> str:
 
 
 def seconds(value: float) -> str:
-    """A duration in the unit that suits it."""
+    """Format a duration in the unit that suits it."""
     size = abs(value)
     if size < 120:
         return f"{value:.1f} s"
@@ -119,20 +119,16 @@ def seconds(value: float) -> str:
 
 
 def moment(instant: datetime, zone: str) -> str:
-    """An instant to the minute, in a time zone that is named."""
+    """Format an instant to the minute, in a time zone that is named."""
     there = local(instant, zone)
     return f"{there:%Y-%m-%d %H:%M} {there.tzname()}"
 
 
 def point(time: str) -> str:
-    """A point of a series: a day, or an hour of one."""
+    """Format a point of a series: a day, or an hour of one."""
     return time[:16].replace("T", " ")
 
 
 def cut(text: str, longest: int = _LONGEST) -> str:
-    """A text from the data on one line, without what controls or turns text, and cut."""
-    line = " ".join(text[: 20 * longest].split())
-    kept = "".join(char for char in line if not unicodedata.category(char).startswith("C"))
-    if not kept:
-        return "(blank)"
-    return kept if len(kept) <= longest else f"{kept[: longest - 1]}…"
+    """Put a text from the data on one line, without what controls or turns text, and cut it."""
+    return plain(text[: 20 * longest], longest) or "(blank)"

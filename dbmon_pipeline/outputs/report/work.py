@@ -8,12 +8,11 @@ from dbmon_pipeline.outputs.report.content import Chart, Section, Table
 from dbmon_pipeline.outputs.report.tables import (
     MOST_ROWS,
     Ask,
-    bars,
-    charts_of,
-    largest,
-    most,
+    answer_table,
     number,
-    plain_table,
+    sort_descending,
+    top_rows,
+    with_bar_chart,
 )
 from dbmon_pipeline.outputs.report.words import cut, percent, point, usd
 
@@ -70,8 +69,8 @@ def activity(points: Records, *, unit: str) -> Section:
 def cost(ask: Ask, points: Records, config: MonitoringConfig, *, unit: str) -> Section:
     """Build the section about the money spent, and what it was spent on."""
     tiers = ask("cost_by_model_tier")
-    repos = largest(ask("repository_activity").records, "total_cost")
-    types = largest(ask("task_type_distribution").records, "total_cost")
+    repos = sort_descending(ask("repository_activity").records, "total_cost")
+    types = sort_descending(ask("task_type_distribution").records, "total_cost")
     spent = [row for row in points if row["total_cost"] is not None]
     with_cost = sum(int(number(row["with_cost"])) for row in tiers.records)
     budget = config.rules.get("cost_budget")
@@ -84,6 +83,12 @@ def cost(ask: Ask, points: Records, config: MonitoringConfig, *, unit: str) -> S
     lead = f"The cost of {with_cost:,} of {tiers.samples:,} executions is known."
     if limits:
         lead += f" {len(over)} of {len(points)} days were above the budget of {usd(limits[0])}."
+    drawn = Chart(
+        draws="cost",
+        title=f"Cost by {unit}",
+        text=f"Bars of what was spent by {unit}, in US dollars.",
+        limits=limits,
+    )
     return Section(
         name="cost",
         title="Cost and where it goes",
@@ -96,24 +101,16 @@ def cost(ask: Ask, points: Records, config: MonitoringConfig, *, unit: str) -> S
                 rows=points,
                 questions=("hourly_measures",),
                 is_shown=False,
-                charts=charts_of(
-                    spent,
-                    Chart(
-                        draws="cost",
-                        title=f"Cost by {unit}",
-                        text=f"Bars of what was spent by {unit}, in US dollars.",
-                        limits=limits,
-                    ),
-                ),
+                charts=(drawn,) if spent else (),
             ),
-            bars(
-                plain_table(
+            with_bar_chart(
+                answer_table(
                     tiers, "Cost by model tier; the share is of all known costs", "total_cost"
                 ),
                 "Cost by model tier",
                 "total_cost",
             ),
-            bars(
+            with_bar_chart(
                 Table(
                     name="cost_by_repository",
                     caption="The repositories that cost most",
@@ -125,7 +122,7 @@ def cost(ask: Ask, points: Records, config: MonitoringConfig, *, unit: str) -> S
                 "Cost by repository",
                 "total_cost",
             ),
-            bars(
+            with_bar_chart(
                 Table(
                     name="cost_by_task_type",
                     caption="The task types that cost most",
@@ -137,7 +134,7 @@ def cost(ask: Ask, points: Records, config: MonitoringConfig, *, unit: str) -> S
                 "Cost by task type",
                 "total_cost",
             ),
-            plain_table(
+            answer_table(
                 ask("cost_efficiency"),
                 "Actual cost against its estimate, where both are known",
                 "total_cost",
@@ -147,7 +144,7 @@ def cost(ask: Ask, points: Records, config: MonitoringConfig, *, unit: str) -> S
 
 
 def tiers(ask: Ask) -> Section:
-    """Model tiers and pools side by side."""
+    """Build the section that puts model tiers and pools side by side."""
     sources = (
         *("success_rate_by_model_tier", "quality_by_model_tier", "cost_by_model_tier"),
         *("duration_by_model_tier", "user_feedback"),
@@ -158,7 +155,7 @@ def tiers(ask: Ask) -> Section:
             joined.setdefault(row["model_tier"], {}).update(
                 {k: v for k, v in row.items() if not (name.startswith("dur") and k == "executions")}
             )
-    rows = most([*joined.values()], "executions")
+    rows = top_rows([*joined.values()], "executions")
     drawn = [row for row in rows if None not in (row["avg_cost"], row["avg_quality"])]
     said = "; ".join(
         f"{cut(str(row['model_tier']), 40)}: quality {number(row['avg_quality']):.0f}"
@@ -167,6 +164,11 @@ def tiers(ask: Ask) -> Section:
     )
     if more := drawn[MOST_ROWS:]:
         said += f"; and {len(more)} more"
+    chart = Chart(
+        draws="quality_against_cost",
+        title="Quality against cost",
+        text=f"A point for each model tier: {said}.",
+    )
     return Section(
         name="tiers",
         title="Model tiers and pools side by side",
@@ -184,16 +186,9 @@ def tiers(ask: Ask) -> Section:
                 rows=rows,
                 left_out=len(joined) - len(rows),
                 questions=sources,
-                charts=charts_of(
-                    drawn,
-                    Chart(
-                        draws="quality_against_cost",
-                        title="Quality against cost",
-                        text=f"A point for each model tier: {said}.",
-                    ),
-                ),
+                charts=(chart,) if drawn else (),
             ),
-            plain_table(
+            answer_table(
                 ask("pool_utilization"), "Pools; concurrency is how many ran at once on average"
             ),
         ),

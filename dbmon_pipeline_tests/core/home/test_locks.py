@@ -14,7 +14,7 @@ import pytest
 
 from dbmon_pipeline.core.common.errors import HomeBusyError, HomeError
 from dbmon_pipeline.core.home.home import Home
-from dbmon_pipeline.core.home.locks import alive, home_lock, is_alive
+from dbmon_pipeline.core.home.locks import home_lock, is_alive, liveness_lock
 from dbmon_pipeline_tests.helpers import HOLD_FILE, running
 
 HOLD_HOME = """
@@ -123,7 +123,7 @@ def test_a_sign_of_life_ends_with_its_process(tmp_path: Path) -> None:
     """While it lives, after it ended well, and after it was killed."""
     path = tmp_path / "live_runs" / "run"
     assert not is_alive(path)
-    with alive(path):
+    with liveness_lock(path):
         assert is_alive(path)
     assert not path.exists()
     path.touch()

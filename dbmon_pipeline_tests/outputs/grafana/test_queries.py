@@ -17,7 +17,7 @@ from dbmon_pipeline.core.query.questions import questions
 from dbmon_pipeline.core.query.ranges import TimeRange
 from dbmon_pipeline.core.query.reader import Reader
 from dbmon_pipeline.outputs.grafana.boards import boards
-from dbmon_pipeline.outputs.grafana.shown import Shown
+from dbmon_pipeline.outputs.grafana.panel_spec import PanelSpec
 from dbmon_pipeline_tests.helpers import published_rows, run_dbmon
 from dbmon_pipeline_tests.outputs.grafana.conftest import AS_OF, HOSTILE, ODD, Exported
 from dbmon_pipeline_tests.outputs.grafana.plugin import Frame, chosen, expanded, needs_engine, run
@@ -37,7 +37,7 @@ def panels(exported: Exported) -> Iterator[tuple[str, Any]]:
             yield f"{name}: {panel['title']}", panel
 
 
-def shown_in(exported: Exported) -> dict[str, Shown]:
+def shown_in(exported: Exported) -> dict[str, PanelSpec]:
     """What every panel is made from."""
     return {
         f"{board.name}: {shown.title}": shown

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 import pytest
@@ -20,7 +20,7 @@ from dbmon_pipeline.core.incidents.incident import Finding, Incident, Notificati
 from dbmon_pipeline.core.incidents.store import Incidents
 from dbmon_pipeline.outputs.notify.alertmanager import Alertmanager
 from dbmon_pipeline.outputs.notify.apprise_target import AppriseTarget
-from dbmon_pipeline.outputs.notify.deliver import Delivery, Store, deliver
+from dbmon_pipeline.outputs.notify.deliver import Delivery, deliver
 from dbmon_pipeline.outputs.notify.targets import InvalidTarget, Target, targets
 from dbmon_pipeline.outputs.notify.webhook import Webhook
 from dbmon_pipeline_tests.outputs.notify.made import (
@@ -107,9 +107,11 @@ class Heard:
         self.groups.append((list(notifications), at))
 
 
-def run(store: Store, *told: Target) -> Delivery:
+def run(store: Notes, *told: Target) -> Delivery:
     """A delivery a second after what it speaks for."""
-    return deliver(store, {one.name: one for one in told}, NOW, lambda: NOW + SECOND)
+    return deliver(
+        cast("Incidents", store), {one.name: one for one in told}, NOW, lambda: NOW + SECOND
+    )
 
 
 def some(target: str, *numbers: int) -> list[Notification]:
@@ -336,7 +338,7 @@ def test_no_secret_is_told(
         waiting={name: some(name, n) for n, name in enumerate([*found, "off"], start=1)},
         gives_up=True,
     )
-    told = deliver(store, found, NOW, lambda: NOW)
+    told = deliver(cast("Incidents", store), found, NOW, lambda: NOW)
     assert (told.sent, told.failed, told.given_up) == (0, 6, 6)
     assert [line.split(":")[0] for line in told.errors] == [
         *("hook", "chat", "am", "unset", "odd", "off")

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from dbmon_pipeline.core.common.errors import NotificationError
-from dbmon_pipeline.outputs.notify.heartbeat import beat
+from dbmon_pipeline.outputs.notify.heartbeat import send_heartbeat
 from dbmon_pipeline_tests.outputs.notify.made import MINUTE, NOW, Receiver
 
 SECRET = "S3CRET-9f2c"  # noqa: S105 - that is what it is for
@@ -18,9 +18,9 @@ SECRET = "S3CRET-9f2c"  # noqa: S105 - that is what it is for
 def test_a_file_and_a_call(receiver: Receiver, tmp_path: Path) -> None:
     """The file has the latest instant; the URL is got once each time."""
     file = tmp_path / "home" / "heartbeat.json"
-    beat(file, None, NOW - MINUTE)
+    send_heartbeat(file, None, NOW - MINUTE)
     assert json.loads(file.read_text("utf-8")) == {"at": "2026-02-10T11:59:30Z"}
-    beat(file, f"{receiver.url}/ping/{SECRET}", NOW)
+    send_heartbeat(file, f"{receiver.url}/ping/{SECRET}", NOW)
     assert json.loads(file.read_text("utf-8")) == {"at": "2026-02-10T12:00:30Z"}
     (request,) = receiver.requests
     assert (request.method, request.path, request.body) == ("GET", f"/ping/{SECRET}", b"")
@@ -46,7 +46,7 @@ def test_the_file_is_written_though_nobody_hears(
     ):
         file.unlink(missing_ok=True)
         with pytest.raises(NotificationError) as caught:
-            beat(file, url, NOW)
+            send_heartbeat(file, url, NOW)
         assert str(caught.value).startswith(said)
         assert SECRET not in str(caught.value) + caplog.text
         assert json.loads(file.read_text("utf-8")) == {"at": "2026-02-10T12:00:30Z"}
@@ -56,5 +56,5 @@ def test_a_file_that_cannot_be_written(receiver: Receiver, tmp_path: Path) -> No
     """Then nobody is told that all was well."""
     (tmp_path / "file").touch()
     with pytest.raises(NotificationError, match=r"heartbeat\.json cannot be written"):
-        beat(tmp_path / "file" / "heartbeat.json", receiver.url, NOW)
+        send_heartbeat(tmp_path / "file" / "heartbeat.json", receiver.url, NOW)
     assert receiver.requests == []

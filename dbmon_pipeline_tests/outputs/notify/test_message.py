@@ -9,7 +9,8 @@ import pytest
 
 from dbmon_pipeline.core.config.rule import Severity
 from dbmon_pipeline.core.incidents.incident import IncidentState, Kind
-from dbmon_pipeline.outputs.notify.message import defused, details, plain, text, title, worst
+from dbmon_pipeline.outputs.notify.message import details, text, title, without_mentions, worst
+from dbmon_pipeline.outputs.safe_text import plain
 from dbmon_pipeline_tests.outputs.notify.made import (
     HOUR,
     MINUTE,
@@ -216,5 +217,5 @@ def test_nobody_is_called_by_the_data() -> None:
             assert "\u200b" in said
             for opening in "@<":
                 assert all(rest[0] == "\u200b" for rest in said.split(opening)[1:])
-    assert defused("<!channel> a@b") == "<\u200b!channel> a@\u200bb"
+    assert without_mentions("<!channel> a@b") == "<\u200b!channel> a@\u200bb"
     assert plain("@\u200beveryone") == "@everyone"

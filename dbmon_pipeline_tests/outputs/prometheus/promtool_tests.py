@@ -12,17 +12,17 @@ import yaml
 from dbmon_pipeline.core.alerting.verdicts import Verdict
 from dbmon_pipeline.core.config.rule import RATES, Rule, Severity
 from dbmon_pipeline.outputs.prometheus.export import RULES
-from dbmon_pipeline.outputs.prometheus.gauges import label
+from dbmon_pipeline.outputs.prometheus.gauges import label_value
 from dbmon_pipeline.outputs.prometheus.rules import (
     AGE,
     JOB,
     AlertRule,
     alert_rules,
     has_scopes,
-    lasting,
-    metrics_gone,
-    never_read,
-    quoted,
+    metrics_gone_alert,
+    minutes_to_fire,
+    never_read_alert,
+    promql_string,
 )
 
 _TARGET = {"instance": "example", "job": JOB}
@@ -60,15 +60,15 @@ def rule_tests(rules: Mapping[str, Rule]) -> list[Test]:
             make = _of_age if rule.judges(name) == AGE else _of_state
             bad = rule.severities(name)
             for number, severity in enumerate(bad, 1):
-                firing = [alerts[label(name), one] for one in bad[:number]]
+                firing = [alerts[label_value(name), one] for one in bad[:number]]
                 found.append(make(name, rule, severity, firing))
     return [*found, _of_damage(), _of_down(), _of_absent(), _of_unread()]
 
 
 def _of_state(name: str, rule: Rule, severity: Severity, firing: Sequence[AlertRule]) -> Test:
     """A verdict that becomes bad, and good again."""
-    labels = {"rule": label(name), "scope": "example" if has_scopes(name, rule) else "all"}
-    begins, minutes = _QUIET_MINUTES + 1, lasting(rule)
+    labels = {"rule": label_value(name), "scope": "example" if has_scopes(name, rule) else "all"}
+    begins, minutes = _QUIET_MINUTES + 1, minutes_to_fire(rule)
     value = _bad_value(rule.judges(name), rule, severity)
 
     def course(calm: float, bad: float) -> str:
@@ -89,11 +89,11 @@ def _of_state(name: str, rule: Rule, severity: Severity, firing: Sequence[AlertR
 def _of_age(name: str, rule: Rule, severity: Severity, firing: Sequence[AlertRule]) -> Test:
     """Data that grows old, and is read again."""
     limit = _tested(rule, severity)
-    begins, minutes = int(limit // 60) + 1, lasting(rule)
+    begins, minutes = int(limit // 60) + 1, minutes_to_fire(rule)
     fires = begins + minutes
     limits = {
         _series(
-            "dbmon_rule_limit", {"rule": label(name), "scope": "all", "severity": severity}
+            "dbmon_rule_limit", {"rule": label_value(name), "scope": "all", "severity": severity}
         ): _course((_tested(rule, severity), fires + 2))
         for severity in rule.severities(name)[: len(firing)]
     }
@@ -127,7 +127,7 @@ def _of_down() -> Test:
 
 def _of_gone(series: Mapping[str, str]) -> Test:
     """One of the series is down from the eleventh minute on, for as many."""
-    alert, fires = metrics_gone(), _QUIET_MINUTES + 1 + 10
+    alert, fires = metrics_gone_alert(), _QUIET_MINUTES + 1 + 10
     expected = [_expected(alert, {}, 0)]
     quiet = (_QUIET_MINUTES, fires - 1, fires + 1)
     return _test(series, [alert], quiet=quiet, fires=fires, expected=expected)
@@ -135,7 +135,7 @@ def _of_gone(series: Mapping[str, str]) -> Test:
 
 def _of_absent() -> Test:
     """Nobody tells anything."""
-    alert = metrics_gone()
+    alert = metrics_gone_alert()
     expected = {"exp_labels": alert["labels"], "exp_annotations": alert["annotations"]}
     return _test({}, [alert], quiet=(9,), fires=10, expected=[expected])
 
@@ -146,7 +146,7 @@ def _of_unread() -> Test:
         _series("dbmon_up", {}): _course((1, 13)),
         _series("dbmon_data_through_timestamp_seconds", {}): "_x11 0",
     }
-    alert = never_read()
+    alert = never_read_alert()
     return _test(series, [alert], quiet=(9, 12), fires=10, expected=[_expected(alert, {}, 0)])
 
 
@@ -228,7 +228,7 @@ def _bad_value(measurement: str, rule: Rule, severity: Severity) -> float:
 
 def _series(name: str, labels: Mapping[str, str]) -> str:
     pairs = sorted({**_TARGET, **labels}.items())
-    return f"{name}{{{','.join(f'{key}={quoted(text)}' for key, text in pairs)}}}"
+    return f"{name}{{{','.join(f'{key}={promql_string(text)}' for key, text in pairs)}}}"
 
 
 def _course(*parts: tuple[float, int]) -> str:

@@ -19,7 +19,7 @@ from dbmon_pipeline.core.incidents.store import Incidents
 from dbmon_pipeline.core.query.open_reader import published_reader
 from dbmon_pipeline.core.query.ranges import TimeRange
 from dbmon_pipeline.outputs.prometheus.metrics import MOST, published_metrics
-from dbmon_pipeline.outputs.prometheus.textfile import write_for_all
+from dbmon_pipeline.outputs.prometheus.textfile import write_world_readable
 from dbmon_pipeline_tests.helpers import (
     DROP_PRIVILEGES,
     HOLD_DATABASE,
@@ -375,7 +375,7 @@ def test_a_file_that_has_no_name_or_is_a_pipe(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     for name in ("", "/", tmp_path / "pipe"):
         with pytest.raises(OutputError, match=r"(Is a directory|no regular file)\): name a file"):
-            write_for_all(Path(name), "")
+            write_world_readable(Path(name), "")
     assert (tmp_path / "pipe").is_fifo()
 
 

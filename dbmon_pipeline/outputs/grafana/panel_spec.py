@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from dbmon_pipeline.core.config.rule import RATES
 from dbmon_pipeline.core.query.questions import FILTERS, Question
-from dbmon_pipeline.outputs.grafana.sql import asked, panel_sql
+from dbmon_pipeline.outputs.grafana.sql import find_question, panel_sql
 
 UNITS = {
     "seconds": "s",
@@ -30,7 +30,7 @@ _UNITS_OF_MEASUREMENTS = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class Shown:
+class PanelSpec:
     """Panel of a dashboard.
 
     Attributes:
@@ -60,7 +60,7 @@ class Shown:
     @property
     def asked(self) -> Question:
         """The question itself."""
-        return asked(self.question)
+        return find_question(self.question)
 
     @property
     def sql(self) -> str:
@@ -88,7 +88,7 @@ class Board:
     name: str
     title: str
     about: str
-    shown: tuple[Shown, ...]
+    shown: tuple[PanelSpec, ...]
     since: str = "now-7d"
 
     @property
@@ -103,7 +103,7 @@ class Board:
         return tuple(name for name in FILTERS if name in used)
 
     def panel_of(self, rule: str) -> int:
-        """The number of the panel that shows the values of a rule."""
+        """Return the number of the panel that shows the values of a rule."""
         return 1 + next(
             place
             for place, shown in enumerate(self.shown)
@@ -112,10 +112,10 @@ class Board:
 
 
 def unit_of(column: str) -> str | None:
-    """Grafana's unit for a column; its name says what it is in, and a cost is in USD."""
+    """Return Grafana's unit for a column; its name says what it is in, and a cost is in USD."""
     return UNITS.get(column.rpartition("_")[2])
 
 
 def unit_of_measurement(measurement: str) -> str | None:
-    """Grafana's unit for what a rule judges."""
+    """Return Grafana's unit for the value of a rule."""
     return _UNITS_OF_MEASUREMENTS.get(measurement)
