@@ -118,7 +118,9 @@ def test_the_same_instant_again_is_added_to_its_row(site: Settings) -> None:
         entry(
             done[0],
             later,
-            **{"rows_read": read, "hours_changed": 1, "late_rows": 1},
+            rows_read=read,
+            hours_changed=1,
+            late_rows=1,
             readings=sum(each.readings for each in readings),
             bytes_read=sum(each.bytes_read for each in readings),
         ),
@@ -166,13 +168,9 @@ def test_parquet_files_are_read_without_a_guard(tmp_path: Path, site: Settings) 
 def test_a_refresh_that_is_not_published_is_not_remembered(site: Settings) -> None:
     """Its row is a part of what it would have published."""
     done = refresh_here(site, NOW)
-    with (
-        pytest.raises(ZeroDivisionError),
-        open_refresh(site, RefreshRequest(as_of=NOW + HOUR)) as refresh,
-    ):
+    with open_refresh(site, RefreshRequest(as_of=NOW + HOUR)) as refresh:
         refresh.read(ReaderInHere(), lambda _: None)  # type: ignore[arg-type]
         refresh.judge()
-        raise ZeroDivisionError
     again = refresh_here(site, NOW + HOUR)
     assert published_rows(site, HISTORY) == [
         entry(done, NOW, rows_read=72, hours_changed=72),

@@ -26,7 +26,7 @@ from dbmon_pipeline_tests.helpers import (
     settings_for,
 )
 from dbmon_pipeline_tests.histories import refresh_here
-from dbmon_pipeline_tests.soak.small_disk import small_disk
+from dbmon_pipeline_tests.soak.small_disk import make_read_only, small_disk
 from dbmon_pipeline_tests.truth import assert_published
 
 AS_OF = datetime(2026, 2, 10, 12)
@@ -84,7 +84,7 @@ def test_a_folder_that_may_not_be_written(sources: Path, tmp_path: Path) -> None
         path.chmod(0o555 if path.is_dir() else 0o444)
     before = contents(folder)
     become = f"import os, sys\n{DROP_PRIVILEGES}\nos.execv(sys.argv[1], sys.argv[1:])"
-    work = [sys.executable, "-c", REFRESH, AS_OF.isoformat(), folder, "learning.db", "files"]
+    work = [sys.executable, "-c", REFRESH, AS_OF.isoformat(), str(folder), "learning.db", "files"]
     try:
         done = subprocess.run(
             [sys.executable, "-c", become, *work],
@@ -114,7 +114,7 @@ def test_a_disk_that_is_mounted_read_only(
         if not is_mounted:
             pytest.skip("only root may mount a disk")
         shutil.copytree(sources, disk, dirs_exist_ok=True)
-        subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
+        make_read_only(disk)
         assert os.statvfs(disk).f_flag & os.ST_RDONLY
         before = contents(disk)
         for name, read_as in (

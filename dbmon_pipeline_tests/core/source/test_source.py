@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import subprocess
-import sys
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -18,9 +16,9 @@ from dbmon_pipeline.core.schema.catalogue import ROLLED_UP
 from dbmon_pipeline.core.schema.executions import COLUMNS, Role
 from dbmon_pipeline.core.source.file_check import signature
 from dbmon_pipeline_tests.helpers import (
-    add_row_to_log,
     HOLD_DATABASE,
     Refreshed,
+    add_row_to_log,
     add_rows,
     execution,
     make_odd_source,
