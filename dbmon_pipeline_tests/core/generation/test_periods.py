@@ -189,7 +189,7 @@ def test_recent_executions_over_a_midnight(tmp_path: Path) -> None:
     change_source(
         settings.source,
         "INSERT INTO executions (task_id, timestamp, success, duration_seconds) SELECT"
-        " uuid(), $end - n * INTERVAL 2.1 SECOND, true, n FROM range(1, $rows) AS s (n)",
+        " uuid(), $end - n * INTERVAL 2100 MILLISECOND, true, n FROM range(1, $rows) AS s (n)",
         end=NOON,
         rows=MANY,
     )

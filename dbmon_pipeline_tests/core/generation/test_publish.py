@@ -109,7 +109,7 @@ def test_a_reader_keeps_its_answers_until_its_generation_goes(site: Settings) ->
 def test_the_oldest_go_by_their_number(tmp_path: Path) -> None:
     """Not by their name as a text; what is no generation stays."""
     home = Home(tmp_path)
-    folders = ["000009", "000099", "999999", "1000000", "notes", ".draft-1"]
+    folders = ["000009", "999999", "1000000", "1000001", "notes", ".draft-1"]
     for name in folders:
         (home.generations / name / "table").mkdir(parents=True)
     (home.generations / "000007").touch()
