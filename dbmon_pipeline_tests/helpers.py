@@ -84,6 +84,19 @@ def change_source(path: Path, statement: str, **values: object) -> None:
     _leave_alone(path)
 
 
+def add_row_to_log(path: Path) -> None:
+    """Add a copy of a database's only row, named ``new``, as an owner that is killed right then."""
+    code = (
+        "import os, sys, duckdb\n"
+        "con = duckdb.connect(sys.argv[1])\n"
+        "con.execute(\"INSERT INTO executions BY NAME SELECT * REPLACE ('new' AS task_id)"
+        ' FROM executions")\n'
+        "os.kill(os.getpid(), 9)"
+    )
+    subprocess.run([sys.executable, "-c", code, path], check=False)
+    assert path.with_name(f"{path.name}.wal").exists()
+
+
 def _leave_alone(path: Path) -> None:
     """As if its owner had written it a second ago, so that nobody waits for another write."""
     a_second_ago = time.time() - 1

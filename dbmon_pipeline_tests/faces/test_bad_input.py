@@ -24,6 +24,7 @@ from dbmon_pipeline.core.learning_db.sample import Scenario, make_sample
 from dbmon_pipeline.core.query.published import Published
 from dbmon_pipeline.core.schema.catalogue import ROLLED_UP
 from dbmon_pipeline_tests.helpers import (
+    DROP_PRIVILEGES,
     HOLD_DATABASE,
     add_rows,
     change_source,
@@ -43,12 +44,6 @@ from dbmon_pipeline_tests.helpers import (
 AS_OF = datetime.fromisoformat("2026-02-10T12:00")
 AT = datetime.fromisoformat("2026-02-10T09:30")
 LATER = (AS_OF + timedelta(hours=1)).isoformat()
-DROP_PRIVILEGES = """
-import ctypes
-for capability in (1, 2):  # CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH
-    ctypes.CDLL(None).prctl(24, capability, 0, 0, 0)  # PR_CAPBSET_DROP
-"""
-"""Permissions bind root too after this; it fails, and is not needed, for anybody else."""
 
 
 @pytest.fixture(scope="module")

@@ -13,6 +13,7 @@ import duckdb
 import pytest
 
 from dbmon_pipeline_tests.helpers import (
+    DROP_PRIVILEGES,
     add_rows,
     change_source,
     clean_environ,
@@ -24,12 +25,6 @@ from dbmon_pipeline_tests.helpers import (
 
 AT = datetime.fromisoformat("2026-02-27T10:00")
 BEFORE = "2026-03-02"
-DROP_PRIVILEGES = """
-import ctypes
-for capability in (1, 2):  # CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH
-    ctypes.CDLL(None).prctl(24, capability, 0, 0, 0)  # PR_CAPBSET_DROP
-"""
-"""Permissions bind root too after this; it fails, and is not needed, for anybody else."""
 FILES = ["executions_2026-02.parquet", "executions_2026-03_before_2026-03-02.parquet"]
 
 

@@ -38,6 +38,12 @@ def small_disk(folder: Path) -> Iterator[bool]:
         subprocess.run(unmount, check=True)
 
 
+def make_read_only(folder: Path) -> None:
+    """Let nobody write to a disk that was mounted by :func:`small_disk`."""
+    remount = ["mount", "-o", "remount,ro", str(folder)]
+    subprocess.run(remount, check=True)
+
+
 def fill(folder: Path, room: int) -> None:
     """Leave so many bytes free on a disk."""
     disk = os.statvfs(folder)

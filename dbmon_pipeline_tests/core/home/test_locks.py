@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import signal
@@ -14,8 +15,16 @@ import pytest
 
 from dbmon_pipeline.core.common.errors import HomeBusyError, HomeError
 from dbmon_pipeline.core.home.home import Home
-from dbmon_pipeline.core.home.locks import home_lock, is_alive, liveness_lock
+from dbmon_pipeline.core.home.locks import (
+    HomeLock,
+    glance,
+    holder,
+    home_lock,
+    is_alive,
+    liveness_lock,
+)
 from dbmon_pipeline_tests.helpers import HOLD_FILE, running
+from dbmon_pipeline_tests.soak.small_disk import fill, free, small_disk
 
 HOLD_HOME = """
 import pathlib
@@ -117,6 +126,61 @@ def test_a_home_that_is_a_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(HomeError, match=r"home cannot be written .*: name a folder that you may"):
         home_lock(Home(tmp_path / "home"), "me", wait_seconds=0).__enter__()
     assert (tmp_path / "home").read_text() == "precious"
+
+
+NO_ROOM = (
+    r"home cannot be written \(No space left on device\): name a folder that you may write with"
+    r" --home or DBMON_HOME, and check that its disk has space"
+)
+
+
+def open_files() -> int:
+    """Count the open files of this process."""
+    return sum(1 for _ in Path("/proc/self/fd").iterdir())
+
+
+def no_room(*_: object, **__: object) -> None:
+    """Fail as on a full disk."""
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+@pytest.mark.parametrize(
+    ("owner", "operation"), [(Path, "mkdir"), (os, "open"), (os, "pwrite"), (os, "ftruncate")]
+)
+def test_a_home_without_room(
+    home: Home, owner: object, operation: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever has none: the error is the home's, nobody is left locked out, no file left open."""
+    before = open_files()
+    monkeypatch.setattr(owner, operation, no_room)
+    with pytest.raises(HomeError, match=NO_ROOM), home_lock(home, "me", wait_seconds=0):
+        pytest.fail("the lock is held without a word of who holds it")
+    monkeypatch.undo()
+    assert open_files() == before
+    with glance(home.lock) as is_held:
+        assert not is_held
+    with home_lock(home, "me", wait_seconds=0):
+        assert f'"process": {os.getpid()}' in home.lock.read_text()
+
+
+def test_a_full_disk(tmp_path: Path) -> None:
+    """A new home cannot be begun; as soon as there is room, it can."""
+    disk = tmp_path / "disk"
+    with small_disk(disk) as is_mounted:
+        if not is_mounted:
+            pytest.skip("only root may mount a disk")
+        home = Home(disk / "home")
+        fill(disk, 0)
+        lock = HomeLock(home)
+        try:
+            with pytest.raises(HomeError, match=NO_ROOM), lock.held("me", wait_seconds=0):
+                pytest.fail("the lock is held without a word of who holds it")
+            free(disk)
+            with lock.held("me", wait_seconds=0), glance(home.lock) as is_held:
+                assert is_held
+                assert holder(home.lock).startswith(f"me (process {os.getpid()}, since 20")
+        finally:
+            lock.close()
 
 
 def test_a_sign_of_life_ends_with_its_process(tmp_path: Path) -> None:

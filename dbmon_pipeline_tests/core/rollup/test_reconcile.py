@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from collections.abc import Iterator
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +11,16 @@ import duckdb
 import pytest
 
 from dbmon_pipeline.core.changes.request import RefreshRequest
+from dbmon_pipeline.core.common.duck import connect
 from dbmon_pipeline.core.config.settings import Settings
 from dbmon_pipeline.core.reader import refresh as work
 from dbmon_pipeline.core.rollup import read_ahead
 from dbmon_pipeline.core.rollup.chunks import Chunk
 from dbmon_pipeline.core.rollup.read_rows import INCOMING, ReadChunk, read_chunk
+from dbmon_pipeline.core.rollup.reconcile import differences_from_ledger
 from dbmon_pipeline.core.rollup.result import RolledUp
 from dbmon_pipeline.core.rollup.roll_up import RollUp
+from dbmon_pipeline.core.schema.columns import create_empty_tables
 from dbmon_pipeline.core.schema.manifest import Difference
 from dbmon_pipeline_tests.helpers import execution, make_source, settings_for
 
@@ -116,3 +120,91 @@ def test_a_table_that_differs_from_the_ledger(
     assert {d.figure: (d.expected, d.actual) for d in done.ledger_differences} == figures
     assert done.source_differences == ()
     assert all(figure.endswith(f" of {table}") for figure in figures)
+
+
+DAYS = [date(2026, 3, day) for day in range(1, 5)]
+
+
+@pytest.fixture(scope="module")
+def con() -> Iterator[duckdb.DuckDBPyConnection]:
+    """Four days with three patterns each; the tables lack them, but for those of the last two."""
+    with connect() as made:
+        create_empty_tables(made)
+        for day in DAYS:
+            made.execute(
+                "INSERT INTO hour_ledger (hour, executions, successes, patterns_count)"
+                " VALUES ($day + INTERVAL 5 HOUR, 3, 1, 3)",
+                {"day": day},
+            )
+        for table in ("hourly_summary", "hourly_totals", "pool_performance"):
+            columns = (
+                "total_tasks, successful_tasks" if "pool" in table else "executions, successes"
+            )
+            made.execute(
+                f"INSERT INTO {table} (hour, {columns}) SELECT hour, 3, 1 FROM hour_ledger"
+            )
+        for table in ("daily_summary", "tier_performance"):
+            columns = (
+                "total_executions, successful_count" if "tier" in table else "executions, successes"
+            )
+            made.execute(
+                f"INSERT INTO {table} (date, {columns})"
+                " SELECT CAST(hour AS DATE), 3, 1 FROM hour_ledger"
+            )
+        for day in DAYS[2:]:
+            made.execute(
+                "INSERT INTO daily_patterns (date, repo, pattern_key, usage_count)"
+                " VALUES ($day, 'a', 1, 2), ($day, 'a', 2, 1)",
+                {"day": day},
+            )
+        yield made
+
+
+def lacking(expected: int, actual: int) -> list[Difference]:
+    """The one difference of ``daily_patterns``."""
+    return [Difference("patterns_count of daily_patterns", expected, actual)]
+
+
+@pytest.mark.parametrize(
+    ("days", "patterns_from", "expected"),
+    [
+        (DAYS, DAYS[2], []),
+        (DAYS, DAYS[3], []),
+        (DAYS[:2], DAYS[2], []),
+        (DAYS, DAYS[1], lacking(9, 6)),
+        (DAYS, date.min, lacking(12, 6)),
+        ([DAYS[0], DAYS[3]], DAYS[0], lacking(6, 3)),
+    ],
+)
+def test_patterns_are_compared_from_the_first_day_that_is_kept(
+    con: duckdb.DuckDBPyConnection,
+    days: list[date],
+    patterns_from: date,
+    expected: list[Difference],
+) -> None:
+    """Those of older days are dropped on purpose; the other tables are compared all the same."""
+    assert differences_from_ledger(con, days, (), patterns_from) == expected
+
+
+def test_days_that_keep_their_figures_or_lost_rows(con: duckdb.DuckDBPyConnection) -> None:
+    """They are left out of tables with a row a day, or of those that lost something."""
+    con.execute("BEGIN")
+    try:
+        con.execute("DELETE FROM tier_performance WHERE date = $day", {"day": DAYS[3]})
+        con.execute("DELETE FROM hourly_summary WHERE hour::DATE = $day", {"day": DAYS[3]})
+        tier = [
+            Difference("executions of tier_performance", 12, 9),
+            Difference("successes of tier_performance", 4, 3),
+        ]
+        hourly = [
+            Difference("executions of hourly_summary", 12, 9),
+            Difference("successes of hourly_summary", 4, 3),
+        ]
+        kept = DAYS[2]
+        assert differences_from_ledger(con, DAYS, (), kept) == [*hourly, *tier]
+        assert differences_from_ledger(con, DAYS, {DAYS[3]}, kept) == hourly
+        lost = {"hourly_summary": {DAYS[3]}}
+        assert differences_from_ledger(con, DAYS, (), kept, lost) == tier
+        assert differences_from_ledger(con, DAYS, {DAYS[3]}, kept, lost) == []
+    finally:
+        con.execute("ROLLBACK")

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import subprocess
-import sys
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -20,6 +18,7 @@ from dbmon_pipeline.core.source.file_check import check_file, signature
 from dbmon_pipeline_tests.helpers import (
     HOLD_DATABASE,
     Refreshed,
+    add_row_to_log,
     add_rows,
     execution,
     make_odd_source,
@@ -219,14 +218,7 @@ def test_a_source_is_never_written(settings: Settings) -> None:
 def test_rows_that_wait_in_the_write_ahead_log_are_read(settings: Settings) -> None:
     """An owner that was killed leaves them there; the log stays where it is."""
     make_source(settings.source, [execution(AT)])
-    code = (
-        "import os, duckdb\n"
-        "con = duckdb.connect(sys.argv[1])\n"
-        "con.execute(\"INSERT INTO executions BY NAME SELECT * REPLACE ('new' AS task_id)"
-        ' FROM executions")\n'
-        "os.kill(os.getpid(), 9)"
-    )
-    subprocess.run([sys.executable, "-c", f"import sys\n{code}", settings.source], check=False)
+    add_row_to_log(settings.source)
     log = settings.source.with_name("learning.db.wal")
     before = log.read_bytes()
     refresh_here(settings, AS_OF)
