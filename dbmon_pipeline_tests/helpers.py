@@ -240,7 +240,13 @@ def refresh_with(
 
 def published_rows(settings: Settings, table: str) -> list[dict[str, object]]:
     """The rows of a published table, by column."""
-    found = Published(settings.home).rows(table)
+    with Published(settings.home) as published:
+        return rows_of_table(published, table)
+
+
+def rows_of_table(published: Published, table: str) -> list[dict[str, object]]:
+    """The rows of a table of an opened generation, by column."""
+    found = published.rows(table)
     return [dict(zip(found.columns, row, strict=True)) for row in found.rows]
 
 
