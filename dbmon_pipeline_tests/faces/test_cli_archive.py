@@ -18,6 +18,7 @@ from dbmon_pipeline_tests.helpers import (
     change_source,
     clean_environ,
     dbmon_command,
+    dbmon_here,
     execution,
     make_source,
     run_dbmon,
@@ -42,7 +43,9 @@ def archive(
     """Run the command on a source, with the home beside it."""
     home = source.with_name("home")
     arguments = ["--before", before, "--source", source, "--home", home, *more]
-    return run_dbmon("archive", *arguments, first=first, **environ)
+    if first:
+        return run_dbmon("archive", *arguments, first=first, **environ)
+    return dbmon_here("archive", *arguments, **environ)
 
 
 def refusal(ended: subprocess.CompletedProcess[str]) -> str:
