@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import logging
 import os
 import shutil
 import subprocess
@@ -11,15 +10,13 @@ import sys
 import time
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import closing, contextmanager, redirect_stderr, redirect_stdout
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cache
-from io import BytesIO, TextIOWrapper
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
-from unittest.mock import patch
 
 import msgspec
 
@@ -35,7 +32,6 @@ from dbmon_pipeline.core.query.published import Published
 from dbmon_pipeline.core.refresh.refresh import Publication, open_refresh
 from dbmon_pipeline.core.rollup.result import RolledUp
 from dbmon_pipeline.core.source.reader_client import ReaderProcess, shared_reader
-from dbmon_pipeline.faces.cli.main import main
 
 Row = Mapping[str, object]
 """One execution, by column; what it leaves out is NULL."""
@@ -306,39 +302,6 @@ def run_dbmon(
         timeout=120,
         check=False,
     )
-
-
-def dbmon_here(*arguments: object, **environ: object) -> subprocess.CompletedProcess[str]:
-    """Run the command in this process, which saves its start and its imports.
-
-    What ends the process at once, and what depends on how it is started, needs :func:`run_dbmon`.
-
-    Args:
-        arguments: Its arguments.
-        environ: What its environment has besides.
-    """
-    words = ["dbmon", *map(str, arguments)]
-    printed, said = (TextIOWrapper(BytesIO(), "utf-8", write_through=True) for _ in range(2))
-    dagster = logging.getLogger("dagster")
-    level = dagster.level
-    with (
-        patch.object(sys, "argv", words),
-        patch.object(sys.modules["__main__"], "__package__", None),  # It is part of the usage.
-        patch.dict(os.environ, clean_environ(**environ), clear=True),
-        redirect_stdout(printed),
-        redirect_stderr(said),
-    ):
-        sys.modules.pop("dbmon_pipeline.definitions", None)  # It reads the environment.
-        try:
-            main()
-        except SystemExit as ended:
-            code = ended.code
-        finally:
-            dagster.setLevel(level)
-            sys.modules.pop("dbmon_pipeline.definitions", None)
-    assert isinstance(code, int)
-    out, err = (stream.buffer.getvalue().decode() for stream in (printed, said))  # type: ignore[attr-defined]
-    return subprocess.CompletedProcess(words, code, out, err)
 
 
 def dbmon_command(*arguments: object, first: str = "") -> list[str]:

@@ -18,7 +18,8 @@ import dagster as dg
 
 from dbmon_pipeline.core.config.settings import Settings
 from dbmon_pipeline.core.learning_db.sample import Scenario, make_sample
-from dbmon_pipeline_tests.helpers import add_rows, clean_environ, dbmon_here, execution
+from dbmon_pipeline_tests.command import dbmon_here
+from dbmon_pipeline_tests.helpers import add_rows, clean_environ, execution
 
 END = datetime(2026, 3, 10, 12)
 """When the sample ends; from six to two hours before the large tier fails."""

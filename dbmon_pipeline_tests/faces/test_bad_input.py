@@ -22,6 +22,7 @@ from dbmon_pipeline.core.home.home import Home
 from dbmon_pipeline.core.learning_db.sample import Scenario, make_sample
 from dbmon_pipeline.core.query.published import Published
 from dbmon_pipeline.core.schema.catalogue import ROLLED_UP
+from dbmon_pipeline_tests.command import dbmon_here
 from dbmon_pipeline_tests.helpers import (
     DROP_PRIVILEGES,
     HOLD_DATABASE,
@@ -29,7 +30,6 @@ from dbmon_pipeline_tests.helpers import (
     change_source,
     clean_environ,
     dbmon_command,
-    dbmon_here,
     execution,
     make_odd_source,
     make_source,

@@ -25,8 +25,8 @@ from dbmon_pipeline.core.incidents.incident import IncidentState
 from dbmon_pipeline.core.incidents.sqlite_file import LAYOUT_VERSION
 from dbmon_pipeline.core.incidents.store import Incidents
 from dbmon_pipeline.faces.cli import main as cli
+from dbmon_pipeline_tests.command import dbmon_here
 from dbmon_pipeline_tests.helpers import (
-    dbmon_here,
     execution,
     make_source,
     refresh_core,

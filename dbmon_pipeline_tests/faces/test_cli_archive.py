@@ -12,13 +12,13 @@ from pathlib import Path
 import duckdb
 import pytest
 
+from dbmon_pipeline_tests.command import dbmon_here
 from dbmon_pipeline_tests.helpers import (
     DROP_PRIVILEGES,
     add_rows,
     change_source,
     clean_environ,
     dbmon_command,
-    dbmon_here,
     execution,
     make_source,
     run_dbmon,

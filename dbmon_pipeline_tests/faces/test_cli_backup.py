@@ -14,9 +14,9 @@ import pytest
 from dbmon_pipeline.core.config.settings import Settings
 from dbmon_pipeline.core.home.home import Home
 from dbmon_pipeline.core.schema.manifest import read_manifest
+from dbmon_pipeline_tests.command import dbmon_here
 from dbmon_pipeline_tests.helpers import (
     add_rows,
-    dbmon_here,
     execution,
     make_source,
     published_rows,

@@ -16,9 +16,9 @@ from dagster._daemon.types import DaemonHeartbeat
 from dbmon_pipeline.core.common.instants import utc_now
 from dbmon_pipeline.core.common.shipped import shipped
 from dbmon_pipeline.core.config.settings import Settings
+from dbmon_pipeline_tests.command import dbmon_here
 from dbmon_pipeline_tests.helpers import (
     clean_environ,
-    dbmon_here,
     execution,
     make_source,
     run_dbmon,
@@ -66,7 +66,9 @@ def test_a_warning_and_a_problem(settings: Settings, tmp_path: Path) -> None:
     assert done.returncode == 1
     assert "warning  home            " in done.stdout
     assert done.stdout.splitlines()[-1].startswith("10 checks: 3 warning, 7 ok")
-    done = dbmon_here("doctor", "--json", "--home", tmp_path / "new", "--source", tmp_path / "no.db")
+    done = dbmon_here(
+        "doctor", "--json", "--home", tmp_path / "new", "--source", tmp_path / "no.db"
+    )
     assert (done.returncode, done.stderr) == (2, "")
     report = json.loads(done.stdout)
     assert report["status"] == "problem"

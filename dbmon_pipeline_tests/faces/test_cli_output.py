@@ -17,8 +17,8 @@ from dbmon_pipeline.core.query.published import Published
 from dbmon_pipeline.core.schema.catalogue import TABLES
 from dbmon_pipeline.faces.cli import main as cli
 from dbmon_pipeline.faces.cli.output import Format, print_rows
+from dbmon_pipeline_tests.command import dbmon_here
 from dbmon_pipeline_tests.helpers import (
-    dbmon_here,
     execution,
     make_source,
     refresh_core,

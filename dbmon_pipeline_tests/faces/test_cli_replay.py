@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from dbmon_pipeline_tests.command import dbmon_here
 from dbmon_pipeline_tests.helpers import (
-    dbmon_here,
     execution,
     make_source,
     refresh_core,

@@ -71,9 +71,7 @@ class Incident:
 
 
 @pytest.fixture(scope="module")
-def incident(
-    tmp_path_factory: pytest.TempPathFactory, empty_template: Path
-) -> Iterator[Incident]:
+def incident(tmp_path_factory: pytest.TempPathFactory, empty_template: Path) -> Iterator[Incident]:
     """An incident in steps of an hour: well, poor, critical, silent, over."""
     folder = tmp_path_factory.mktemp("verdicts")
     with open_site(folder / "site", empty_template) as site:

@@ -7,8 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from dbmon_pipeline.core.home.home import Home
-from dbmon_pipeline.orchestration.instance import open_instance
 from dbmon_pipeline_tests.orchestration.site import Site, open_site
 
 

@@ -29,7 +29,7 @@ from dbmon_pipeline.core.config.settings import Settings
 from dbmon_pipeline.core.incidents.store import Incidents
 from dbmon_pipeline.orchestration.definitions_builder import build_definitions
 from dbmon_pipeline.orchestration.instance import open_instance
-from dbmon_pipeline_tests.helpers import dbmon_here
+from dbmon_pipeline_tests.command import dbmon_here
 from dbmon_pipeline_tests.orchestration.site import (
     HOUR,
     MINUTE,

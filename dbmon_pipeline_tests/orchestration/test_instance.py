@@ -11,7 +11,8 @@ from dbmon_pipeline.core.common.errors import HomeError, RefreshError
 from dbmon_pipeline.core.common.shipped import shipped
 from dbmon_pipeline.core.home.home import Home
 from dbmon_pipeline.orchestration.instance import open_instance, prepare
-from dbmon_pipeline_tests.helpers import dbmon_here, execution, make_source, run_dbmon
+from dbmon_pipeline_tests.command import dbmon_here
+from dbmon_pipeline_tests.helpers import execution, make_source, run_dbmon
 from dbmon_pipeline_tests.orchestration.site import HOUR, NOON, Site
 
 SHIPPED = shipped("config", "dagster.yaml")

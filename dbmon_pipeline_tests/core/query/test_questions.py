@@ -65,7 +65,7 @@ SOURCES: dict[str, tuple[Callable[[Path], object], datetime]] = {
 
 
 RANGES_OF_LITTLE = (TimeRange.DAY, TimeRange.MONTH)
-"""One that is exact to the second, and one of full hours: where there is little, others say the same."""
+"""One that is exact to the second, and one of full hours; of little, others say the same."""
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,8 @@ from dbmon_pipeline.core.common.shipped import shipped
 from dbmon_pipeline.core.config.monitoring import MonitoringConfig
 from dbmon_pipeline.core.config.settings import Settings
 from dbmon_pipeline.outputs.grafana.export import export, provisioning
-from dbmon_pipeline_tests.helpers import DROP_PRIVILEGES, dbmon_here, run_dbmon
+from dbmon_pipeline_tests.command import dbmon_here
+from dbmon_pipeline_tests.helpers import DROP_PRIVILEGES, run_dbmon
 from dbmon_pipeline_tests.outputs.grafana.conftest import Exported
 
 HERE = Path(__file__).parent

@@ -18,7 +18,8 @@ from dbmon_pipeline.core.query.ranges import TimeRange
 from dbmon_pipeline.core.query.reader import Reader
 from dbmon_pipeline.outputs.grafana.boards import boards
 from dbmon_pipeline.outputs.grafana.panel_spec import PanelSpec
-from dbmon_pipeline_tests.helpers import dbmon_here, published_rows
+from dbmon_pipeline_tests.command import dbmon_here
+from dbmon_pipeline_tests.helpers import published_rows
 from dbmon_pipeline_tests.outputs.grafana.conftest import AS_OF, HOSTILE, ODD, Exported
 from dbmon_pipeline_tests.outputs.grafana.plugin import Frame, chosen, expanded, needs_engine, run
 

@@ -20,10 +20,10 @@ from dbmon_pipeline.core.query.open_reader import published_reader
 from dbmon_pipeline.core.query.ranges import TimeRange
 from dbmon_pipeline.outputs.prometheus.metrics import MOST, published_metrics
 from dbmon_pipeline.outputs.prometheus.textfile import write_world_readable
+from dbmon_pipeline_tests.command import dbmon_here
 from dbmon_pipeline_tests.helpers import (
     DROP_PRIVILEGES,
     HOLD_DATABASE,
-    dbmon_here,
     execution,
     make_source,
     published_rows,

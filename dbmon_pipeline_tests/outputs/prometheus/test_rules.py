@@ -16,7 +16,8 @@ from dbmon_pipeline.core.config.rule import Limits, Measurement, Rule
 from dbmon_pipeline.core.config.settings import Settings
 from dbmon_pipeline.outputs.prometheus.export import EXAMPLE, RULES, rule_files
 from dbmon_pipeline.outputs.prometheus.rules import alert_rules
-from dbmon_pipeline_tests.helpers import DROP_PRIVILEGES, dbmon_here, run_dbmon
+from dbmon_pipeline_tests.command import dbmon_here
+from dbmon_pipeline_tests.helpers import DROP_PRIVILEGES, run_dbmon
 from dbmon_pipeline_tests.outputs.prometheus.promtool_tests import TESTS, promtool_file
 from dbmon_pipeline_tests.outputs.prometheus.real_prometheus import needs_promtool, promtool
 

@@ -19,6 +19,7 @@ from dbmon_pipeline.core.common.listen import listening_socket
 from dbmon_pipeline.core.config.settings import Settings
 from dbmon_pipeline.faces.mcp.http import check_address
 from dbmon_pipeline.outputs.prometheus.metrics import published_metrics
+from dbmon_pipeline_tests.command import dbmon_here
 from dbmon_pipeline_tests.helpers import (
     add_rows,
     clean_environ,
@@ -26,7 +27,6 @@ from dbmon_pipeline_tests.helpers import (
     execution,
     make_source,
     refresh_core,
-    run_dbmon,
     settings_for,
 )
 from dbmon_pipeline_tests.outputs.notify.real_alertmanager import free_port
