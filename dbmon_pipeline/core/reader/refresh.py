@@ -112,7 +112,7 @@ class _RefreshWork:
         self._before = before
         self._manifest = before.manifest if before else None
         self._progress = progress
-        self._redactor = Redactor(config.redaction)
+        self._redactor = Redactor(config.redaction, self._con)
         self._writer = DraftWriter(con, draft, before, self._as_of.date())
         self._tables = TableWriter(con, self._writer, self._as_of, self._manifest)
         self._patterns = Patterns(con, self._writer, self._as_of)

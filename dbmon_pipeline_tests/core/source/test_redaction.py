@@ -29,8 +29,8 @@ FAKE = "Zx9" * 8
 
 def redacted(text: str, redaction: Redaction | None = None) -> str:
     """A text as it enters the warehouse."""
-    redactor = Redactor(redaction or Settings.load(environ={}).config.redaction)
     with connect() as con:
+        redactor = Redactor(redaction or Settings.load(environ={}).config.redaction, con)
         sql = f"SELECT {redactor.expression('text')} FROM (SELECT $text AS text)"
         return str(con.execute(sql, {"text": text}).fetchall()[0][0])
 
@@ -65,8 +65,9 @@ def test_it_can_be_switched_off() -> None:
 
 def test_a_wrong_pattern_is_named() -> None:
     """At once, not at the first row."""
-    with pytest.raises(ConfigError, match=r"redaction\.patterns\.mine .*RE2"):
-        Redactor(Redaction(patterns={"mine": "("}))
+    redaction = Redaction(patterns={"mine": "("})
+    with connect() as con, pytest.raises(ConfigError, match=r"redaction\.patterns\.mine .*RE2"):
+        Redactor(redaction, con)
 
 
 def test_no_secret_anywhere_in_the_home(tmp_path: Path) -> None:
