@@ -648,7 +648,7 @@ def test_a_check_that_fails_has_found_something() -> None:
 
     [told] = run_check("it", broken)
     assert told.level is Level.PROBLEM
-    assert told.seen.startswith("the check itself failed (ZeroDivisionError a b[31mccc")
+    assert told.seen.startswith("the check itself failed (ZeroDivisionError a b [31mccc")
     assert told.seen.isprintable()
     assert len(told.seen) <= 600
 
