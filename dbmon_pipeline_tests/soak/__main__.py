@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from itertools import product
 from pathlib import Path
 
+from dbmon_pipeline_tests.core.source import live_trial
 from dbmon_pipeline_tests.core.source.live_owners import KINDS
-from dbmon_pipeline_tests.core.source.live_trial import trial
 from dbmon_pipeline_tests.soak.failures import fail_and_heal
 from dbmon_pipeline_tests.soak.kills import ROUND, Kills, kill_and_heal
 from dbmon_pipeline_tests.soak.machine import take_steps
@@ -64,7 +64,7 @@ def _read_live_files(options: argparse.Namespace, folder: Path) -> list[str]:
     ):
         if kind == "conc" and is_killed:
             continue
-        judgement = trial(
+        judgement = live_trial.trial(
             folder / f"trial-{number}.db",
             kind,
             is_older=is_older,

@@ -26,7 +26,7 @@ from dbmon_pipeline_tests.soak.visiting import Visits
 from dbmon_pipeline_tests.truth import assert_published, rows_of
 
 VISITS = Visits(refreshes=3, looks=3, answers=3)
-_SECONDS = 5.0
+_SECONDS = 3.0
 
 
 def test_owners_are_not_disturbed(tmp_path: Path) -> None:

@@ -84,7 +84,9 @@ def drafts(tmp_path: Path) -> Iterator[Drafts]:
 
 @pytest.mark.parametrize("until", [None, date(2026, 2, 5), date(2026, 3, 1), date.max])
 @pytest.mark.parametrize("anew", [False, True])
-def test_a_period_whose_rows_all_went(drafts: Drafts, until: date | None, *, anew: bool) -> None:
+def test_a_period_whose_rows_all_went(
+    drafts: Drafts, until: date | None, *, anew: bool
+) -> None:
     """Its file goes, whether it is written in between or at the end; the others stay."""
     writer = drafts.begin()
     touched = {*FEBRUARY, MARCH[0]}

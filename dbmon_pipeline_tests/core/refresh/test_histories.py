@@ -68,12 +68,12 @@ def _row(moment: datetime, chance: random.Random) -> Row:
 
 
 def test_an_owner_that_keeps_six_hours(tmp_path: Path) -> None:
-    """Refreshed every two hours over four midnights, all that was ever written is counted."""
+    """Refreshed every two hours over three midnights, all that was ever written is counted."""
     settings, chance = settings_for(tmp_path, **CONFIG), random.Random(7)  # noqa: S311
     now = datetime(2026, 2, 27, 5, 20)
     rows: list[Row] = []
     make_source(settings.source)
-    for number in range(4 * 12):
+    for number in range(3 * 12):
         moments = [now - timedelta(seconds=chance.randrange(2 * 3600)) for _ in range(3)]
         if number % 5 == 4:  # later than the others, but not older than what is kept
             moments.append(now - timedelta(seconds=chance.randrange(4 * 3600)))

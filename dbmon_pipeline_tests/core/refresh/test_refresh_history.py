@@ -118,7 +118,7 @@ def test_the_same_instant_again_is_added_to_its_row(site: Settings) -> None:
         entry(
             done[0],
             later,
-            rows_read=read, hours_changed=1, late_rows=1,
+            **{"rows_read": read, "hours_changed": 1, "late_rows": 1},
             readings=sum(each.readings for each in readings),
             bytes_read=sum(each.bytes_read for each in readings),
         ),

@@ -133,12 +133,8 @@ def con() -> Iterator[duckdb.DuckDBPyConnection]:
                 {"day": day},
             )
         for table in ("hourly_summary", "hourly_totals", "pool_performance"):
-            columns = (
-                "total_tasks, successful_tasks" if "pool" in table else "executions, successes"
-            )
-            made.execute(
-                f"INSERT INTO {table} (hour, {columns}) SELECT hour, 3, 1 FROM hour_ledger"
-            )
+            columns = "total_tasks, successful_tasks" if "pool" in table else "executions, successes"
+            made.execute(f"INSERT INTO {table} (hour, {columns}) SELECT hour, 3, 1 FROM hour_ledger")
         for table in ("daily_summary", "tier_performance"):
             columns = (
                 "total_executions, successful_count" if "tier" in table else "executions, successes"
