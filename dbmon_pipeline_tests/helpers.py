@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -12,7 +13,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import msgspec
@@ -57,24 +60,49 @@ def execution(timestamp: datetime, **values: object) -> dict[str, object]:
 
 def make_source(path: Path, rows: Iterable[Row] = ()) -> Path:
     """Make a learning database that refuses no row, with some rows."""
-    with creating(path, relaxed=True):
-        pass
+    path.write_bytes(_empty_source())
     add_rows(path, rows)
     return path
+
+
+@cache
+def _empty_source() -> bytes:
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "learning.db"
+        with creating(path, relaxed=True):
+            pass
+        return path.read_bytes()
 
 
 def add_rows(path: Path, rows: Iterable[Row]) -> None:
     """Add executions to a learning database, as its owner does."""
     with connect(path) as con:
         con.execute("BEGIN")
-        for row in rows:
+        for batch in _batches(rows):
             con.execute(
-                f"INSERT INTO executions ({', '.join(row)})"
-                f" VALUES ({', '.join('$' + name for name in row)})",
-                dict(row),
+                f"INSERT INTO executions ({', '.join(batch[0])})"
+                f" SELECT {', '.join(f'unnest(${name})' for name in batch[0])}",
+                {name: [row[name] for row in batch] for name in batch[0]},
             )
         con.execute("COMMIT")
     _leave_alone(path)
+
+
+def _batches(rows: Iterable[Row]) -> Iterator[list[Row]]:
+    """Split rows where another type comes: a statement for each row would take for ever."""
+    batch: list[Row] = []
+    types: dict[str, type] = {}
+    for row in rows:
+        own = {name: type(value) for name, value in row.items() if value is not None}
+        if batch and (
+            list(row) != list(batch[0]) or any(types.get(n, t) is not t for n, t in own.items())
+        ):
+            yield batch
+            batch, types = [], {}
+        batch.append(row)
+        types |= own
+    if batch:
+        yield batch
 
 
 def change_source(path: Path, statement: str, **values: object) -> None:
@@ -82,6 +110,38 @@ def change_source(path: Path, statement: str, **values: object) -> None:
     with connect(path) as con:
         con.execute(statement, values)
     _leave_alone(path)
+
+
+class Snapshot:
+    """A source and its home as they are now, to which tests can go back.
+
+    The source keeps its inode: another file in its place would be compared whole.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        """Keep a copy of both."""
+        self._settings = settings
+        self._content = settings.source.read_bytes()
+        self._source = settings.source.with_name("kept.db")
+        self._source.hardlink_to(settings.source)
+        self._home = settings.home.path.with_name("kept")
+        _link_tree(settings.home.path, self._home)
+
+    def restore(self) -> Settings:
+        """Go back."""
+        source, home = self._settings.source, self._settings.home.path
+        source.unlink()
+        source.hardlink_to(self._source)
+        source.write_bytes(self._content)
+        source.with_name(f"{source.name}.wal").unlink(missing_ok=True)
+        _leave_alone(source)
+        shutil.rmtree(home)
+        _link_tree(self._home, home)
+        return self._settings
+
+
+def _link_tree(folder: Path, copy: Path) -> None:
+    shutil.copytree(folder, copy, symlinks=True, copy_function=os.link)
 
 
 def add_row_to_log(path: Path) -> None:
@@ -180,8 +240,23 @@ def refresh_with(
 
 def published_rows(settings: Settings, table: str) -> list[dict[str, object]]:
     """The rows of a published table, by column."""
-    found = Published(settings.home).rows(table)
+    found = _reader_of(settings.home).rows(table)
     return [dict(zip(found.columns, row, strict=True)) for row in found.rows]
+
+
+_readers: dict[tuple[Path, int, int], Published] = {}
+
+
+def _reader_of(home: Home) -> Published:
+    """Open a generation once for all that is asked of it: an instance of DuckDB takes its time."""
+    folder = home.generation
+    stat = (folder / "manifest.json").stat()
+    key = folder, stat.st_ino, stat.st_mtime_ns
+    if key not in _readers:
+        while _readers:
+            _readers.popitem()[1].close()
+        _readers[key] = Published(home)
+    return _readers[key]
 
 
 def make_odd_source(path: Path, rows: Iterable[Row] = (), **types: str | None) -> Path:
