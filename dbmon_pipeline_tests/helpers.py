@@ -239,14 +239,23 @@ def refresh_with(
 
 def published_rows(settings: Settings, table: str) -> list[dict[str, object]]:
     """The rows of a published table, by column."""
-    with Published(settings.home) as published:
-        return rows_of_table(published, table)
-
-
-def rows_of_table(published: Published, table: str) -> list[dict[str, object]]:
-    """The rows of a table of an opened generation, by column."""
-    found = published.rows(table)
+    found = _reader_of(settings.home).rows(table)
     return [dict(zip(found.columns, row, strict=True)) for row in found.rows]
+
+
+_readers: dict[tuple[Path, int, int], Published] = {}
+
+
+def _reader_of(home: Home) -> Published:
+    """Open a generation once for all that is asked of it: an instance of DuckDB takes its time."""
+    folder = home.generation
+    stat = (folder / "manifest.json").stat()
+    key = folder, stat.st_ino, stat.st_mtime_ns
+    if key not in _readers:
+        while _readers:
+            _readers.popitem()[1].close()
+        _readers[key] = Published(home)
+    return _readers[key]
 
 
 def make_odd_source(path: Path, rows: Iterable[Row] = (), **types: str | None) -> Path:

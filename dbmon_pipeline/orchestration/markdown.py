@@ -3,9 +3,9 @@
 import re
 from collections.abc import Iterable
 
-_LONGEST_CELL = 200
+from dbmon_pipeline.core.common.safe_text import plain
+
 _SPECIAL = re.compile(r"[^\w\s.,:;%$/+-]", re.ASCII)
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]+")
 
 
 def markdown_table(columns: str, rows: Iterable[Iterable[object]]) -> str:
@@ -26,7 +26,4 @@ def _cell(value: object) -> str:
     """Render a value as one line of text, each character of which means itself."""
     if isinstance(value, int):
         return f"{value:,}"
-    text = _CONTROL.sub(" ", str(value))
-    if len(text) > _LONGEST_CELL:
-        text = f"{text[: _LONGEST_CELL - 1]}\N{HORIZONTAL ELLIPSIS}"
-    return _SPECIAL.sub(lambda found: f"&#{ord(found[0])};", text)
+    return _SPECIAL.sub(lambda character: f"&#{ord(character[0])};", plain(str(value)))

@@ -27,57 +27,28 @@ _HOLDS_IF_CALM = timedelta(minutes=14)
 
 
 def define_schedules(project: Project, jobs: Jobs) -> list[dg.ScheduleDefinition]:
-    """Define the schedules; all are on from the start, in the place of cron.
-
-    A refresh is asked for while another one is under way, too: it will wait its turn. So it is when
-    the source cannot be read: a run that fails has an event, a tick has not.
-    """
-    days, zone = (
-        project.settings.config.source.compare_days,
-        project.settings.config.report.time_zone,
-    )
+    """Define the schedules; all are on from the start, in the place of cron."""
+    config = project.settings.config
+    days, zone = config.source.compare_days, config.report.time_zone
     closely = {"ops": {project.namespace.of(REFRESH_OP): {"config": {"compare_days": days}}}}
-
-    def schedule(
-        cron: str,
-        name: str,
-        job: Any,  # noqa: ANN401 - Dagster's type of a job that is not resolved is private
-        description: str,
-        zone: str = "UTC",
-        *,
-        run_config: Mapping[str, Any] | None = None,
-        reason_to_skip: Callable[[Settings], str | None] = lambda _: None,
-    ) -> dg.ScheduleDefinition:
-        def evaluate(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
-            reason, instant = reason_to_skip(project.settings), context.scheduled_execution_time
-            run = dg.RunRequest(run_key=instant.isoformat(), run_config=run_config or {})
-            return dg.SkipReason(reason) if reason else run
-
-        return dg.ScheduleDefinition(
-            name=project.namespace.of(name),
-            job=job,
-            cron_schedule=cron,
-            execution_timezone=zone,
-            default_status=dg.DefaultScheduleStatus.RUNNING,
-            description=description,
-            execution_fn=evaluate,
-        )
-
     return [
-        schedule(
+        _schedule(
+            project,
             "5 * * * *",
             HOURLY_REFRESH,
             jobs.refresh,
             "Changes of the last 48 hours; without a change, time moves on.",
         ),
-        schedule(
+        _schedule(
+            project,
             "15 0 * * *",
             DAILY_REFRESH,
             jobs.refresh,
             f"Changes of the last {days} days.",
             run_config=closely,
         ),
-        schedule(
+        _schedule(
+            project,
             # At five minutes past the hour the hourly refresh does it.
             "0,10-55/5 * * * *",
             HEALTH_CHECK,
@@ -86,15 +57,17 @@ def define_schedules(project: Project, jobs: Jobs) -> list[dg.ScheduleDefinition
             " so that missing executions are noticed; changes of the source are judged anyway.",
             reason_to_skip=_reason_to_skip,
         ),
-        schedule("30 3 * * *", RETENTION, jobs.retention, "Removes old runs."),
-        schedule(
+        _schedule(project, "30 3 * * *", RETENTION, jobs.retention, "Removes old runs."),
+        _schedule(
+            project,
             "0 9 * * *",
             "daily_report",
             jobs.daily_reporting,
             "The report of the last 24 hours, at 09:00 in the time zone of the reports.",
             zone,
         ),
-        schedule(
+        _schedule(
+            project,
             "0 10 * * 0",
             "weekly_report",
             jobs.weekly_reporting,
@@ -102,6 +75,39 @@ def define_schedules(project: Project, jobs: Jobs) -> list[dg.ScheduleDefinition
             zone,
         ),
     ]
+
+
+def _schedule(
+    project: Project,
+    cron: str,
+    name: str,
+    job: Any,  # noqa: ANN401 - Dagster's type of a job that is not resolved is private
+    description: str,
+    zone: str = "UTC",
+    *,
+    run_config: Mapping[str, Any] | None = None,
+    reason_to_skip: Callable[[Settings], str | None] = lambda _: None,
+) -> dg.ScheduleDefinition:
+    """Define a schedule that asks for a run, unless there is a reason to skip it.
+
+    A refresh is asked for while another one is under way, too: it will wait its turn. So it is when
+    the source cannot be read: a run that fails has an event, a tick has not.
+    """
+
+    def evaluate(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
+        reason, instant = reason_to_skip(project.settings), context.scheduled_execution_time
+        run = dg.RunRequest(run_key=instant.isoformat(), run_config=run_config or {})
+        return dg.SkipReason(reason) if reason else run
+
+    return dg.ScheduleDefinition(
+        name=project.namespace.of(name),
+        job=job,
+        cron_schedule=cron,
+        execution_timezone=zone,
+        default_status=dg.DefaultScheduleStatus.RUNNING,
+        description=description,
+        execution_fn=evaluate,
+    )
 
 
 def _reason_to_skip(settings: Settings) -> str | None:

@@ -145,7 +145,7 @@ def test_a_table_is_safe_on_a_terminal(run: Run) -> None:
     assert len(lines) == 3
     assert lines[2] == ""
     assert all(c.isprintable() for c in printed.replace("\n", ""))
-    assert 'a b c d [31mred  "quoted", ; é 漢' in lines[1]
+    assert 'a b c d [31mred "quoted", ; é 漢' in lines[1]
     assert "2026-02-10 09:00:00" in lines[1]
 
 

@@ -8,8 +8,11 @@ import sys
 import tempfile
 import traceback
 from collections.abc import Iterator
+from itertools import product
 from pathlib import Path
 
+from dbmon_pipeline_tests.core.source import live_trial
+from dbmon_pipeline_tests.core.source.live_owners import KINDS
 from dbmon_pipeline_tests.soak.failures import fail_and_heal
 from dbmon_pipeline_tests.soak.kills import ROUND, Kills, kill_and_heal
 from dbmon_pipeline_tests.soak.machine import take_steps
@@ -33,6 +36,9 @@ def main() -> int:
     parser.add_argument(
         "--operations", type=int, help="how many file operations fail; all of them by default"
     )
+    parser.add_argument(
+        "--trials", type=float, default=5.0, help="seconds of each trial of reading a live file"
+    )
     parser.add_argument("--seed", type=int, help="that of a run to replay; a new one by default")
     options = parser.parse_args()
     if options.seed is None:
@@ -40,12 +46,38 @@ def main() -> int:
     _print(f"seed {options.seed}")
     problems: list[str] = []
     with tempfile.TemporaryDirectory(prefix="soak-") as folder:
-        parts = (_write_beside, _kill, _fail_operations, _take_steps)
+        parts = (_read_live_files, _write_beside, _kill, _fail_operations, _take_steps)
         for part in parts:
             problems += part(options, Path(folder))
     for problem in problems:
         sys.stderr.write(f"problem: {problem}\n")
     return 1 if problems else 0
+
+
+def _read_live_files(options: argparse.Namespace, folder: Path) -> list[str]:
+    """Read files while owners of every kind write them, or are killed again and again."""
+    if not options.trials:
+        return []
+    problems, right, thrown_away = [], 0, 0
+    for number, (kind, is_older, is_killed) in enumerate(
+        product(KINDS, (True, False), (False, True))
+    ):
+        if kind == "conc" and is_killed:
+            continue
+        judgement = live_trial.trial(
+            folder / f"trial-{number}.db",
+            kind,
+            is_older=is_older,
+            seconds=options.trials,
+            seed=options.seed,
+            is_killed=is_killed,
+        )
+        right += judgement.right
+        thrown_away += judgement.thrown_away
+        if not judgement.is_sound:
+            problems.append(f"{kind}, older {is_older}, killed {is_killed}: {judgement}")
+    _print(f"{right:,} readings of live files were right, {thrown_away:,} were thrown away")
+    return problems
 
 
 def _write_beside(options: argparse.Namespace, folder: Path) -> list[str]:

@@ -97,13 +97,15 @@ def soak(folder: Path, trials: list[Trial], seconds: float) -> list[Outcome]:
     Args:
         folder: Where.
         trials: Which.
-        seconds: For how long the owners write.
+        seconds: For how long the owners write beside visitors that are there.
     """
     with ExitStack() as open_:
         running = [
             _Running(trial, folder / f"{number}-{trial.owner}", open_)
             for number, trial in enumerate(trials)
         ]
+        for each in running:
+            each.visitor.wait_until_ready()
         time.sleep(seconds)
         tallies = [Tally(**each.owner.end()) for each in running]
         for each in running:

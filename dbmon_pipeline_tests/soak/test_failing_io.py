@@ -20,7 +20,7 @@ def test_the_generation_is_the_old_or_the_new_one(tmp_path: Path) -> None:
     assert figures.problems == []
     assert sum(figures.failed.values()) > 30
     assert figures.told > 10
-    assert min(figures.operations) > 300
+    assert min(figures.operations) > 120
 
 
 OPERATIONS = """

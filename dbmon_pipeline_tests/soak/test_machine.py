@@ -1,4 +1,4 @@
-"""Three hundred steps of owner and pipeline in any order; ``make soak`` has five thousand."""
+"""A hundred steps of owner and pipeline in any order; ``make soak`` has five thousand."""
 
 from __future__ import annotations
 

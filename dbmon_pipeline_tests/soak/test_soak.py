@@ -26,16 +26,14 @@ from dbmon_pipeline_tests.soak.visiting import Visits
 from dbmon_pipeline_tests.truth import assert_published, rows_of
 
 VISITS = Visits(refreshes=3, looks=3, answers=3)
-_SECONDS = 10.0
+_SECONDS = 3.0
 
 
 def test_owners_are_not_disturbed(tmp_path: Path) -> None:
-    """Five owners at the same time, each with a source and a home; some have the older DuckDB."""
+    """Three owners at the same time, each with a source and a home; one has the older DuckDB."""
     trials = [
         Trial("hold_open", is_older=False),
         Trial("open_per_write", is_older=True),
-        Trial("big", is_older=True),
-        Trial("idle", is_older=False),
         Trial("recreate", is_older=False),
     ]
     outcomes = soak(tmp_path, trials, _SECONDS)
@@ -44,7 +42,7 @@ def test_owners_are_not_disturbed(tmp_path: Path) -> None:
     assert versions == {True: "1.", False: "2."}
     for outcome in outcomes:
         assert outcome.compared > outcome.rows // 10
-        holds_it = outcome.trial.owner not in ("open_per_write", "idle")
+        holds_it = outcome.trial.owner != "open_per_write"
         assert outcome.visits.writers_seen or not holds_it
 
 

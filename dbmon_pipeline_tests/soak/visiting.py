@@ -1,7 +1,7 @@
 """A visitor of a live source: looks at its health, refreshes and asks it questions, in turn.
 
-``python -m dbmon_pipeline_tests.soak.visiting SOURCE HOME`` does so until its standard input is
-closed, refreshes once more, and reports as JSON.
+``python -m dbmon_pipeline_tests.soak.visiting SOURCE HOME`` looks once, says ``ready`` and visits
+until its standard input is closed, refreshes once more, and reports as JSON.
 """
 
 from __future__ import annotations
@@ -126,6 +126,9 @@ def _promises(settings: Settings, now: datetime) -> tuple[Any, ...]:
 def _main(source: Path, home: Path) -> None:
     settings, visits = Settings.load(source, home, environ={}), Visits()
     stop = until_stdin_closes()
+    visits.attempt(visits.look, settings)
+    sys.stdout.write("ready\n")
+    sys.stdout.flush()
     while not stop.is_set():
         for visit in (visits.look, visits.refresh, visits.ask):
             visits.attempt(visit, settings)

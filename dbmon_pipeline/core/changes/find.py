@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
@@ -27,6 +28,8 @@ from dbmon_pipeline.core.source.contract import fingerprint_version
 from dbmon_pipeline.core.source.kinds import Source
 
 _RECENT = "recent_executions"
+_SMALL_YEAR = 10_000
+"""A closed year with fewer executions is one file a table."""
 
 
 @dataclass(frozen=True)
@@ -181,3 +184,24 @@ def _days_asked_for(request: RefreshRequest) -> frozenset[date]:
     last = min(request.until or today, today)
     first = request.since or last
     return frozenset(first + n * DAY for n in range((last - first).days + 1))
+
+
+def small_years(
+    con: duckdb.DuckDBPyConnection, days: Mapping[date, Mapping[datetime, int]]
+) -> set[int]:
+    """List the years that have few executions.
+
+    Args:
+        con: The instance, with the ledger as it was.
+        days: The days that will be read, with the rows of each of their hours.
+    """
+    rows: dict[int, int] = dict(
+        con.execute(
+            f"SELECT year(hour), CAST(sum(executions) AS BIGINT) FROM {KNOWN}"
+            " WHERE NOT list_contains($days, CAST(hour AS DATE)) GROUP BY 1",
+            {"days": list(days)},
+        ).fetchall()
+    )
+    for day, hours in days.items():
+        rows[day.year] = rows.get(day.year, 0) + sum(hours.values())
+    return {year for year, count in rows.items() if count < _SMALL_YEAR}

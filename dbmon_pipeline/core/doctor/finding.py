@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from dbmon_pipeline.core.common.errors import DbmonError
+from dbmon_pipeline.core.common.safe_text import plain
 
 _LONGEST_TEXT = 600
 
@@ -92,15 +93,16 @@ def run_check(name: str, check: Callable[[], Outcome | None]) -> list[Finding]:
         )
     if outcome is None:
         return []
-    return [Finding(name, outcome.level, _line(outcome.seen), _line(outcome.remedy))]
+    return [
+        Finding(
+            name,
+            outcome.level,
+            plain(outcome.seen, _LONGEST_TEXT),
+            plain(outcome.remedy, _LONGEST_TEXT),
+        )
+    ]
 
 
 def megabytes(size: float) -> str:
     """Format a size in bytes for people."""
     return f"{size / 1e6:,.1f} MB"
-
-
-def _line(text: str) -> str:
-    """Put a text of any origin on one line, without control characters."""
-    line = " ".join("".join(c if c.isprintable() else " " for c in text).split())
-    return line if len(line) <= _LONGEST_TEXT else f"{line[: _LONGEST_TEXT - 1]}…"

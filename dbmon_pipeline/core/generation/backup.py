@@ -159,14 +159,17 @@ def _check_content(target: Path) -> None:
         BackupError: It holds something else, which would be lost.
     """
     there = {path.name for path in target.iterdir()} if target.exists() else set()
-    if there and LIST_NAME not in there:
-        problem = "is not empty, and no backup of dbmon"
-        raise BackupError(f"{target} {problem}", remedy="name a new folder")
-    listed = read_list(target).sha256 if there else {}
-    ours = {name.split("/")[0] for name in listed}
-    if others := sorted(there - ours - {LIST_NAME}):
-        problem = f"holds {others[0]!r} beside a backup"
-        raise BackupError(f"{target} {problem}", remedy="name a new folder")
+    if not there:
+        return
+    if LIST_NAME not in there:
+        raise BackupError(
+            f"{target} is not empty, and no backup of dbmon", remedy="name a new folder"
+        )
+    ours = {name.split("/")[0] for name in (*read_list(target).sha256, LIST_NAME)}
+    if others := sorted(there - ours):
+        raise BackupError(
+            f"{target} holds {others[0]!r} beside a backup", remedy="name a new folder"
+        )
 
 
 def _back_up(home: Home, content: Path, target: Path) -> Backup:

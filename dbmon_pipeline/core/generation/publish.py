@@ -40,7 +40,8 @@ class Draft:
 def open_draft(home: Home) -> Iterator[Draft]:
     """Make a folder for a new generation, for whoever holds the home's lock.
 
-    What is left of it at the end, or of an earlier one, is removed.
+    What is left of it at the end, or of an earlier one, is removed; so are generations newer than
+    the current one, which a process that was killed did not get to publish.
 
     Raises:
         NotPublishedError: What is published cannot be understood.
@@ -52,10 +53,15 @@ def open_draft(home: Home) -> Iterator[Draft]:
     for leftover in home.published.glob(".current.*"):
         leftover.unlink()
     before = current_generation(home)
+    numbered = _numbered(home)
+    if before is not None:
+        for number, path in numbered.items():
+            if number > before.manifest.generation:
+                shutil.rmtree(path, ignore_errors=True)
     folder = home.generations / f".draft-{os.getpid()}"
     folder.mkdir()
     try:
-        yield Draft(folder, before, max([0, *_numbered(home)]) + 1)
+        yield Draft(folder, before, max([0, *numbered]) + 1)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -101,12 +107,12 @@ def swap_in(home: Home, draft: Draft) -> None:
     sync(home.published)
 
 
-def remove_old_generations(home: Home, *, keep: int) -> int:
-    """Remove all but the newest generations; return how many went."""
-    old = sorted(_numbered(home).items())[:-keep]
-    for _, path in old:
-        shutil.rmtree(path)
-    return len(old)
+def remove_old_generations(home: Home, *, keep: int) -> list[Path]:
+    """Remove all but the newest generations; return those that are still there."""
+    old = [path for _, path in sorted(_numbered(home).items())[:-keep]]
+    for path in old:
+        shutil.rmtree(path, ignore_errors=True)
+    return [path for path in old if path.exists()]
 
 
 def _numbered(home: Home) -> dict[int, Path]:

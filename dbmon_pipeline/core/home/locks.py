@@ -9,7 +9,7 @@ import os
 import shutil
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 from dbmon_pipeline.core.common.errors import DbmonError, HomeBusyError, HomeError
@@ -92,12 +92,8 @@ def home_lock(home: Home, who: str, *, wait_seconds: float) -> Iterator[None]:
         HomeBusyError: Another process still works there; it is named.
         HomeError: The home cannot be written.
     """
-    lock = HomeLock(home)
-    try:
-        with lock.held(who, wait_seconds=wait_seconds):
-            yield
-    finally:
-        lock.close()
+    with closing(HomeLock(home)) as lock, lock.held(who, wait_seconds=wait_seconds):
+        yield
 
 
 @contextmanager

@@ -160,12 +160,9 @@ def _cells() -> frozenset[str]:
 
 
 def _macros_in(file: str) -> dict[str, str]:
-    macros = {}
-    for statement in duckdb.extract_statements(sql("macros", file)):
-        name = re.search(r"CREATE MACRO (\w+)", statement.query)
-        if name:
-            macros[name[1]] = statement.query[name.start(1) :].partition(";")[0]
-    return macros
+    """Read the macros of a file; each ends with the first semicolon at the end of a line."""
+    macros = re.finditer(r"^CREATE MACRO ((\w+).*?);$", sql("macros", file), re.M | re.S)
+    return {macro[2]: macro[1] for macro in macros}
 
 
 def _body(macro: str) -> str:

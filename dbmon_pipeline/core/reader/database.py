@@ -53,7 +53,7 @@ class OpenDatabase:
             self._con.execute(f"SET memory_limit = '{_MEMORY_LIMIT}'")
             self._con.execute(f"CREATE TABLE {_COPIED} ({ROW_COLUMNS})")
             self._source = open_source(self._con, path, config.source)
-            self._redactor = Redactor(config.redaction)
+            self._redactor = Redactor(config.redaction, self._con)
             self._as_of = as_of
             self._history_start = day_start(config.history_start)
             self._copied_from = as_of

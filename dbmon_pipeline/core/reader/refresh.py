@@ -12,11 +12,11 @@ from pathlib import Path
 import duckdb
 import msgspec
 
-from dbmon_pipeline.core.changes.find import Found, find_changes
+from dbmon_pipeline.core.changes.find import Found, find_changes, small_years
 from dbmon_pipeline.core.changes.ledger import KNOWN, load_ledger
 from dbmon_pipeline.core.changes.request import RefreshRequest
 from dbmon_pipeline.core.common.duck import connect, quoted, storage_errors
-from dbmon_pipeline.core.common.instants import DAY, HOUR
+from dbmon_pipeline.core.common.instants import DAY
 from dbmon_pipeline.core.config.monitoring import MonitoringConfig
 from dbmon_pipeline.core.generation.generation import Generation
 from dbmon_pipeline.core.generation.writer import DraftWriter
@@ -31,9 +31,9 @@ from dbmon_pipeline.core.rollup.recent import RECENT, RecentExecutions, recent_f
 from dbmon_pipeline.core.rollup.reconcile import differences_from_ledger
 from dbmon_pipeline.core.rollup.redact_published import redact_published
 from dbmon_pipeline.core.rollup.result import ChangeFigures, ReadingFigures, RolledUp
-from dbmon_pipeline.core.rollup.roll_up import DAY_ROWS, RollUp
+from dbmon_pipeline.core.rollup.roll_up import DAY_ROWS, RollUp, lost_rows
 from dbmon_pipeline.core.rollup.write_tables import TableWriter
-from dbmon_pipeline.core.schema.catalogue import HOUR_LEDGER, TABLES
+from dbmon_pipeline.core.schema.catalogue import TABLES
 from dbmon_pipeline.core.schema.columns import create_empty_tables
 from dbmon_pipeline.core.schema.manifest import BadValue, Difference
 from dbmon_pipeline.core.source.kinds import Source, open_source
@@ -42,8 +42,6 @@ from dbmon_pipeline.core.source.redaction import Redactor
 Progress = Callable[[str], None]
 
 _MEMORY_LIMIT = "560MB"
-_SMALL_YEAR = 10_000
-"""A closed year with fewer executions is one file a table."""
 _MOST_EXAMPLES = 20
 _PROGRESS_SECONDS = 1.0
 
@@ -112,7 +110,7 @@ class _RefreshWork:
         self._before = before
         self._manifest = before.manifest if before else None
         self._progress = progress
-        self._redactor = Redactor(config.redaction)
+        self._redactor = Redactor(config.redaction, self._con)
         self._writer = DraftWriter(con, draft, before, self._as_of.date())
         self._tables = TableWriter(con, self._writer, self._as_of, self._manifest)
         self._patterns = Patterns(con, self._writer, self._as_of)
@@ -140,7 +138,7 @@ class _RefreshWork:
             )
         if self._redaction_is_new(found):
             redact_published(self._con, self._writer, self._redactor)
-        self._writer.small_years = self._small_years(found)
+        self._writer.small_years = small_years(self._con, found.plan.days)
         self._touched |= found.plan.days.keys()
         with self._tables:
             hours = self._roll_up(found)
@@ -227,19 +225,6 @@ class _RefreshWork:
         self._recent.write(self._touched)
         self._tables.write_ledger(found.anew)
 
-    def _small_years(self, found: Found) -> set[int]:
-        """List the years that have few executions."""
-        rows: dict[int, int] = dict(
-            self._con.execute(
-                f"SELECT year(hour), CAST(sum(executions) AS BIGINT) FROM {KNOWN}"
-                " WHERE NOT list_contains($days, CAST(hour AS DATE)) GROUP BY 1",
-                {"days": list(found.plan.days)},
-            ).fetchall()
-        )
-        for day, hours in found.plan.days.items():
-            rows[day.year] = rows.get(day.year, 0) + sum(hours.values())
-        return {year for year, count in rows.items() if count < _SMALL_YEAR}
-
     def _redaction_is_new(self, found: Found) -> bool:
         before = self._manifest
         return before is not None and before.made_with.redaction != found.made_with.redaction
@@ -283,25 +268,12 @@ class _RefreshWork:
                 is_replaced=found.is_replaced,
                 unrepairable_hours=len(made.unrepairable),
             ),
-            lost=self._lost(made.kept),
+            lost=lost_rows(writer, made.kept),
             purge=self._redaction_is_new(found),
             source_differences=tuple(self._source_differences),
             ledger_differences=tuple(self._ledger_differences),
             seconds=self._seconds,
         )
-
-    def _lost(self, kept: frozenset[datetime]) -> tuple[str, ...]:
-        """Name the damaged files that had rows which can be made from nothing else."""
-        lost = []
-        for name, windows in self._writer.damaged_windows().items():
-            if name == HOUR_LEDGER.name or TABLES[name].source not in (ROWS, "daily_patterns"):
-                continue
-            lost += [
-                f"{name} from {start:%Y-%m-%d} to {end - HOUR:%Y-%m-%d}"
-                for start, end in windows
-                if any(start <= hour < end for hour in kept)
-            ]
-        return tuple(lost)
 
     @contextmanager
     def _phase(self, name: str) -> Iterator[None]:

@@ -151,7 +151,8 @@ class Refresh:
         with storage_errors(home.published):
             write_manifest(self._draft, manifest)
             swap_in(home, self._draft)
-            remove_old_generations(home, keep=1 if self.rolled_up.purge else keep)
+        for folder in remove_old_generations(home, keep=1 if self.rolled_up.purge else keep):
+            logger.warning("%s is out of date and could not be removed; remove it", folder)
         rolled_up, writer = self.rolled_up, self._writer
         return Publication(
             manifest=manifest,

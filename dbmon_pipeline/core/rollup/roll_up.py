@@ -12,12 +12,12 @@ from datetime import date, datetime
 
 import duckdb
 
-from dbmon_pipeline.core.common.instants import DAY, day_start
+from dbmon_pipeline.core.common.instants import DAY, HOUR, day_start
 from dbmon_pipeline.core.generation.writer import DraftWriter
 from dbmon_pipeline.core.rollup.chunks import Chunk
 from dbmon_pipeline.core.rollup.patterns import PATTERN_DAYS
 from dbmon_pipeline.core.rollup.read_rows import DIMENSIONS, ROWS
-from dbmon_pipeline.core.schema.catalogue import ROLLED_UP, TABLES
+from dbmon_pipeline.core.schema.catalogue import HOUR_LEDGER, ROLLED_UP, TABLES
 from dbmon_pipeline.core.schema.table import Table
 
 DAY_ROWS = "day_rows"
@@ -171,6 +171,22 @@ class RollUp:
                 f" SELECT * FROM ({before}) WHERE list_contains($values, {column})",
                 {"values": values},
             )
+
+
+def lost_rows(writer: DraftWriter, kept: Collection[datetime]) -> tuple[str, ...]:
+    """Name the damaged files that had rows which can be made from nothing else.
+
+    Args:
+        writer: Knows which files are damaged.
+        kept: Hours that keep their figures, since the source no longer holds them.
+    """
+    return tuple(
+        f"{name} from {start:%Y-%m-%d} to {end - HOUR:%Y-%m-%d}"
+        for name, windows in writer.damaged_windows().items()
+        if name != HOUR_LEDGER.name and TABLES[name].source in (ROWS, _PATTERNS)
+        for start, end in windows
+        if any(start <= hour < end for hour in kept)
+    )
 
 
 def _made_from_rows() -> Iterable[Table]:

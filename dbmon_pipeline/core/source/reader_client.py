@@ -10,8 +10,8 @@ import atexit
 import os
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from typing import Any, Self
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any
 from weakref import WeakSet
 
 from msgspec import UNSET
@@ -25,7 +25,7 @@ _CLOSING_SECONDS = 1.0
 _KILL_AGAIN_SECONDS = 0.05
 
 
-class ReaderProcess:
+class ReaderProcess(AbstractContextManager["ReaderProcess"]):
     """A reader process: started when it is needed, and again after it died.
 
     Threads may share it; it works on one request at a time. A child that this process forks gets a
@@ -51,10 +51,6 @@ class ReaderProcess:
         self._child: Child | None = None
         self._lock = threading.RLock()
         _instances.add(self)
-
-    def __enter__(self) -> Self:
-        """Enter a block after which the process is closed."""
-        return self
 
     def __exit__(self, *_: object) -> None:
         """Close the process."""

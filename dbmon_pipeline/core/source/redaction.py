@@ -11,7 +11,7 @@ import json
 
 import duckdb
 
-from dbmon_pipeline.core.common.duck import connect, quoted
+from dbmon_pipeline.core.common.duck import quoted
 from dbmon_pipeline.core.common.errors import ConfigError
 from dbmon_pipeline.core.config.monitoring import Redaction
 from dbmon_pipeline.core.schema.executions import COLUMNS, Role
@@ -26,8 +26,12 @@ class Redactor:
         digest: Changes when the patterns do.
     """
 
-    def __init__(self, redaction: Redaction) -> None:
+    def __init__(self, redaction: Redaction, con: duckdb.DuckDBPyConnection) -> None:
         """Compile the patterns.
+
+        Args:
+            redaction: The patterns.
+            con: Any instance of DuckDB, to check them in.
 
         Raises:
             ConfigError: A pattern is not a valid RE2 expression; it is named.
@@ -35,15 +39,14 @@ class Redactor:
         patterns = redaction.patterns if redaction.enabled else {}
         self._patterns = patterns
         self.digest = hashlib.sha256(json.dumps(patterns).encode()).hexdigest()
-        with connect() as con:
-            for name, pattern in patterns.items():
-                try:
-                    con.execute("SELECT regexp_matches('', $pattern)", {"pattern": pattern})
-                except duckdb.Error as error:
-                    raise ConfigError(
-                        f"redaction.patterns.{name} is not a valid expression ({error})",
-                        remedy="correct it; the syntax is that of RE2",
-                    ) from None
+        for name, pattern in patterns.items():
+            try:
+                con.execute("SELECT regexp_matches('', $pattern)", {"pattern": pattern})
+            except duckdb.Error as error:
+                raise ConfigError(
+                    f"redaction.patterns.{name} is not a valid expression ({error})",
+                    remedy="correct it; the syntax is that of RE2",
+                ) from None
 
     def expression(self, text: str) -> str:
         """SQL for a text column without its secrets.

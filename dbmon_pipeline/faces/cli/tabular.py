@@ -9,6 +9,7 @@ from datetime import date, datetime
 from types import NoneType
 
 from dbmon_pipeline.core.common.rows import Rows
+from dbmon_pipeline.core.common.safe_text import plain
 
 _WIDEST_CELL = 40
 _NARROWEST_TEXT = 8
@@ -89,5 +90,4 @@ def _cell(value: object) -> str:
             return f"{value:,.4g}" if abs(value) < 1 else f"{value:,.2f}"
         case datetime():
             return value.isoformat(sep=" ", timespec="seconds")
-    text = "".join(c if c.isprintable() else " " for c in str(value))
-    return _cut(text, _WIDEST_CELL)
+    return plain(str(value), _WIDEST_CELL)

@@ -16,11 +16,11 @@ from urllib.parse import urlsplit, urlunsplit
 import msgspec
 
 from dbmon_pipeline.core.common.instants import iso
+from dbmon_pipeline.core.common.safe_text import plain
 from dbmon_pipeline.core.config.rule import Severity
 from dbmon_pipeline.core.incidents.incident import Incident, IncidentState, Kind, Notification
 from dbmon_pipeline.outputs.notify.message import details, summary
 from dbmon_pipeline.outputs.notify.transport import request
-from dbmon_pipeline.outputs.safe_text import plain
 
 RESEND_INTERVAL = timedelta(minutes=5)
 """Interval at which open incidents are to be posted again."""

@@ -10,9 +10,9 @@ from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
+from dbmon_pipeline.core.common.safe_text import plain
 from dbmon_pipeline.core.config.rule import Severity
 from dbmon_pipeline.core.incidents.incident import Finding, Incident, Kind, Notification
-from dbmon_pipeline.outputs.safe_text import plain
 
 _LONGEST_SUMMARY = 500
 _MOST_HEADLINES = 20

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 from urllib.request import HTTPRedirectHandler, Request, build_opener
 
 from dbmon_pipeline.core.common.errors import NotificationError
-from dbmon_pipeline.outputs.safe_text import plain
+from dbmon_pipeline.core.common.safe_text import plain
 
 _LARGEST_ANSWER = 64 * 1024
 _REDIRECTS = (301, 302, 303, 307, 308)

@@ -11,9 +11,9 @@ from urllib.parse import quote
 import msgspec
 
 from dbmon_pipeline.core.common.instants import iso
+from dbmon_pipeline.core.common.safe_text import plain
 from dbmon_pipeline.core.incidents.incident import Notification
 from dbmon_pipeline.outputs.notify.transport import request
-from dbmon_pipeline.outputs.safe_text import plain
 
 _VERSION = 1
 _LONGEST_HEADER = 4_000

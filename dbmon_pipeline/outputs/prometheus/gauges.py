@@ -9,7 +9,7 @@ from prometheus_client import generate_latest
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from dbmon_pipeline.outputs.safe_text import plain
+from dbmon_pipeline.core.common.safe_text import plain
 
 PREFIX = "dbmon_"
 _LONGEST_LABEL = 120

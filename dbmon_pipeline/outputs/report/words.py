@@ -6,8 +6,8 @@ from datetime import datetime
 
 from dbmon_pipeline.core.common.instants import local, parse_instant
 from dbmon_pipeline.core.common.rows import Scalar
+from dbmon_pipeline.core.common.safe_text import plain
 from dbmon_pipeline.core.query.ranges import TimeRange
-from dbmon_pipeline.outputs.safe_text import plain
 
 NO_DATA = "no data"
 _LONGEST = 90

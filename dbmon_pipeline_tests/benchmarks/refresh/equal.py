@@ -41,7 +41,7 @@ def _compared(con: duckdb.DuckDBPyConnection, name: str, published: Path) -> tup
     equal = " AND ".join(
         _CLOSE.format(column)
         if kind == "DOUBLE"
-        else f"ours.{column} IS NOT DISTINCT FROM {_theirs(column)}"
+        else f"ours.{column} IS NOT DISTINCT FROM {_theirs(column, con)}"
         for column, kind in types.items()
         if column not in key
     )
@@ -54,10 +54,11 @@ def _compared(con: duckdb.DuckDBPyConnection, name: str, published: Path) -> tup
     return rows, total
 
 
-def _theirs(column: str) -> str:
+def _theirs(column: str, con: duckdb.DuckDBPyConnection) -> str:
     if column != "example_message":
         return f"theirs.{column}"
-    return Redactor(Settings.load(environ={}).config.redaction).expression(f"theirs.{column}")
+    redactor = Redactor(Settings.load(environ={}).config.redaction, con)
+    return redactor.expression(f"theirs.{column}")
 
 
 if __name__ == "__main__":

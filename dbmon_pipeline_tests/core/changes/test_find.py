@@ -11,6 +11,7 @@ from dbmon_pipeline.core.changes import find
 from dbmon_pipeline.core.common.errors import RefreshError
 from dbmon_pipeline.core.config.settings import Settings
 from dbmon_pipeline_tests.helpers import (
+    Snapshot,
     add_rows,
     change_source,
     execution,
@@ -34,10 +35,17 @@ def every_two_hours(settings: Settings) -> Settings:
     return settings
 
 
+@pytest.fixture(scope="module")
+def refreshed_once(tmp_path_factory: pytest.TempPathFactory) -> Snapshot:
+    """A source and its home after one refresh."""
+    settings = settings_for(tmp_path_factory.mktemp("refreshed"), rules={})
+    return Snapshot(every_two_hours(settings))
+
+
 @pytest.fixture
-def site(tmp_path: Path) -> Settings:
+def site(refreshed_once: Snapshot) -> Settings:
     """A source that was refreshed once."""
-    return every_two_hours(settings_for(tmp_path, rules={}))
+    return refreshed_once.restore()
 
 
 def total(settings: Settings) -> int:
@@ -195,7 +203,7 @@ def test_a_newer_fingerprint_reads_nothing_again(
 def test_another_type_of_a_column_reads_nothing_again(tmp_path: Path) -> None:
     """Its values are the same; the hashes of the rows are not."""
     site = settings_for(tmp_path, rules={})
-    make_odd_source(site.source, [execution(NOW - timedelta(hours=9 * n)) for n in range(1, 40)])
+    make_odd_source(site.source, [execution(NOW - timedelta(hours=9 * n)) for n in range(1, 20)])
     refresh_here(site, NOW)
     ledger = {row["hour"]: row["fingerprint"] for row in published_rows(site, "hour_ledger")}
     change_source(site.source, "ALTER TABLE executions ALTER quality_score TYPE BIGINT")
@@ -205,7 +213,7 @@ def test_another_type_of_a_column_reads_nothing_again(tmp_path: Path) -> None:
     renewed = {row["hour"]: row["fingerprint"] for row in published_rows(site, "hour_ledger")}
     assert renewed.keys() == ledger.keys()
     assert all(renewed[hour] != ledger[hour] for hour in ledger)
-    add_rows(site.source, [execution(NOW - 9 * DAY)])
+    add_rows(site.source, [execution(NOW - 5 * DAY)])
     assert refresh_here(site, NOW).rolled_up.changes.hours_changed == 1
 
 
@@ -213,10 +221,10 @@ def test_another_type_of_a_column_reads_nothing_again(tmp_path: Path) -> None:
 def test_pruned_in_the_middle_of_an_hour(tmp_path: Path, *, full: bool) -> None:
     """To the row: what the owner removed by age stays, whatever is looked at next."""
     settings = settings_for(tmp_path, rules={})
-    moments = [NOW - timedelta(minutes=20 * n) for n in range(1, 10 * 24 * 3)]
+    moments = [NOW - timedelta(minutes=20 * n) for n in range(1, 6 * 24 * 3)]
     make_source(settings.source, [execution(moment) for moment in moments])
     refresh_here(settings, NOW)
-    for limit in (datetime(2026, 5, 14, 3, 25), datetime(2026, 5, 19, 9, 25), NOW):
+    for limit in (datetime(2026, 5, 16, 3, 25), datetime(2026, 5, 19, 9, 25), NOW):
         change_source(settings.source, "DELETE FROM executions WHERE timestamp < $t", t=limit)
         refresh_here(settings, NOW, full=full)
         assert total(settings) == len(moments)
@@ -229,7 +237,7 @@ def test_pruned_in_the_middle_of_an_hour(tmp_path: Path, *, full: bool) -> None:
 def test_a_late_row_in_a_pruned_hour(tmp_path: Path) -> None:
     """It counts as long as the rows beside it are known; later it cannot."""
     settings = settings_for(tmp_path, rules={})
-    moments = [NOW - timedelta(minutes=20 * n) for n in range(1, 10 * 24 * 3)]
+    moments = [NOW - timedelta(minutes=20 * n) for n in range(1, 4 * 24 * 3)]
     make_source(settings.source, [execution(moment) for moment in moments])
     refresh_here(settings, NOW)
     limit = datetime(2026, 5, 20, 7, 25)

@@ -9,8 +9,8 @@ from pathlib import Path
 import duckdb
 import pytest
 
+from dbmon_pipeline.core.changes import find
 from dbmon_pipeline.core.config.settings import Settings
-from dbmon_pipeline.core.reader import refresh as work
 from dbmon_pipeline.core.schema.catalogue import HOUR_LEDGER, ROLLED_UP
 from dbmon_pipeline_tests.helpers import (
     Refreshed,
@@ -133,7 +133,7 @@ def test_months_and_years_that_close(tmp_path: Path, monkeypatch: pytest.MonkeyP
     done = refresh(settings, as_of, {"2024", "2026-01"})
     assert done.rolled_up.changes.days == tuple(moment.date() for moment in late)
 
-    monkeypatch.setattr(work, "_SMALL_YEAR", 5)
+    monkeypatch.setattr(find, "_SMALL_YEAR", 5)
     months = {f"{year}-{month:02}" for year, month in of_months[1:]}
     done = refresh(settings, as_of, months, small_years=(2023,))
     assert done.rolled_up.changes.rows_read == 0

@@ -113,9 +113,48 @@ def test_the_oldest_go_by_their_number(tmp_path: Path) -> None:
     for name in folders:
         (home.generations / name / "table").mkdir(parents=True)
     (home.generations / "000007").touch()
-    assert remove_old_generations(home, keep=2) == 2
+    assert remove_old_generations(home, keep=2) == []
     assert generations(home) == sorted(["000007", *folders[2:]])
-    assert remove_old_generations(home, keep=2) == 0
+
+
+def test_an_old_generation_that_cannot_be_removed(
+    site: Settings, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The refresh has published all the same, and the folder is named."""
+    site = settings_for(site.source.parent, rules={}, keep=Keep(generations=1))
+    old = site.home.generation
+
+    def refuse(path: Path, ignore_errors: bool = False) -> None:
+        if path == old:
+            assert ignore_errors
+        else:
+            remove(path, ignore_errors=ignore_errors)
+
+    remove = shutil.rmtree
+    monkeypatch.setattr(shutil, "rmtree", refuse)
+    go_on(site, 1)
+    assert generations(site.home) == ["000001", "000002"]
+    assert site.home.generation.name == "000002"
+    assert f"{old} is out of date and could not be removed" in caplog.text
+    monkeypatch.undo()
+    go_on(site, 2)
+    assert generations(site.home) == ["000003"]
+
+
+def test_generations_that_were_never_published_go_first(
+    site: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not those that readers may have open."""
+    with Published(site.home) as reader:
+        break_link(monkeypatch)
+        for minute in (1, 2, 3):
+            with pytest.raises(StorageError):
+                go_on(site, minute)
+        monkeypatch.undo()
+        go_on(site, 4)
+        assert len(generations(site.home)) == 2
+        assert reader.folder.exists()
+    assert_published(site.home, rows_of(site.source), NOW + 4 * MINUTE)
 
 
 def test_readers_never_see_a_broken_generation(site: Settings) -> None:

@@ -12,7 +12,6 @@ import pytest
 from dbmon_pipeline.core.common.duck import connect
 from dbmon_pipeline.core.config.monitoring import Redaction
 from dbmon_pipeline.core.config.settings import Settings
-from dbmon_pipeline.core.query.published import Published
 from dbmon_pipeline.core.rollup import recent
 from dbmon_pipeline.core.schema.catalogue import ROLLED_UP, TABLES
 from dbmon_pipeline.core.schema.table import Table
@@ -24,7 +23,6 @@ from dbmon_pipeline_tests.helpers import (
     execution,
     make_source,
     published_rows,
-    rows_of_table,
     settings_for,
 )
 from dbmon_pipeline_tests.histories import inodes, refresh_here
@@ -72,11 +70,10 @@ def begin_whole(tmp_path: Path) -> Settings:
 
 def tables(settings: Settings) -> dict[str, list[dict[str, object]]]:
     """Read all summary tables and the ledger."""
-    with Published(settings.home) as published:
-        return {
-            name: rows_of_table(published, name)
-            for name in ("hour_ledger", *(table.name for table in ROLLED_UP))
-        }
+    return {
+        name: published_rows(settings, name)
+        for name in ("hour_ledger", *(table.name for table in ROLLED_UP))
+    }
 
 
 @pytest.fixture(scope="module")

@@ -13,12 +13,15 @@ import duckdb
 import pytest
 
 from dbmon_pipeline.core.config.settings import Settings
+from dbmon_pipeline.core.query.open_reader import database_reader
+from dbmon_pipeline.core.query.ranges import TimeRange
+from dbmon_pipeline.core.refresh.worker import Worker
 from dbmon_pipeline.core.source.health import source_health
 from dbmon_pipeline_tests.helpers import (
     HOLD_DATABASE,
     execution,
     make_source,
-    refresh_core,
+    refresh_with,
     run_dbmon,
     running,
     settings_for,
@@ -26,7 +29,7 @@ from dbmon_pipeline_tests.helpers import (
 
 AS_OF = datetime(2026, 2, 10, 12)
 _WATCH = """
-import ctypes, fcntl, os, struct, sys, threading
+import fcntl, os, struct, sys, threading
 inode = os.stat(sys.argv[1]).st_ino
 owner = int(sys.argv[2])
 file = os.open(sys.argv[1], os.O_RDWR)
@@ -34,7 +37,7 @@ stop = threading.Event()
 threading.Thread(target=lambda: (sys.stdin.read(), stop.set()), daemon=True).start()
 print("here", flush=True)
 looks, seen = 0, set()
-while not stop.is_set():
+while not stop.wait(0.001):
     looks += 1
     for line in open("/proc/locks"):
         fields = [field for field in line.split() if field != "->"]
@@ -71,7 +74,7 @@ def watched(path: Path, owner: int = 0) -> Iterator[list[str]]:
 @pytest.fixture
 def site(tmp_path: Path) -> Settings:
     """A source of 500 executions."""
-    settings = settings_for(tmp_path)
+    settings = settings_for(tmp_path, rules={})
     moments = (AS_OF - timedelta(minutes=20 * n + 1) for n in range(500))
     make_source(settings.source, [execution(moment) for moment in moments])
     return settings
@@ -92,11 +95,18 @@ def test_no_lock_while_it_is_read(site: Settings, *, is_held: bool) -> None:
     """By refreshes, the health check with ``--db``, and a look at its health; held by an owner."""
 
     def read_in_every_way() -> None:
-        refresh_core(site, AS_OF)
-        refresh_core(site, AS_OF + timedelta(minutes=1), full=True)
+        worker = Worker(site.home)
+        for minute, is_full in enumerate((False, True)):
+            as_of = AS_OF + timedelta(minutes=minute)
+            refresh_with(worker.lock, worker.reader, site, as_of, full=is_full)
+        worker.close()
         assert source_health(site.source).problem is None
-        told = run_dbmon("status", "--db", site.source, "--format", "json")
-        assert '"errors": []' in told.stdout or '"executions"' in told.stdout, told.stderr
+        if is_held:
+            told = run_dbmon("status", "--db", site.source, "--format", "json")
+            assert '"errors": []' in told.stdout or '"executions"' in told.stdout, told.stderr
+        else:
+            with database_reader(site.source, site.config, AS_OF) as reader:
+                assert reader.ask("key_figures", TimeRange.DAY).rows
 
     if is_held:
         with running(_TELL_OWNER, site.source):

@@ -15,15 +15,17 @@ import pytest
 from dbmon_pipeline.core.common.duck import connect, quoted
 from dbmon_pipeline.core.common.errors import ContractError, SourceError
 from dbmon_pipeline.core.config.settings import Settings
+from dbmon_pipeline.core.doctor.examine import examine
+from dbmon_pipeline.core.doctor.finding import Level
 from dbmon_pipeline.core.source.file_check import signature
 from dbmon_pipeline_tests.helpers import (
     Row,
     execution,
     make_source,
-    refresh_core,
     run_dbmon,
     settings_for,
 )
+from dbmon_pipeline_tests.histories import refresh_here
 from dbmon_pipeline_tests.truth import assert_published
 
 AS_OF = datetime(2026, 3, 10, 12)
@@ -49,10 +51,13 @@ def export(rows: Iterable[Row], path: Path) -> None:
     path.with_name(f".{path.name}").replace(path)
 
 
+GOOD_ROWS = [exact(n + 1) for n in range(5)]
+
+
 @pytest.fixture
 def folder(tmp_path: Path) -> Settings:
     """Settings with a folder as the source, which is not there yet."""
-    return replace(settings_for(tmp_path), source=tmp_path / "exported")
+    return replace(settings_for(tmp_path, rules={}), source=tmp_path / "exported")
 
 
 def test_files_that_come_change_and_go(folder: Settings) -> None:
@@ -60,7 +65,7 @@ def test_files_that_come_change_and_go(folder: Settings) -> None:
     days = [[exact(24 * day + n + 1) for n in range(20)] for day in range(5)]
     for number in (0, 1, 3, 4):
         export(days[number], folder.source / f"2026/{number}.parquet")
-    first = refresh_core(folder, AS_OF).rolled_up
+    first = refresh_here(folder, AS_OF).rolled_up
     assert_published(folder.home, [row for n in (0, 1, 3, 4) for row in days[n]])
     assert (first.reading.read_as, first.reading.thrown_away) == ("files", 0)
     before = signature(folder.source)
@@ -69,7 +74,7 @@ def test_files_that_come_change_and_go(folder: Settings) -> None:
     export(changed, folder.source / "2026/1.parquet")
     (folder.source / "2026/0.parquet").unlink()
     assert signature(folder.source) != before
-    refresh_core(folder, AS_OF, full=True)
+    refresh_here(folder, AS_OF, full=True)
     assert_published(folder.home, [*changed, *days[2], *days[3], *days[4]])
 
 
@@ -85,7 +90,7 @@ def test_columns_go_by_name_whatever_file_has_them(folder: Settings) -> None:
             f" FROM {quoted(folder.source / 'whole.parquet')}) TO {quoted(old)}"
         )
     (folder.source / "whole.parquet").unlink()
-    refresh_core(folder, AS_OF)
+    refresh_here(folder, AS_OF)
     assert_published(folder.home, rows)
 
 
@@ -97,21 +102,31 @@ def test_files_that_are_still_being_written_are_left(folder: Settings) -> None:
     (folder.source / ".tmp").mkdir()
     (folder.source / ".tmp/a.parquet").write_bytes(b"PAR1")
     (folder.source / "notes.txt").write_text("not ours")
-    refresh_core(folder, AS_OF)
+    refresh_here(folder, AS_OF)
     assert_published(folder.home, rows)
 
 
 def test_a_name_is_no_pattern(tmp_path: Path) -> None:
     """What lies beside the folder is not read, and what is no file is none."""
-    settings = replace(settings_for(tmp_path), source=tmp_path / "st*r [1]?")
+    settings = replace(settings_for(tmp_path, rules={}), source=tmp_path / "st*r [1]?")
     rows = [exact(1)]
     export(rows, settings.source / "o'brien*.parquet")
     export([exact(2)], tmp_path / "stXr 1b" / "o'brien*.parquet")
     export([exact(3)], tmp_path / "st*r [1]b" / "o'brien*.parquet")
     (settings.source / "folder.parquet").mkdir()
     os.mkfifo(settings.source / "pipe.parquet")
-    refresh_core(settings, AS_OF)
+    refresh_here(settings, AS_OF)
     assert_published(settings.home, rows)
+
+
+@pytest.fixture(scope="module")
+def read_once(tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    """A folder with a good file, and what was published from it."""
+    place = tmp_path_factory.mktemp("read")
+    settings = replace(settings_for(place, rules={}), source=place / "exported")
+    export(GOOD_ROWS, settings.source / "good.parquet")
+    refresh_here(settings, AS_OF)
+    return settings
 
 
 @pytest.mark.parametrize(
@@ -124,28 +139,30 @@ def test_a_name_is_no_pattern(tmp_path: Path) -> None:
     ],
 )
 def test_what_cannot_be_read_is_told(
-    folder: Settings, content: bytes | str | None, error: type[SourceError], message: str
+    read_once: Settings, content: bytes | str | None, error: type[SourceError], message: str
 ) -> None:
     """What is published stays."""
-    rows = [exact(n + 1) for n in range(5)]
-    export(rows, folder.source / "good.parquet")
-    refresh_core(folder, AS_OF)
-    bad = folder.source / "bad.parquet"
+    good, bad = read_once.source / "good.parquet", read_once.source / "bad.parquet"
+    kept = good.read_bytes()
     if not isinstance(content, bytes):
-        (folder.source / "good.parquet").unlink()
+        good.unlink()
     if isinstance(content, str):
         with connect() as con:
             con.execute(f"COPY ({content}) TO {quoted(bad)}")
     elif content is not None:
         bad.write_bytes(content)
-    with pytest.raises(error, match=message) as caught:
-        refresh_core(folder, AS_OF)
-    assert str(folder.source) in str(caught.value)
-    assert_published(folder.home, rows)
+    try:
+        with pytest.raises(error, match=message) as caught:
+            refresh_here(read_once, AS_OF)
+    finally:
+        good.write_bytes(kept)
+        bad.unlink(missing_ok=True)
+    assert str(read_once.source) in str(caught.value)
+    assert_published(read_once.home, GOOD_ROWS)
 
 
 def test_the_commands_take_a_folder(folder: Settings, tmp_path: Path) -> None:
-    """A refresh, the health check with and without a pipeline, and the doctor."""
+    """A refresh, the health check without a pipeline, and the doctor."""
     rows = [exact(n / 4 + 0.1, success=n % 4 > 0) for n in range(40)]
     export(rows, folder.source / "o'brien [1].parquet")
     where = ("--source", str(folder.source), "--home", str(tmp_path / "home"))
@@ -153,10 +170,8 @@ def test_the_commands_take_a_folder(folder: Settings, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert_published(folder.home, rows)
     as_of = ("--as-of", f"{AS_OF.isoformat()}Z", "--format", "json")
-    for options in (("--home", str(tmp_path / "home")), ("--db", str(folder.source))):
-        told = json.loads(run_dbmon("status", *options, *as_of).stdout)
-        assert told["executions"]["total"] == 40
-    doctor = run_dbmon("doctor", *where, "--json")
-    checks = {check["name"]: check for check in json.loads(doctor.stdout)["findings"]}
-    assert checks["source"]["level"] == "ok"
-    assert "1 Parquet files" in checks["source"]["seen"]
+    told = json.loads(run_dbmon("status", "--db", str(folder.source), *as_of).stdout)
+    assert told["executions"]["total"] == 40
+    (source,) = [finding for finding in examine(folder) if finding.name == "source"]
+    assert source.level == Level.OK
+    assert "1 Parquet files" in source.seen

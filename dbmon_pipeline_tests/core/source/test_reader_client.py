@@ -37,6 +37,13 @@ def reader() -> Iterator[ReaderProcess]:
         yield started
 
 
+@pytest.fixture(scope="module")
+def lasting() -> Iterator[ReaderProcess]:
+    """A reader process that outlives its requests."""
+    with ReaderProcess(module=MODULE) as started:
+        yield started
+
+
 def is_there(process: int) -> bool:
     """Whether a process runs, and is not only waited for."""
     try:
@@ -57,11 +64,11 @@ def ends_soon(process: int, seconds: float = 1) -> bool:
 
 
 @pytest.mark.parametrize("text", ["", "a\nb", "ü漢\u2028\x00", "x" * 3_000_000])
-def test_an_answer_is_what_was_asked(reader: ReaderProcess, text: str) -> None:
+def test_an_answer_is_what_was_asked(lasting: ReaderProcess, text: str) -> None:
     """Longer than any pipe holds, in both directions."""
     params = {"text": text, "number": 2**63, "none": None, "list": [1.5, True]}
-    assert reader.request("echo", params) == params
-    assert reader.request("echo") == {}
+    assert lasting.request("echo", params) == params
+    assert lasting.request("echo") == {}
 
 
 def test_one_process_answers_all(reader: ReaderProcess) -> None:
@@ -96,26 +103,26 @@ def test_starting_does_not_wait(reader: ReaderProcess) -> None:
     thread.join()
 
 
-def test_progress_comes_in_order_and_before_the_result(reader: ReaderProcess) -> None:
+def test_progress_comes_in_order_and_before_the_result(lasting: ReaderProcess) -> None:
     """Whoever does not listen gets the result all the same."""
     texts: list[str] = []
-    assert reader.request("count", {"to": 300}, progress=texts.append) == 300
+    assert lasting.request("count", {"to": 300}, progress=texts.append) == 300
     assert texts == [f"number\n{number} \\udcff" for number in range(300)]
-    assert reader.request("count", {"to": 3}) == 3
+    assert lasting.request("count", {"to": 3}) == 3
 
 
-def test_late_progress_is_not_taken_for_that_of_another_request(reader: ReaderProcess) -> None:
+def test_late_progress_is_not_taken_for_that_of_another_request(lasting: ReaderProcess) -> None:
     """A thread of a handler may outlast its request."""
     texts: list[str] = []
-    assert reader.request("late_progress", progress=texts.append) == "done"
+    assert lasting.request("late_progress", progress=texts.append) == "done"
     time.sleep(0.2)
-    assert reader.request("echo", {"a": 1}, progress=texts.append) == {"a": 1}
+    assert lasting.request("echo", {"a": 1}, progress=texts.append) == {"a": 1}
     assert texts == []
 
 
-def test_the_values_of_a_query_arrive(reader: ReaderProcess) -> None:
+def test_the_values_of_a_query_arrive(lasting: ReaderProcess) -> None:
     """In the types that DuckDB gives them."""
-    columns, rows = decode_rows(reader.request("rows"))
+    columns, rows = decode_rows(lasting.request("rows"))
     values = dict(zip(columns, rows[0], strict=True))
     assert isinstance(values.pop("uuid"), UUID)
     assert str(values.pop("nan")) == "nan"
@@ -148,31 +155,31 @@ def test_the_values_of_a_query_arrive(reader: ReaderProcess) -> None:
     ],
 )
 def test_an_error_arrives(
-    reader: ReaderProcess, how: str, kind: type[DbmonError], text: str
+    lasting: ReaderProcess, how: str, kind: type[DbmonError], text: str
 ) -> None:
     """In its class, and the process goes on."""
-    process = reader.request("process")
+    process = lasting.request("process")
     with pytest.raises(DbmonError) as raised:
-        reader.request("fail", {"how": how}, retries=2)
+        lasting.request("fail", {"how": how}, retries=2)
     assert type(raised.value) is kind
     assert str(raised.value).startswith(text)
-    assert reader.request("process") == process
+    assert lasting.request("process") == process
 
 
-def test_a_request_that_there_is_not_is_refused(reader: ReaderProcess) -> None:
+def test_a_request_that_there_is_not_is_refused(lasting: ReaderProcess) -> None:
     """And named."""
     with pytest.raises(ReaderError, match="knows no request 'divine': install the same version"):
-        reader.request("divine")
+        lasting.request("divine")
 
 
-def test_what_cannot_be_sent_is_refused_before_anything_is(reader: ReaderProcess) -> None:
+def test_what_cannot_be_sent_is_refused_before_anything_is(lasting: ReaderProcess) -> None:
     """The process goes on."""
-    process = reader.request("process")
+    process = lasting.request("process")
     with pytest.raises(ReaderError, match=r"a name that is not UTF-8 \('\\udcff'\): rename that"):
-        reader.request("echo", {"path": "\udcff"})
+        lasting.request("echo", {"path": "\udcff"})
     with pytest.raises(TypeError):
-        reader.request("echo", {"path": object()})
-    assert reader.request("process") == process
+        lasting.request("echo", {"path": object()})
+    assert lasting.request("process") == process
 
 
 @pytest.mark.parametrize(
@@ -219,12 +226,12 @@ def test_a_request_is_repeated_after_a_death(reader: ReaderProcess, tmp_path: Pa
     assert len(set(processes)) == 3
 
 
-def test_threads_take_turns(reader: ReaderProcess) -> None:
+def test_threads_take_turns(lasting: ReaderProcess) -> None:
     """Each gets its own answer."""
     answers: dict[int, list[object]] = {}
 
     def work(number: int) -> None:
-        answers[number] = [reader.request("echo", {"n": [number, turn]}) for turn in range(40)]
+        answers[number] = [lasting.request("echo", {"n": [number, turn]}) for turn in range(40)]
 
     threads = [threading.Thread(target=work, args=(number,)) for number in range(6)]
     for thread in threads:
@@ -305,10 +312,10 @@ with ReaderProcess(module={MODULE!r}) as reader:
     assert (done.stderr, done.returncode) == ("", 0)
 
 
-def test_a_callback_that_asks_is_refused(reader: ReaderProcess) -> None:
+def test_a_callback_that_asks_is_refused(lasting: ReaderProcess) -> None:
     """Rather than waiting for itself for ever."""
     with pytest.raises(RuntimeError, match="must not make a request"):
-        reader.request("count", {"to": 1}, progress=lambda _: reader.request("process"))
+        lasting.request("count", {"to": 1}, progress=lambda _: lasting.request("process"))
 
 
 def test_a_callback_may_close(reader: ReaderProcess) -> None:

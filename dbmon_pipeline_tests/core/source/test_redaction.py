@@ -21,6 +21,7 @@ from dbmon_pipeline_tests.helpers import (
     refresh_core,
     settings_for,
 )
+from dbmon_pipeline_tests.histories import refresh_here
 
 NOW = datetime(2026, 5, 20, 12)
 FAKE = "Zx9" * 8
@@ -29,8 +30,8 @@ FAKE = "Zx9" * 8
 
 def redacted(text: str, redaction: Redaction | None = None) -> str:
     """A text as it enters the warehouse."""
-    redactor = Redactor(redaction or Settings.load(environ={}).config.redaction)
     with connect() as con:
+        redactor = Redactor(redaction or Settings.load(environ={}).config.redaction, con)
         sql = f"SELECT {redactor.expression('text')} FROM (SELECT $text AS text)"
         return str(con.execute(sql, {"text": text}).fetchall()[0][0])
 
@@ -65,8 +66,9 @@ def test_it_can_be_switched_off() -> None:
 
 def test_a_wrong_pattern_is_named() -> None:
     """At once, not at the first row."""
-    with pytest.raises(ConfigError, match=r"redaction\.patterns\.mine .*RE2"):
-        Redactor(Redaction(patterns={"mine": "("}))
+    redaction = Redaction(patterns={"mine": "("})
+    with connect() as con, pytest.raises(ConfigError, match=r"redaction\.patterns\.mine .*RE2"):
+        Redactor(redaction, con)
 
 
 def test_no_secret_anywhere_in_the_home(tmp_path: Path) -> None:
@@ -98,7 +100,7 @@ def test_no_secret_anywhere_in_the_home(tmp_path: Path) -> None:
 
 def test_a_new_pattern_reaches_what_is_stored(tmp_path: Path) -> None:
     """Old rows, and examples whose raw rows have left, are cleaned and published again."""
-    settings = settings_for(tmp_path)
+    settings = settings_for(tmp_path, rules={})
     old = NOW - timedelta(days=100)
     make_source(
         settings.source,
@@ -107,21 +109,21 @@ def test_a_new_pattern_reaches_what_is_stored(tmp_path: Path) -> None:
             for moment in (old, NOW - timedelta(hours=1))
         ],
     )
-    refresh_core(settings, NOW)
+    refresh_here(settings, NOW)
     assert _examples(settings) == ["codeword swordfish"] * 2
     stricter = msgspec.structs.replace(
         settings.config, redaction=Redaction(patterns={"codeword": "codeword [a-z]+"})
     )
-    refresh_core(replace(settings, config=stricter), NOW)
+    refresh_here(replace(settings, config=stricter), NOW)
     assert _examples(settings) == ["[redacted codeword]"] * 2
 
 
 def test_long_texts_are_cut_after_redaction(tmp_path: Path) -> None:
     """A secret across the cut would otherwise lose only its half."""
-    settings = settings_for(tmp_path)
+    settings = settings_for(tmp_path, rules={})
     long = "x" * 1990 + f" sk-{FAKE}" + "y" * 1_000_000
     make_source(settings.source, [execution(NOW - timedelta(hours=1), error_message=long)])
-    refresh_core(settings, NOW)
+    refresh_here(settings, NOW)
     (row,) = published_rows(settings, "recent_executions")
     assert row["error_message"] == ("x" * 1990 + " [redacted token]" + "y" * 9)[:2000]
 

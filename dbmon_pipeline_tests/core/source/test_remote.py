@@ -21,6 +21,8 @@ from dbmon_pipeline.core.common.shipped import shipped
 from dbmon_pipeline.core.config.address import remote_name
 from dbmon_pipeline.core.config.loader import load_config
 from dbmon_pipeline.core.config.settings import Settings
+from dbmon_pipeline.core.doctor.examine import examine
+from dbmon_pipeline.core.doctor.finding import Level
 from dbmon_pipeline.core.source.kinds import Address
 from dbmon_pipeline_tests.helpers import (
     HOLD_DATABASE,
@@ -33,6 +35,7 @@ from dbmon_pipeline_tests.helpers import (
     running,
     settings_for,
 )
+from dbmon_pipeline_tests.histories import refresh_here
 from dbmon_pipeline_tests.truth import assert_published
 
 AS_OF = datetime(2026, 3, 10, 12)
@@ -40,7 +43,7 @@ AS_OF = datetime(2026, 3, 10, 12)
 
 def named(folder: Path, address: str, **limits: object) -> Settings:
     """Settings with a source that is named by an address."""
-    settings = settings_for(folder)
+    settings = settings_for(folder, rules={})
     source = msgspec.structs.replace(
         settings.config.source, attach=address, attach_wait_seconds=0.2, **limits
     )
@@ -140,24 +143,32 @@ def test_addresses_that_are_none_are_refused(tmp_path: Path, line: str) -> None:
         load_config(shipped("config", "monitoring.yaml"), rules)
 
 
-def test_the_commands_take_an_address(tmp_path: Path) -> None:
-    """It stands in the rules file; a source that is named otherwise goes before it."""
-    rows = some_rows()
-    database = make_source(tmp_path / "theirs.db", rows)
-    another = make_source(tmp_path / "another.db", rows[:7])
-    rules = tmp_path / "rules.yaml"
-    rules.write_text(f"source: {{attach: 'duckdb:{database}'}}\n")
-    as_of = ("--as-of", f"{AS_OF.isoformat()}Z")
-    for home, executions, options in (
-        ("home", 20, ()),
-        ("other", 7, ("--source", str(another))),
-    ):
-        where = ("--home", str(tmp_path / home))
-        done = run_dbmon("refresh", *where, *options, *as_of, DBMON_CONFIG=rules)
-        assert done.returncode == 0, done.stderr
-        told = run_dbmon("status", *where, *as_of, "--format", "json", DBMON_CONFIG=rules)
-        assert json.loads(told.stdout)["executions"]["total"] == executions
-    doctor = run_dbmon("doctor", "--json", "--home", tmp_path / "home", DBMON_CONFIG=rules)
-    checks = {check["name"]: check for check in json.loads(doctor.stdout)["findings"]}
-    assert checks["source"]["seen"] == f"duckdb:{database} is attached by its address"
-    assert [name for name, check in checks.items() if check["level"] == "problem"] == []
+@pytest.fixture
+def rules(tmp_path: Path) -> Path:
+    """A rules file that names an address."""
+    database = make_source(tmp_path / "theirs.db", some_rows())
+    file = tmp_path / "rules.yaml"
+    file.write_text(f"source: {{attach: 'duckdb:{database}'}}\n")
+    return file
+
+
+def test_the_commands_take_an_address(tmp_path: Path, rules: Path) -> None:
+    """It stands in the rules file; the doctor finds nothing wrong."""
+    where = ("--home", str(tmp_path / "home"), "--as-of", f"{AS_OF.isoformat()}Z")
+    done = run_dbmon("refresh", *where, DBMON_CONFIG=rules)
+    assert done.returncode == 0, done.stderr
+    told = run_dbmon("status", *where, "--format", "json", DBMON_CONFIG=rules)
+    assert json.loads(told.stdout)["executions"]["total"] == 20
+    settings = Settings.load(home=tmp_path / "home", environ={"DBMON_CONFIG": str(rules)})
+    findings = {finding.name: finding for finding in examine(settings)}
+    address = f"duckdb:{tmp_path / 'theirs.db'}"
+    assert findings["source"].seen == f"{address} is attached by its address"
+    assert [name for name, one in findings.items() if one.level == Level.PROBLEM] == []
+
+
+def test_a_source_that_is_named_otherwise_goes_before_it(tmp_path: Path, rules: Path) -> None:
+    """As that of ``--source``."""
+    another = make_source(tmp_path / "another.db", some_rows(7))
+    environ = {"DBMON_CONFIG": str(rules)}
+    settings = Settings.load(another, tmp_path / "other", environ=environ)
+    assert refresh_here(settings, AS_OF).rolled_up.executions == 7

@@ -7,10 +7,10 @@ from datetime import timedelta
 
 import pytest
 
+from dbmon_pipeline.core.common.safe_text import plain
 from dbmon_pipeline.core.config.rule import Severity
 from dbmon_pipeline.core.incidents.incident import IncidentState, Kind
 from dbmon_pipeline.outputs.notify.message import details, text, title, without_mentions, worst
-from dbmon_pipeline.outputs.safe_text import plain
 from dbmon_pipeline_tests.outputs.notify.made import (
     HOUR,
     MINUTE,
@@ -183,14 +183,6 @@ def test_a_day_is_told_where_it_changes() -> None:
     finding = made_finding(window_start=NOW - 24 * HOUR, window_end=NOW)
     said = "\nWindow: 2026-02-09 12:00 to 2026-02-10 12:00 UTC\n"
     assert said in details(made_incident(finding))
-
-
-def test_control_characters_are_removed() -> None:
-    """A text from the data stays on its line and turns no other one round."""
-    assert plain("a\nb\r\n\tc  d") == "a b c d"
-    assert plain("\x1b[31mred\x1b[0m\x00\x7f\x9b") == "[31mred[0m"
-    assert plain("abc\u202etxt\u200b\u2066x\ufeff\u2028y") == "abctxtx y"
-    assert plain("größer ≥ 3 😀") == "größer ≥ 3 😀"
 
 
 def test_long_texts_are_cut() -> None:

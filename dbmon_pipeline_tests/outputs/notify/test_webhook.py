@@ -132,9 +132,9 @@ def test_texts_from_the_data_are_plain(receiver: Receiver) -> None:
     bad = "a\x1b[0m\n@everyone" + "x" * 300
     finding = made_finding(scope=bad, summary=bad, contributors=(bad,), labels={"team": bad})
     (event,) = sent(receiver, made_notification(incident=made_incident(finding)))["events"]
-    good = ("a[0m @everyone" + "x" * 300)[:199] + "…"
+    good = ("a [0m @everyone" + "x" * 300)[:199] + "…"
     assert event["scope"] == event["contributors"][0] == event["labels"]["team"] == good
-    assert event["summary"] == "a[0m @everyone" + "x" * 300
+    assert event["summary"] == "a [0m @everyone" + "x" * 300
 
 
 def test_a_key_cannot_become_a_header(receiver: Receiver) -> None:
