@@ -10,7 +10,7 @@ import sys
 import time
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cache
@@ -30,9 +30,8 @@ from dbmon_pipeline.core.home.locks import HomeLock
 from dbmon_pipeline.core.learning_db.create import creating
 from dbmon_pipeline.core.query.published import Published
 from dbmon_pipeline.core.refresh.refresh import Publication, open_refresh
-from dbmon_pipeline.core.refresh.worker import Worker
 from dbmon_pipeline.core.rollup.result import RolledUp
-from dbmon_pipeline.core.source.reader_client import ReaderProcess
+from dbmon_pipeline.core.source.reader_client import ReaderProcess, shared_reader
 
 Row = Mapping[str, object]
 """One execution, by column; what it leaves out is NULL."""
@@ -217,12 +216,12 @@ class Refreshed:
 
 
 def refresh_core(settings: Settings, as_of: datetime, **request: Any) -> Refreshed:
-    """The phases of a refresh in their order, in this process and without Dagster."""
-    worker = Worker(settings.home)
-    try:
-        return refresh_with(worker.lock, worker.reader, settings, as_of, **request)
-    finally:
-        worker.close()
+    """The phases of a refresh in their order, without Dagster and with one reader process for all.
+
+    A process for each refresh would cost as much as a small refresh.
+    """
+    with closing(HomeLock(settings.home)) as lock:
+        return refresh_with(lock, shared_reader(), settings, as_of, **request)
 
 
 def refresh_with(
@@ -261,10 +260,8 @@ def _reader_of(home: Home) -> Published:
 
 def make_odd_source(path: Path, rows: Iterable[Row] = (), **types: str | None) -> Path:
     """Make a bare table of executions, some of whose columns have other types or are left out."""
+    path.write_bytes(_bare_source())
     with connect(path) as con:
-        for file in ("executions", "relaxed"):
-            for statement in con.extract_statements(sql("source", file)):
-                con.execute(statement)
         for name, kind in types.items():
             con.execute(f"ALTER TABLE executions DROP COLUMN IF EXISTS {name}")
             if kind is not None:
@@ -272,6 +269,17 @@ def make_odd_source(path: Path, rows: Iterable[Row] = (), **types: str | None) -
     missing = {name for name, kind in types.items() if kind is None}
     add_rows(path, [{k: v for k, v in row.items() if k not in missing} for row in rows])
     return path
+
+
+@cache
+def _bare_source() -> bytes:
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "learning.db"
+        with connect(path) as con:
+            for file in ("executions", "relaxed"):
+                for statement in con.extract_statements(sql("source", file)):
+                    con.execute(statement)
+        return path.read_bytes()
 
 
 def state_of(home: Home) -> dict[str, str]:

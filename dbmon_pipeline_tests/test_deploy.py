@@ -15,10 +15,13 @@ import sys
 import time
 import tomllib
 from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager, redirect_stdout, suppress
 from functools import cache
+from importlib.metadata import entry_points
+from io import StringIO
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 from urllib.error import URLError
 from urllib.request import urlopen
 
@@ -55,14 +58,18 @@ def unit(path: Path) -> configparser.ConfigParser:
 @cache
 def help_of(program: str, *words: str) -> str:
     """What a command says of its options; it must be there."""
-    done = subprocess.run(
-        [str(BIN / program), *words, "--help"],
-        capture_output=True,
-        text=True,
-        check=True,
-        env=clean_environ(),
-    )
-    return done.stdout
+    assert (BIN / program).is_file()
+    [command] = entry_points(group="console_scripts", name=program)
+    said = StringIO()
+    with (
+        patch.object(sys, "argv", [program, *words, "--help"]),
+        patch.dict(os.environ, clean_environ(), clear=True),
+        redirect_stdout(said),
+        pytest.raises(SystemExit) as ended,
+    ):
+        command.load()()
+    assert not ended.value.code
+    return said.getvalue()
 
 
 def check_command(command: list[str]) -> None:

@@ -25,6 +25,7 @@ from dbmon_pipeline.core.incidents.incident import IncidentState
 from dbmon_pipeline.core.incidents.sqlite_file import LAYOUT_VERSION
 from dbmon_pipeline.core.incidents.store import Incidents
 from dbmon_pipeline.faces.cli import main as cli
+from dbmon_pipeline_tests.command import dbmon_here
 from dbmon_pipeline_tests.helpers import (
     execution,
     make_source,
@@ -67,9 +68,11 @@ def store_of(home: Path) -> Incidents:
 def dbmon(
     home: Path, *arguments: object, first: str = "", **environ: object
 ) -> subprocess.CompletedProcess[str]:
-    """Run the real command in a home."""
+    """Run the command in a home, in a process of its own if that has to do something first."""
     where = {"DBMON_HOME": home, "no_proxy": "127.0.0.1"}
-    return run_dbmon(*arguments, first=first, **where, **environ)
+    if first:
+        return run_dbmon(*arguments, first=first, **where, **environ)
+    return dbmon_here(*arguments, **where, **environ)
 
 
 def done(ended: subprocess.CompletedProcess[str]) -> str:

@@ -12,6 +12,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
+from dbmon_pipeline_tests.command import dbmon_here
 from dbmon_pipeline_tests.helpers import (
     DROP_PRIVILEGES,
     add_rows,
@@ -42,7 +43,9 @@ def archive(
     """Run the command on a source, with the home beside it."""
     home = source.with_name("home")
     arguments = ["--before", before, "--source", source, "--home", home, *more]
-    return run_dbmon("archive", *arguments, first=first, **environ)
+    if first:
+        return run_dbmon("archive", *arguments, first=first, **environ)
+    return dbmon_here("archive", *arguments, **environ)
 
 
 def refusal(ended: subprocess.CompletedProcess[str]) -> str:

@@ -14,6 +14,7 @@ import pytest
 from dbmon_pipeline.core.config.settings import Settings
 from dbmon_pipeline.core.home.home import Home
 from dbmon_pipeline.core.schema.manifest import read_manifest
+from dbmon_pipeline_tests.command import dbmon_here
 from dbmon_pipeline_tests.helpers import (
     add_rows,
     execution,
@@ -51,7 +52,10 @@ def other_disk(tmp_path: Path) -> Iterator[Path]:
 
 def back_up(settings: Settings, *more: object, first: str = "") -> subprocess.CompletedProcess[str]:
     """Run the command on a home."""
-    return run_dbmon("backup", *more, "--home", settings.home.path, first=first)
+    where = ("--home", settings.home.path)
+    if first:
+        return run_dbmon("backup", *more, *where, first=first)
+    return dbmon_here("backup", *more, *where)
 
 
 def refusal(ended: subprocess.CompletedProcess[str]) -> str:
@@ -121,11 +125,11 @@ def test_a_refresh_from_a_backup(settings: Settings, tmp_path: Path) -> None:
     add_rows(source, [execution(AS_OF - timedelta(hours=n)) for n in (1, 30)])
     home = Home(tmp_path / "home")
     arguments = ["refresh", "--source", source, "--home", home.path]
-    line = refusal(run_dbmon(*arguments, "--from-backup", tmp_path / "none"))
+    line = refusal(dbmon_here(*arguments, "--from-backup", tmp_path / "none"))
     assert line.endswith("none does not exist: name a folder that dbmon backup made")
     assert not home.published.exists()
     from_backup = [*arguments, "--from-backup", tmp_path / "backup"]
-    ended = run_dbmon(*from_backup, "--as-of", "2026-03-20T12:05:00Z")
+    ended = dbmon_here(*from_backup, "--as-of", "2026-03-20T12:05:00Z")
     assert ended.returncode == 0, ended.stderr
     lines = ended.stderr.splitlines()
     assert f"took up generation 1 of {tmp_path}/backup, as of 2026-03-20T12:00:00Z" in lines
@@ -135,4 +139,4 @@ def test_a_refresh_from_a_backup(settings: Settings, tmp_path: Path) -> None:
     assert sum(int(str(row["executions"])) for row in rows) == 102
     [refreshed] = [r for r in published_rows(restored, "refresh_history") if r["as_of"] > AS_OF]  # type: ignore[operator]
     assert refreshed["rows_read"] in range(2, 20)
-    assert "has published generation 2, which the backup" in refusal(run_dbmon(*from_backup))
+    assert "has published generation 2, which the backup" in refusal(dbmon_here(*from_backup))

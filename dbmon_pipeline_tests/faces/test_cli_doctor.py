@@ -16,6 +16,7 @@ from dagster._daemon.types import DaemonHeartbeat
 from dbmon_pipeline.core.common.instants import utc_now
 from dbmon_pipeline.core.common.shipped import shipped
 from dbmon_pipeline.core.config.settings import Settings
+from dbmon_pipeline_tests.command import dbmon_here
 from dbmon_pipeline_tests.helpers import (
     clean_environ,
     execution,
@@ -30,7 +31,7 @@ def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
     """A home that the command refreshed once, and whose daemon lives."""
     made = settings_for(tmp_path_factory.mktemp("doctor"))
     make_source(made.source, [execution(utc_now() - timedelta(minutes=9))])
-    assert run_dbmon("refresh", *where(made)).returncode == 0
+    assert dbmon_here("refresh", *where(made)).returncode == 0
     with dg.DagsterInstance.from_config(str(made.home.dagster)) as instance:
         for kind in instance.get_required_daemon_types():
             instance.add_daemon_heartbeat(DaemonHeartbeat(time.time(), kind, "id", None))
@@ -61,11 +62,13 @@ def test_all_is_well(settings: Settings) -> None:
 
 def test_a_warning_and_a_problem(settings: Settings, tmp_path: Path) -> None:
     """Exit codes 1 and 2; JSON says the same as the lines, and each bad one has its remedy."""
-    done = run_dbmon("doctor", "--home", tmp_path / "new", "--source", settings.source)
+    done = dbmon_here("doctor", "--home", tmp_path / "new", "--source", settings.source)
     assert done.returncode == 1
     assert "warning  home            " in done.stdout
     assert done.stdout.splitlines()[-1].startswith("10 checks: 3 warning, 7 ok")
-    done = run_dbmon("doctor", "--json", "--home", tmp_path / "new", "--source", tmp_path / "no.db")
+    done = dbmon_here(
+        "doctor", "--json", "--home", tmp_path / "new", "--source", tmp_path / "no.db"
+    )
     assert (done.returncode, done.stderr) == (2, "")
     report = json.loads(done.stdout)
     assert report["status"] == "problem"
@@ -87,11 +90,11 @@ def test_secrets_are_looked_for_and_not_shown(settings: Settings, tmp_path: Path
         " mute: {kind: apprise, url_env: OFF_URL, enabled: false}}}\n"
     )
     url = "https://hush.example/x9y8z7"
-    missing = run_dbmon("doctor", *where(settings), DBMON_CONFIG=rules, HOOK_URL=url)
+    missing = dbmon_here("doctor", *where(settings), DBMON_CONFIG=rules, HOOK_URL=url)
     [line] = [line for line in missing.stdout.splitlines() if line.startswith("problem")]
     assert "targets" in line
     assert "the target hook has no secret: the environment variable HOOK_KEY is not set" in line
-    there = run_dbmon(
+    there = dbmon_here(
         "doctor",
         *where(settings),
         DBMON_CONFIG=rules,
@@ -109,7 +112,7 @@ def test_rules_that_are_wrong(settings: Settings, tmp_path: Path) -> None:
     """They are a finding, also of the code that the daemon loads; all else is still told."""
     rules = tmp_path / "rules.yaml"
     rules.write_text("keep: {generations: 0}\n")
-    done = run_dbmon("doctor", "--json", *where(settings), DBMON_CONFIG=rules)
+    done = dbmon_here("doctor", "--json", *where(settings), DBMON_CONFIG=rules)
     assert done.returncode == 2
     levels = {one["name"]: one["level"] for one in json.loads(done.stdout)["findings"]}
     bad = {name for name, level in levels.items() if level != "ok"}
@@ -141,10 +144,10 @@ def test_prepare_prints_the_folder_of_the_instance(tmp_path: Path) -> None:
     """With the configuration that is shipped; a second time changes nothing."""
     configuration = tmp_path / "home" / "dagster" / "dagster.yaml"
     for _ in range(2):
-        done = run_dbmon("prepare", "--home", tmp_path / "home")
+        done = dbmon_here("prepare", "--home", tmp_path / "home")
         assert (done.returncode, done.stdout) == (0, f"{configuration.parent}\n")
     assert configuration.read_text() == shipped("config", "dagster.yaml").read_text()
     (tmp_path / "file").touch()
-    refused = run_dbmon("prepare", "--home", tmp_path / "file" / "home")
+    refused = dbmon_here("prepare", "--home", tmp_path / "file" / "home")
     assert refused.returncode == 3
     assert "cannot be written" in refused.stderr

@@ -17,6 +17,7 @@ from dbmon_pipeline.core.query.published import Published
 from dbmon_pipeline.core.schema.catalogue import TABLES
 from dbmon_pipeline.faces.cli import main as cli
 from dbmon_pipeline.faces.cli.output import Format, print_rows
+from dbmon_pipeline_tests.command import dbmon_here
 from dbmon_pipeline_tests.helpers import (
     execution,
     make_source,
@@ -275,7 +276,7 @@ def test_a_working_folder_whose_name_is_no_text(tmp_path: Path) -> None:
         f"dbmon: nothing is published in {tmp_path}/p\\udcff/.dbmon/published: run dbmon refresh"
         " first\n"
     )
-    ended = run_dbmon("tables", DBMON_HOME="p\udcff")
+    ended = dbmon_here("tables", DBMON_HOME="p\udcff")
     assert (ended.returncode, ended.stdout) == (3, "")
     assert ended.stderr.startswith("dbmon: DBMON_HOME has bytes that are not UTF-8: give ")
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from dbmon_pipeline_tests.command import dbmon_here
 from dbmon_pipeline_tests.helpers import (
     execution,
     make_source,
@@ -39,7 +40,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def _replay(home: Path, *arguments: object) -> tuple[list[dict[str, object]], str]:
     """The rows of a replay, and what was said about it."""
-    done = run_dbmon("alerts", "replay", "--home", home, "--format", "json", *arguments)
+    done = dbmon_here("alerts", "replay", "--home", home, "--format", "json", *arguments)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout), done.stderr
 
@@ -79,7 +80,7 @@ def test_limits_that_fit_are_written_and_compared(home: Path, tmp_path: Path) ->
     )
     assert [row["episodes"] for row in json.loads(run.stdout)] == [0] * len(alone)
     kept = new.read_text()
-    refused = run_dbmon("alerts", "replay", "--home", home, "--propose", new)
+    refused = dbmon_here("alerts", "replay", "--home", home, "--propose", new)
     assert (refused.returncode, refused.stdout) == (3, "")
     assert f"{new} exists" in refused.stderr
     assert new.read_text() == kept
@@ -117,7 +118,7 @@ def test_every_incident(home: Path, tmp_path: Path) -> None:
 )
 def test_bad_input(home: Path, arguments: tuple[str, ...], words: str) -> None:
     """One line that names the thing; nothing on stdout."""
-    done = run_dbmon("alerts", "replay", "--home", home, *arguments)
+    done = dbmon_here("alerts", "replay", "--home", home, *arguments)
     assert (done.returncode, done.stdout) == (3, "")
     assert words in " ".join(done.stderr.split())
     assert "Traceback" not in done.stderr
@@ -129,7 +130,7 @@ def test_nothing_to_propose(tmp_path: Path) -> None:
     make_source(settings.source, [execution(NOON - n * MINUTE) for n in range(1, 300)])
     refresh_core(settings, NOON)
     new = tmp_path / "new.yaml"
-    done = run_dbmon("alerts", "replay", "--home", settings.home.path, "--propose", new)
+    done = dbmon_here("alerts", "replay", "--home", settings.home.path, "--propose", new)
     assert (done.returncode, done.stdout) == (3, "")
     assert "no rule is beyond its limits" in done.stderr
     assert not new.exists()

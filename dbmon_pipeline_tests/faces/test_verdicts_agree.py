@@ -17,8 +17,6 @@ import pytest
 import yaml
 
 from dbmon_pipeline.core.config.settings import Settings
-from dbmon_pipeline.core.home.home import Home
-from dbmon_pipeline.orchestration.instance import open_instance
 from dbmon_pipeline.outputs.grafana.export import export
 from dbmon_pipeline.outputs.prometheus.export import RULES, rule_files
 from dbmon_pipeline.outputs.prometheus.metrics import published_metrics
@@ -73,14 +71,10 @@ class Incident:
 
 
 @pytest.fixture(scope="module")
-def incident(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Incident]:
+def incident(tmp_path_factory: pytest.TempPathFactory, empty_template: Path) -> Iterator[Incident]:
     """An incident in steps of an hour: well, poor, critical, silent, over."""
     folder = tmp_path_factory.mktemp("verdicts")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("DAGSTER_HOME", "")
-        with open_instance(Home(folder / "template" / "home")):
-            pass
-    with open_site(folder / "site", folder / "template") as site:
+    with open_site(folder / "site", empty_template) as site:
         make_source(site.source, rows_of(HOURS))
         size = site.source.stat().st_size
         config = folder / "rules.yaml"

@@ -7,20 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from dbmon_pipeline.core.home.home import Home
-from dbmon_pipeline.orchestration.instance import open_instance
 from dbmon_pipeline_tests.orchestration.site import Site, open_site
-
-
-@pytest.fixture(scope="session")
-def empty_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a home that has run nothing; to make its instance takes seconds."""
-    folder = tmp_path_factory.mktemp("template")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("DAGSTER_HOME", "")
-        with open_instance(Home(folder / "home")) as instance:
-            assert instance.get_runs_count() == 0
-    return folder
 
 
 @pytest.fixture

@@ -29,7 +29,7 @@ from dbmon_pipeline.core.config.settings import Settings
 from dbmon_pipeline.core.incidents.store import Incidents
 from dbmon_pipeline.orchestration.definitions_builder import build_definitions
 from dbmon_pipeline.orchestration.instance import open_instance
-from dbmon_pipeline_tests.helpers import run_dbmon
+from dbmon_pipeline_tests.command import dbmon_here
 from dbmon_pipeline_tests.orchestration.site import (
     HOUR,
     MINUTE,
@@ -175,7 +175,7 @@ def played(tmp_path_factory: pytest.TempPathFactory, empty_template: Path) -> Pl
     """The incident of ``dbmon sample``, refreshed and told of at successive instants."""
     folder = tmp_path_factory.mktemp("played")
     with people(folder) as found, open_site(folder / "site", empty_template) as site:
-        made = run_dbmon(
+        made = dbmon_here(
             *("sample", site.source, "--scenario", "incident", "--end", iso(END)),
             *("--rows", 6000, "--days", 3),
         )

@@ -11,6 +11,7 @@ from dbmon_pipeline.core.common.errors import HomeError, RefreshError
 from dbmon_pipeline.core.common.shipped import shipped
 from dbmon_pipeline.core.home.home import Home
 from dbmon_pipeline.orchestration.instance import open_instance, prepare
+from dbmon_pipeline_tests.command import dbmon_here
 from dbmon_pipeline_tests.helpers import execution, make_source, run_dbmon
 from dbmon_pipeline_tests.orchestration.site import HOUR, NOON, Site
 
@@ -66,7 +67,7 @@ def test_a_refresh_without_a_source(site: Site) -> None:
 
 def test_the_command_tells_one_line(site: Site) -> None:
     """On stderr, with exit code 0 for what was published and 3 for a source that is missing."""
-    missing = run_dbmon("refresh", DBMON_SOURCE=site.source, DBMON_HOME=site.home.path)
+    missing = dbmon_here("refresh", DBMON_SOURCE=site.source, DBMON_HOME=site.home.path)
     assert (missing.returncode, missing.stdout) == (3, "")
     assert missing.stderr == (
         f"dbmon: {site.source} does not exist: name the learning.db with --source or DBMON_SOURCE,"
@@ -85,7 +86,7 @@ def test_the_command_tells_one_line(site: Site) -> None:
         " 2025-06-11T12:00:00Z"
     )
     assert not any(line.startswith(("warning", "dbmon")) for line in progress)
-    refused = run_dbmon("refresh", "--until", "2025-06-01", DBMON_HOME=site.home.path)
+    refused = dbmon_here("refresh", "--until", "2025-06-01", DBMON_HOME=site.home.path)
     assert (refused.returncode, refused.stderr) == (
         3,
         "dbmon: until is given without since: give the first day to read again, too\n",

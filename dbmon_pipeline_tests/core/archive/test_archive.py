@@ -78,7 +78,7 @@ ODD_TYPES = {
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
     """A source with old and young rows."""
-    made = settings_for(tmp_path)
+    made = settings_for(tmp_path, rules={})
     make_source(made.source, [execution(at) for at in OLD + YOUNG])
     return made
 
@@ -324,7 +324,7 @@ def test_the_statements_delete_nothing_else(
 
 def test_the_summaries_outlive_the_archived_rows(tmp_path: Path) -> None:
     """To the pipeline it is pruning, which changes no figure."""
-    made = settings_for(tmp_path)
+    made = settings_for(tmp_path, rules={})
     rows = [
         execution(
             AS_OF - timedelta(hours=7 * n + 1),

@@ -23,8 +23,9 @@ _ARCHIVE = """
 import os, sys
 from datetime import date
 from pathlib import Path
-from dbmon_pipeline.core.archive import archive, month
+from dbmon_pipeline.core.archive import archive
 from dbmon_pipeline.core.config.settings import Settings
+from dbmon_pipeline.core.reader import archive as reader_archive
 from dbmon_pipeline.core.reader.handlers import HANDLERS
 
 source, out, before, last = sys.argv[1:]
@@ -42,7 +43,7 @@ class Reader:
     def request(self, name, params, **_):
         return HANDLERS[name](params, print)
 
-month.sync = killed
+reader_archive.sync = killed
 archive.shared_reader = Reader
 settings = Settings.load(Path(source), Path(f"{source}.home"), environ={})
 archive.archive(settings, date.fromisoformat(before), Path(out))

@@ -71,7 +71,7 @@ def is_one_generation(folder: Path) -> bool:
 def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A source and a home that was refreshed from it, to copy."""
     folder = tmp_path_factory.mktemp("template")
-    made = settings_for(folder, keep=Keep(generations=1))
+    made = settings_for(folder, rules={}, keep=Keep(generations=1))
     rows = [
         execution(AS_OF - timedelta(hours=5 * n + 1), repo="ab"[n % 2], duration_seconds=n / 8)
         for n in range(200)
@@ -85,7 +85,7 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def settings(template: Path, tmp_path: Path) -> Settings:
     """A refreshed home of the test's own that keeps one generation."""
     shutil.copytree(template, tmp_path / "there", symlinks=True)
-    return settings_for(tmp_path / "there", keep=Keep(generations=1))
+    return settings_for(tmp_path / "there", rules={}, keep=Keep(generations=1))
 
 
 @pytest.fixture

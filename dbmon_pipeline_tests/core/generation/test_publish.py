@@ -41,7 +41,7 @@ ROWS = 60
 @pytest.fixture(scope="module")
 def template(tmp_path_factory: pytest.TempPathFactory) -> Settings:
     """A source with an execution every sixteen hours since January, which no test changes."""
-    settings = settings_for(tmp_path_factory.mktemp("publish"))
+    settings = settings_for(tmp_path_factory.mktemp("publish"), rules={})
     rows = [execution(NOW - timedelta(hours=16 * n + 1)) for n in range(ROWS - 1)]
     every_value = execution(
         NOW - timedelta(hours=5),

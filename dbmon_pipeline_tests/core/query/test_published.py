@@ -27,7 +27,7 @@ AT = datetime.fromisoformat("2026-02-10T09:30")
 @pytest.fixture(scope="module")
 def refreshed(tmp_path_factory: pytest.TempPathFactory) -> Settings:
     """A home with three executions, which no test changes."""
-    made = settings_for(tmp_path_factory.mktemp("published"))
+    made = settings_for(tmp_path_factory.mktemp("published"), rules={})
     make_source(made.source, [execution(AT + timedelta(hours=n), task_id=f"{n}") for n in range(3)])
     refresh_core(made, AS_OF)
     return made
@@ -36,7 +36,7 @@ def refreshed(tmp_path_factory: pytest.TempPathFactory) -> Settings:
 @pytest.fixture
 def settings(refreshed: Settings, tmp_path: Path) -> Settings:
     """The same at a path that needs care, for one test."""
-    made = settings_for(tmp_path / "it's [one] {a,b} home*")
+    made = settings_for(tmp_path / "it's [one] {a,b} home*", rules={})
     shutil.copytree(refreshed.home.path, made.home.path, symlinks=True)
     shutil.copy(refreshed.source, made.source)
     return made

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from datetime import datetime, timedelta
-from itertools import pairwise
+from itertools import cycle, pairwise
 from pathlib import Path
 
 import duckdb
@@ -54,7 +54,7 @@ RECENT_FROM = datetime.fromisoformat("2026-02-08")
 @pytest.fixture(scope="module")
 def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
     """A home with made-up executions, as of ``AS_OF``."""
-    made = settings_for(tmp_path_factory.mktemp("site"))
+    made = settings_for(tmp_path_factory.mktemp("site"), rules={})
     make_source(made.source, made_up(AS_OF, 1000, 5))
     refresh_core(made, AS_OF)
     return made
@@ -312,7 +312,7 @@ DAMAGE: dict[str, Callable[[Path], None]] = {
 @pytest.fixture(scope="module")
 def small(tmp_path_factory: pytest.TempPathFactory) -> Settings:
     """A home with a few executions, to make copies of."""
-    made = settings_for(tmp_path_factory.mktemp("small"))
+    made = settings_for(tmp_path_factory.mktemp("small"), rules={})
     make_source(made.source, [execution(AS_OF - n * HOUR * 7.3) for n in range(1, 20)])
     refresh_core(made, AS_OF)
     return made
@@ -394,7 +394,7 @@ def test_a_reader_that_outlives_its_windows_answers_all_the_same(settings: Setti
 def test_many_threads_ask_one_generation(settings: Settings) -> None:
     """While its windows are read for the first time, too."""
     published = Published(settings.home, in_memory=True)
-    asked = [(name, time_range) for name in questions() for time_range in TimeRange]
+    asked = [*zip(questions(), cycle(TimeRange), strict=False)]
 
     def ask(number: int) -> Answer:
         name, time_range = asked[number % len(asked)]
@@ -448,7 +448,7 @@ def test_questions_may_be_asked_in_any_order(settings: Settings, kind: str) -> N
     ]
     opened = _opening(settings, kind)
     with opened() as one, opened() as other:
-        chance.shuffle(asked)
+        asked = chance.sample(asked, 45)
         answers = [one.ask(name, time_range, **filters) for name, time_range, filters in asked]
         order = list(range(len(asked)))
         chance.shuffle(order)
@@ -461,7 +461,7 @@ def test_recent_executions_of_an_earlier_instant_reach_as_far_as_they_are_publis
     tmp_path: Path,
 ) -> None:
     """Up to that instant to the second, and no further back than the executions go."""
-    made = settings_for(tmp_path)
+    made = settings_for(tmp_path, rules={})
     ages = (1, 19, 20.5, 47, 61, 62)
     rows = [execution(AS_OF - timedelta(hours=age), task_id=str(age)) for age in ages]
     make_source(made.source, rows)

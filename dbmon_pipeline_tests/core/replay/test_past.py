@@ -55,7 +55,7 @@ def config() -> MonitoringConfig:
 @pytest.fixture(scope="module")
 def published(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Published]:
     """Three weeks, at the end of which one tier fails."""
-    settings = settings_for(tmp_path_factory.mktemp("past"))
+    settings = settings_for(tmp_path_factory.mktemp("past"), rules={})
     make_sample(
         settings.source,
         rows=6000,
@@ -166,7 +166,7 @@ def test_troubled_hours_are_remembered(past: Past, config: MonitoringConfig) -> 
 
 def test_there_is_no_past_of_nothing(tmp_path: Path) -> None:
     """A generation without executions is told."""
-    settings = settings_for(tmp_path)
+    settings = settings_for(tmp_path, rules={})
     make_source(settings.source)
     refresh_core(settings, AS_OF)
     with (

@@ -17,6 +17,7 @@ from dbmon_pipeline.core.schema.catalogue import ROLLED_UP, TABLES
 from dbmon_pipeline.core.schema.table import Table
 from dbmon_pipeline_tests.helpers import (
     Row,
+    Snapshot,
     add_rows,
     change_source,
     execution,
@@ -28,6 +29,8 @@ from dbmon_pipeline_tests.histories import inodes, refresh_here
 
 NOW = datetime(2026, 3, 10, 12)
 SECRET = "hunter2hunter2"  # noqa: S105
+Whole = tuple[Settings, dict[str, list[dict[str, object]]]]
+"""A home whose source still has all of it, and its tables."""
 
 
 def rows_with_secrets() -> list[Row]:
@@ -48,15 +51,20 @@ def rows_with_secrets() -> list[Row]:
     ]
 
 
-def begin(tmp_path: Path, *, pruned: bool = True) -> Settings:
+def begin(tmp_path: Path) -> Settings:
     """Publish ten days, of which the owner has pruned the first four and a half since."""
+    settings = begin_whole(tmp_path)
+    limit = datetime(2026, 3, 5, 0, 30)
+    change_source(settings.source, "DELETE FROM executions WHERE timestamp < $t", t=limit)
+    refresh_here(settings, NOW)
+    return settings
+
+
+def begin_whole(tmp_path: Path) -> Settings:
+    """Publish ten days that the source still has."""
     settings = settings_for(tmp_path, rules={})
     make_source(settings.source, rows_with_secrets())
     refresh_here(settings, NOW)
-    if pruned:
-        limit = datetime(2026, 3, 5, 0, 30)
-        change_source(settings.source, "DELETE FROM executions WHERE timestamp < $t", t=limit)
-        refresh_here(settings, NOW)
     return settings
 
 
@@ -66,6 +74,18 @@ def tables(settings: Settings) -> dict[str, list[dict[str, object]]]:
         name: published_rows(settings, name)
         for name in ("hour_ledger", *(table.name for table in ROLLED_UP))
     }
+
+
+@pytest.fixture(scope="module")
+def pruned_home(tmp_path_factory: pytest.TempPathFactory) -> Snapshot:
+    """Ten days of which some are pruned, published once."""
+    return Snapshot(begin(tmp_path_factory.mktemp("pruned")))
+
+
+@pytest.fixture
+def settings(pruned_home: Snapshot) -> Settings:
+    """Those ten days, as if no test had changed anything."""
+    return pruned_home.restore()
 
 
 def redacting(settings: Settings, **patterns: str) -> Settings:
@@ -111,20 +131,19 @@ def test_new_patterns_of_redaction_reach_every_text(
 
 
 def _assert_absent(settings: Settings, secret: str) -> None:
-    for file in settings.home.path.rglob("*"):
-        if file.suffix == ".parquet":
-            with connect() as con:
+    with connect() as con:
+        for file in settings.home.path.rglob("*"):
+            if file.suffix == ".parquet":
                 text = str(con.execute(f"FROM '{file}'").fetchall())
-        else:
-            text = file.read_bytes().decode(errors="replace") if file.is_file() else ""
-        assert secret not in text, file
+            else:
+                text = file.read_bytes().decode(errors="replace") if file.is_file() else ""
+            assert secret not in text, file
 
 
 def test_a_select_that_changes_makes_its_days_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """All that the source holds; days that only we know keep their rows, without the new column."""
-    settings = begin(tmp_path)
     before = tables(settings)
     select, table = Table.select.fget, TABLES["pool_performance"]  # type: ignore[attr-defined]
 
@@ -155,23 +174,30 @@ def test_a_select_that_changes_makes_its_days_again(
     assert refresh_here(settings, NOW).rolled_up.changes.rows_read == 0
 
 
-@pytest.mark.parametrize("damage", ["missing", "cut"])
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Whole:
+    """Ten days that are published and repaired."""
+    settings = begin_whole(tmp_path_factory.mktemp("whole"))
+    return settings, tables(settings)
+
+
 @pytest.mark.parametrize(
     "table", [table.name for table in ROLLED_UP if table.name != "solution_patterns"]
 )
-def test_a_damaged_file_is_made_again(tmp_path: Path, table: str, damage: str) -> None:
-    """From the source: that day of that table, and nothing else changes."""
-    settings = begin(tmp_path, pruned=False)
-    before, nodes = tables(settings), inodes(settings)
-    file = settings.home.current.resolve() / table / "2026-03-09.parquet"
-    _damage(file, damage)
+def test_damaged_files_are_made_again(whole: Whole, table: str) -> None:
+    """From the source, a file that is missing and one that is cut: nothing else changes."""
+    settings, before = whole
+    nodes = inodes(settings)
+    damaged = {"2026-03-08.parquet": "missing", "2026-03-09.parquet": "cut"}
+    for name, damage in damaged.items():
+        _damage(settings.home.current.resolve() / table / name, damage)
     done = refresh_here(settings, NOW).rolled_up
     assert done.lost == ()
     assert tables(settings) == before
     files = {name for name, node in inodes(settings).items() if nodes.get(name) != node}
     days = {name.split("/")[1] for name in files if "_history/" not in name}
-    assert days <= {"2026-03-09.parquet", "window.parquet", "empty.parquet"}
-    assert f"{table}/2026-03-09.parquet" in files
+    assert days <= damaged.keys() | {"window.parquet", "empty.parquet"}
+    assert {f"{table}/{name}" for name in damaged} <= files
 
 
 def _damage(file: Path, damage: str) -> None:
@@ -184,9 +210,8 @@ def _damage(file: Path, damage: str) -> None:
         file.unlink()
 
 
-def test_a_damaged_file_of_what_was_pruned_is_lost_by_name(tmp_path: Path) -> None:
+def test_a_damaged_file_of_what_was_pruned_is_lost_by_name(settings: Settings) -> None:
     """The other tables keep those days."""
-    settings = begin(tmp_path)
     before = tables(settings)
     current = settings.home.current.resolve()
     (current / "pool_performance" / "2026-03-02.parquet").unlink()
@@ -205,9 +230,8 @@ def test_a_damaged_file_of_what_was_pruned_is_lost_by_name(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("file", ["2026-03-02.parquet", "2026-03-05.parquet", "2026-03-09.parquet"])
-def test_a_damaged_ledger_is_made_again(tmp_path: Path, file: str) -> None:
+def test_a_damaged_ledger_is_made_again(settings: Settings, file: str) -> None:
     """Of pruned hours from the summary, which keeps their figures; of others from the source."""
-    settings = begin(tmp_path)
     before = tables(settings)
     (settings.home.current.resolve() / "hour_ledger" / file).unlink()
     refresh_here(settings, NOW)
@@ -222,9 +246,8 @@ def test_a_damaged_ledger_is_made_again(tmp_path: Path, file: str) -> None:
     assert refresh_here(settings, NOW).rolled_up.changes.hours_changed == 1
 
 
-def test_a_lost_file_that_others_are_made_from(tmp_path: Path) -> None:
+def test_a_lost_file_that_others_are_made_from(settings: Settings) -> None:
     """The daily and the hourly totals of pruned days stay, though the summary of them is lost."""
-    settings = begin(tmp_path)
     before = tables(settings)
     (settings.home.current.resolve() / "hourly_summary" / "2026-03-02.parquet").unlink()
     done = refresh_here(settings, NOW).rolled_up
@@ -234,9 +257,8 @@ def test_a_lost_file_that_others_are_made_from(tmp_path: Path) -> None:
     assert after == before
 
 
-def test_lost_patterns_are_made_again_as_far_as_texts_are_known(tmp_path: Path) -> None:
+def test_lost_patterns_are_made_again_as_far_as_texts_are_known(settings: Settings) -> None:
     """The texts of days that the source no longer holds are gone with the file."""
-    settings = begin(tmp_path)
     before = published_rows(settings, "solution_patterns")
     (settings.home.current.resolve() / "solution_patterns" / "window.parquet").unlink()
     done = refresh_here(settings, NOW).rolled_up

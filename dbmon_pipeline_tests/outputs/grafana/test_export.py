@@ -18,6 +18,7 @@ from dbmon_pipeline.core.common.shipped import shipped
 from dbmon_pipeline.core.config.monitoring import MonitoringConfig
 from dbmon_pipeline.core.config.settings import Settings
 from dbmon_pipeline.outputs.grafana.export import export, provisioning
+from dbmon_pipeline_tests.command import dbmon_here
 from dbmon_pipeline_tests.helpers import DROP_PRIVILEGES, run_dbmon
 from dbmon_pipeline_tests.outputs.grafana.conftest import Exported
 
@@ -190,7 +191,7 @@ def test_nothing_is_written_if_a_rule_cannot_be_expressed(tmp_path: Path) -> Non
     """One line says which, and what to do."""
     config(tmp_path, "'$x': {measurement: error_rate, above: {warning: 0.1}}")
     out = tmp_path / "out"
-    done = run_dbmon("grafana", "export", out, DBMON_CONFIG=tmp_path / "rules.yaml")
+    done = dbmon_here("grafana", "export", out, DBMON_CONFIG=tmp_path / "rules.yaml")
     assert told(done) == (
         "the rule '$x' cannot be expressed in Grafana: '$x' would be taken for a variable or a"
         " template: change that in the rules file, or disable the rule"

@@ -18,7 +18,8 @@ from dbmon_pipeline.core.query.ranges import TimeRange
 from dbmon_pipeline.core.query.reader import Reader
 from dbmon_pipeline.outputs.grafana.boards import boards
 from dbmon_pipeline.outputs.grafana.panel_spec import PanelSpec
-from dbmon_pipeline_tests.helpers import published_rows, run_dbmon
+from dbmon_pipeline_tests.command import dbmon_here
+from dbmon_pipeline_tests.helpers import published_rows
 from dbmon_pipeline_tests.outputs.grafana.conftest import AS_OF, HOSTILE, ODD, Exported
 from dbmon_pipeline_tests.outputs.grafana.plugin import Frame, chosen, expanded, needs_engine, run
 
@@ -138,7 +139,7 @@ def _close(records: list[dict[str, Any]]) -> Any:
 def test_the_command_says_the_same_of_a_hostile_name(exported: Exported) -> None:
     """The real command, with the name as an argument."""
     where = ("--home", exported.settings.home.path, "--as-of", AS_OF.isoformat())
-    done = run_dbmon(*("query", "top_error_types", "--repo", HOSTILE, "--format", "json"), *where)
+    done = dbmon_here(*("query", "top_error_types", "--repo", HOSTILE, "--format", "json"), *where)
     told = json.loads(done.stdout)
     found = answers(exported, {"repo": HOSTILE})["overview: Error analysis"].records
     for record in told:

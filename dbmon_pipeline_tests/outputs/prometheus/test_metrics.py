@@ -20,6 +20,7 @@ from dbmon_pipeline.core.query.open_reader import published_reader
 from dbmon_pipeline.core.query.ranges import TimeRange
 from dbmon_pipeline.outputs.prometheus.metrics import MOST, published_metrics
 from dbmon_pipeline.outputs.prometheus.textfile import write_world_readable
+from dbmon_pipeline_tests.command import dbmon_here
 from dbmon_pipeline_tests.helpers import (
     DROP_PRIVILEGES,
     HOLD_DATABASE,
@@ -223,7 +224,7 @@ def test_the_tool_has_nothing_to_say(settings: Settings, odd: Settings) -> None:
     """Neither of what is published nor of a status."""
     for each in (settings, odd):
         check_metrics(published_metrics(each))
-        status = run_dbmon("status", "--format", "prometheus", "--home", each.home.path)
+        status = dbmon_here("status", "--format", "prometheus", "--home", each.home.path)
         check_metrics(status.stdout)
 
 
@@ -386,7 +387,7 @@ def test_a_file_that_cannot_be_written(
     """It is named, and nothing is left behind."""
     out = make(tmp_path)
     before = sorted(tmp_path.rglob("*"))
-    ended = run_dbmon("prometheus", "--out", out, "--home", settings.home.path)
+    ended = dbmon_here("prometheus", "--out", out, "--home", settings.home.path)
     assert refusal(ended).startswith(f"{out} cannot be written (")
     assert sorted(tmp_path.rglob("*")) == before
 
@@ -403,6 +404,6 @@ def test_nothing_is_published(tmp_path: Path) -> None:
     """The remedy is named; the file stays as it was."""
     out = tmp_path / "dbmon.prom"
     for more in ((), ("--out", out)):
-        ended = run_dbmon("prometheus", "--home", tmp_path / "home", *more)
+        ended = dbmon_here("prometheus", "--home", tmp_path / "home", *more)
         assert refusal(ended).endswith(": run dbmon refresh first")
     assert not out.exists()

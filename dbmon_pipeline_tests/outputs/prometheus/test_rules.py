@@ -16,6 +16,7 @@ from dbmon_pipeline.core.config.rule import Limits, Measurement, Rule
 from dbmon_pipeline.core.config.settings import Settings
 from dbmon_pipeline.outputs.prometheus.export import EXAMPLE, RULES, rule_files
 from dbmon_pipeline.outputs.prometheus.rules import alert_rules
+from dbmon_pipeline_tests.command import dbmon_here
 from dbmon_pipeline_tests.helpers import DROP_PRIVILEGES, run_dbmon
 from dbmon_pipeline_tests.outputs.prometheus.promtool_tests import TESTS, promtool_file
 from dbmon_pipeline_tests.outputs.prometheus.real_prometheus import needs_promtool, promtool
@@ -46,7 +47,7 @@ def written(folder: Path, text: str = "") -> Path:
     config = folder / "rules.yaml"
     config.write_text(text or "{}", "utf-8")
     out = folder / "deep" / "er"
-    ended = run_dbmon("prometheus-rules", out, DBMON_CONFIG=config)
+    ended = dbmon_here("prometheus-rules", out, DBMON_CONFIG=config)
     assert (ended.returncode, ended.stdout) == (0, "")
     assert ended.stderr.splitlines() == [str(out / name) for name in (RULES, EXAMPLE)]
     rules = Settings.load(environ={"DBMON_CONFIG": str(config)}).config.rules
@@ -239,7 +240,7 @@ def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
     assert [*locked.iterdir()] == []
     config = tmp_path / "rules.yaml"
     config.write_text("rules: {database_size: {labels: {job: x}}}")
-    ended = run_dbmon("prometheus-rules", tmp_path / "out", DBMON_CONFIG=config)
+    ended = dbmon_here("prometheus-rules", tmp_path / "out", DBMON_CONFIG=config)
     assert ended.returncode == 3
     assert "'database_size': its label 'job' is taken there" in ended.stderr
     assert not (tmp_path / "out").exists()

@@ -19,6 +19,7 @@ from dbmon_pipeline.core.common.listen import listening_socket
 from dbmon_pipeline.core.config.settings import Settings
 from dbmon_pipeline.faces.mcp.http import check_address
 from dbmon_pipeline.outputs.prometheus.metrics import published_metrics
+from dbmon_pipeline_tests.command import dbmon_here
 from dbmon_pipeline_tests.helpers import (
     add_rows,
     clean_environ,
@@ -26,7 +27,6 @@ from dbmon_pipeline_tests.helpers import (
     execution,
     make_source,
     refresh_core,
-    run_dbmon,
     settings_for,
 )
 from dbmon_pipeline_tests.outputs.notify.real_alertmanager import free_port
@@ -143,7 +143,7 @@ def test_a_port_that_is_taken(tmp_path: Path) -> None:
         taken.listen()
         port = taken.getsockname()[1]
         for host in ("127.0.0.1", "localhost"):
-            ended = run_dbmon(
+            ended = dbmon_here(
                 *("serve-metrics", "--port", port, "--host", host, "--home", tmp_path)
             )
             assert (ended.returncode, ended.stdout) == (3, "")
@@ -155,7 +155,7 @@ def test_a_port_that_is_taken(tmp_path: Path) -> None:
 
 def test_a_host_that_is_not_ours(tmp_path: Path) -> None:
     """The same."""
-    ended = run_dbmon("serve-metrics", "--host", "192.0.2.1", "--home", tmp_path)
+    ended = dbmon_here("serve-metrics", "--host", "192.0.2.1", "--home", tmp_path)
     assert (ended.returncode, ended.stdout) == (3, "")
     assert ended.stderr.startswith("dbmon: 192.0.2.1 port 9309 cannot be used (")
 
