@@ -19,6 +19,7 @@ from typing import Any
 
 from dbmon_pipeline.core.common.errors import ReaderError
 from dbmon_pipeline.core.source.reader_protocol import (
+    ENGINE_BROKEN_EXIT,
     EngineBrokenError,
     Reply,
     Request,
@@ -27,9 +28,6 @@ from dbmon_pipeline.core.source.reader_protocol import (
     encode_line,
     sendable,
 )
-
-_ENGINE_BROKEN = 70
-"""The exit code after DuckDB gave up over a block that its owner had overwritten."""
 
 Progress = Callable[[str], None]
 """Tells whoever waits for a request how far it is."""
@@ -118,7 +116,7 @@ def _answer(
             )
         return encode_line(Reply(request.id, result=handler(request.params, progress)))
     except EngineBrokenError:  # its death counts as a reading thrown away
-        os._exit(_ENGINE_BROKEN)
+        os._exit(ENGINE_BROKEN_EXIT)
     except Exception as error:
         if _is_debugging():
             traceback.print_exc()

@@ -34,6 +34,7 @@ from dbmon_pipeline.core.source.live_view import (
     ReadingThrownAwayError,
 )
 from dbmon_pipeline.core.source.reader_protocol import EngineBrokenError
+from dbmon_pipeline.core.source.reading_watch import watched
 
 T = TypeVar("T")
 
@@ -45,6 +46,10 @@ _PINS_FROM = 0.5
 """After which part of its time a reading begins to keep blocks."""
 _STRICT_UNTIL = 0.75
 """Up to which part of its time a reading insists that the file is not written to at all."""
+_WATCHED_FROM_SECONDS = 5.0
+"""After how long a reading whose state is gone is interrupted."""
+_PINNED_WATCHED_FROM_SECONDS = 60.0
+"""The same with kept blocks: all that it reads serves the next attempt."""
 _MOUNTS = Path("/proc/self/mountinfo")
 _LOCAL_FILE_SYSTEMS = (
     *("bcachefs", "btrfs", "exfat", "ext2", "ext3", "ext4", "f2fs", "jfs", "nilfs2", "ntfs3"),
@@ -171,7 +176,13 @@ class LiveFile:
         self._file_system.view = view
         try:
             try:
-                with self._con.cursor() as cursor:
+                seconds = (
+                    _WATCHED_FROM_SECONDS if view.pins is None else _PINNED_WATCHED_FROM_SECONDS
+                )
+                with (
+                    self._con.cursor() as cursor,
+                    watched(view, cursor.interrupt, seconds=seconds),
+                ):
                     cursor.execute(f"ATTACH {quoted(DATABASE)} AS source (READ_ONLY, TYPE duckdb)")
                     answer = query(cursor)
             finally:

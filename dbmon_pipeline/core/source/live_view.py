@@ -60,6 +60,7 @@ class LiveView(AbstractContextManager["LiveView"]):
     Attributes:
         logs: The content of each log that there is, by its suffix.
         size: The size of the database file, read after the logs.
+        pins: Blocks kept from an earlier view; None if the file's blocks cannot be kept.
         bytes_read: How much was read from all of them.
     """
 
@@ -91,9 +92,9 @@ class LiveView(AbstractContextManager["LiveView"]):
             )
         try:
             self._pin()
-            self._pins = pins if have_default_blocks(self._headers) else None
-            if self._pins is not None:
-                self._pins.renew(self._fetch)
+            self.pins = pins if have_default_blocks(self._headers) else None
+            if self.pins is not None:
+                self.pins.renew(self._fetch)
                 self.check()
         except BaseException:
             self.close()
@@ -118,7 +119,7 @@ class LiveView(AbstractContextManager["LiveView"]):
         Raises:
             ReadingThrownAwayError: It does not.
         """
-        pins = self._pins
+        pins = self.pins
         if pins is not None:
             if not has_failed:
                 pins.forget_untouched()
@@ -222,9 +223,9 @@ class LiveView(AbstractContextManager["LiveView"]):
                 raise ReadingThrownAwayError("the log was rewritten")
 
     def _read_blocks(self, position: int, size: int) -> bytes:
-        if self._pins is None:
+        if self.pins is None:
             return self._fetch(position, size)
-        return self._pins.read(position, size, self._fetch)
+        return self.pins.read(position, size, self._fetch)
 
     def _fetch(self, position: int, size: int) -> bytes:
         content = os.pread(self._database, size, position)

@@ -25,6 +25,10 @@ _SMALLEST_INTEGER, _LARGEST_INTEGER = -(2**63), 2**63 - 1
 """The integers that every JSON decoder keeps as they are."""
 
 
+ENGINE_BROKEN_EXIT = 70
+"""The exit code of a reader process whose engine broke over a block that was overwritten."""
+
+
 class EngineBrokenError(Exception):
     """A reading that was thrown away broke the engine of the reader process, which then ends."""
 
