@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +33,7 @@ from dagster._core.storage.runs.sqlite import sqlite_run_storage
 from dagster._core.storage.schedules.sqlite import sqlite_schedule_storage
 from dagster._core.workspace.load_target import ModuleTarget
 from dagster_shared.error import SerializableErrorInfo
-from sqlalchemy import create_engine
+from sqlalchemy import Engine, create_engine
 
 from dbmon_pipeline.core.common import instants
 from dbmon_pipeline.core.config.settings import Settings
@@ -250,8 +249,15 @@ def keep_engines(patch: pytest.MonkeyPatch) -> None:
     It makes one for each connection, some 400 in a refresh, and each compiles its statements anew:
     a third of what a small refresh costs. Connections are not kept.
     """
+    engines: dict[str, Engine] = {}
+
+    def kept(url: str, **options: Any) -> Engine:
+        if url not in engines:
+            engines[url] = create_engine(url, **options)
+        return engines[url]
+
     for module in (sqlite_event_log, sqlite_run_storage, sqlite_schedule_storage):
-        patch.setattr(module, "create_engine", cache(create_engine))
+        patch.setattr(module, "create_engine", kept)
 
 
 @contextmanager
