@@ -18,8 +18,7 @@ import dagster as dg
 
 from dbmon_pipeline.core.config.settings import Settings
 from dbmon_pipeline.core.learning_db.sample import Scenario, make_sample
-from dbmon_pipeline_tests.command import dbmon_here
-from dbmon_pipeline_tests.helpers import add_rows, clean_environ, execution
+from dbmon_pipeline_tests.helpers import add_rows, clean_environ, dbmon_command, execution
 
 END = datetime(2026, 3, 10, 12)
 """When the sample ends; from six to two hours before the large tier fails."""
@@ -82,8 +81,8 @@ def served(folder: Path, failing: str, *refreshes: datetime) -> Iterator[Served]
         DAGSTER_HOME=home / "dagster",
     )
     for as_of in refreshes:
-        done = dbmon_here("refresh", "--as-of", as_of.isoformat(), **environ)
-        assert done.returncode == 0, done.stderr
+        arguments = ("refresh", "--as-of", as_of.isoformat())
+        subprocess.run(dbmon_command(*arguments), check=True, env=environ, capture_output=True)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]

@@ -516,6 +516,8 @@ def test_nobody_gets_into_another_ones_way(
             assert store.silence({"rule": "none"}, now + HOUR, "before", now) == number
         open_at_first = {one.finding.rule: one.number for one in store.open_incidents()}
     environ: dict[str, Any] = {
+        "DBMON_HOME": home,
+        "no_proxy": "127.0.0.1",
         "DBMON_CONFIG": rules,
         "DBMON_SOURCE": settings.source,
         "HOOK_URL": hook.url,
@@ -529,13 +531,13 @@ def test_nobody_gets_into_another_ones_way(
     ]
     random.Random(7).shuffle(commands)  # noqa: S311 - not a secret
     logs = {scope: tmp_path / scope for scope in ("one", "other")}
-    for name, value in ({"DBMON_HOME": home, "no_proxy": "127.0.0.1"} | environ).items():
+    for name, value in environ.items():
         monkeypatch.setenv(name, str(value))
     with ExitStack() as stack:
         for scope, log in logs.items():
             stack.enter_context(running(TICKS, log, scope))
         with ThreadPoolExecutor(4) as pool:
-            ended = [*pool.map(lambda words: dbmon(home, *words, **environ), commands)]
+            ended = [*pool.map(lambda words: run_dbmon(*words, **environ), commands)]
     for words, one in zip(commands, ended, strict=True):
         assert (one.returncode, one.stderr) == (0, ""), (words, one)
     turns = {scope: int(log.read_text()) for scope, log in logs.items()}
