@@ -45,9 +45,11 @@ dev: $(VENV)/.ready
 bench: $(VENV)/.ready
 	$(BIN)/python -m dbmon_pipeline_tests.benchmarks.refresh $(BENCH)
 
-# Owners that write beside refreshes for some minutes, kills, failing file operations, histories.
+# Owners that write beside refreshes for some minutes, kills, failing file operations, histories;
+# then what tests only sample.
 soak: $(VENV)/.ready $(OLDER_DUCKDB)/.ready
 	$(BIN)/python -m dbmon_pipeline_tests.soak --minutes $(MINUTES) $(SOAK)
+	$(BIN)/pytest -m whole
 
 # False alarms and missed incidents over made-up traffic: about five minutes on two cores.
 bench-alerts: $(VENV)/.ready

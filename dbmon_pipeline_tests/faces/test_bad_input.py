@@ -391,7 +391,8 @@ class Watcher(threading.Thread):
         self.reads += 1
 
 
-def test_kill_at_any_moment(tmp_path: Path) -> None:
+@pytest.mark.parametrize("rounds", [1, pytest.param(5, marks=pytest.mark.whole)])
+def test_kill_at_any_moment(tmp_path: Path, rounds: int) -> None:
     """The next refresh makes up for it, and no reader ever sees a half of anything."""
     settings = settings_for(tmp_path)
     make_sample(
@@ -412,7 +413,7 @@ def test_kill_at_any_moment(tmp_path: Path) -> None:
     chance = random.Random(3)  # noqa: S311 - moments, not secrets
     killed = 0
     try:
-        for span in ((1.0, 2.0), (2.0, 3.0), (2.5, 4.0)):
+        for span in ((1.0, 2.0), (2.0, 3.0), (2.5, 4.0)) * rounds:
             process = subprocess.Popen(command, env=clean_environ(), stderr=subprocess.DEVNULL)
             try:
                 process.wait(timeout=chance.uniform(*span))

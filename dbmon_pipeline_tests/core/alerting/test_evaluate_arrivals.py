@@ -9,6 +9,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Literal
 
+import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
@@ -105,15 +106,30 @@ arrivals = st.builds(
 )
 
 
-@settings(
-    max_examples=3,
+some = settings(
     deadline=None,
     suppress_health_check=list(HealthCheck),
     phases=[Phase.explicit, Phase.reuse, Phase.generate],  # To shrink would take minutes.
 )
+
+
+@settings(some, max_examples=3)
 @given(groups=st.lists(arrivals, min_size=4, max_size=12), seed=st.integers(0, 99))
 def test_verdicts_do_not_depend_on_how_rows_arrived(groups: list[Arrivals], seed: int) -> None:
     """In any order, late, changed, moved or deleted: as if the final source had been read once."""
+    assert_independent_of_arrival(groups, seed)
+
+
+@pytest.mark.whole
+@settings(some, max_examples=60)
+@given(groups=st.lists(arrivals, min_size=1, max_size=12), seed=st.integers(0, 99))
+def test_verdicts_do_not_depend_on_how_many_rows_arrived(groups: list[Arrivals], seed: int) -> None:
+    """The same for many more histories."""
+    assert_independent_of_arrival(groups, seed)
+
+
+def assert_independent_of_arrival(groups: list[Arrivals], seed: int) -> None:
+    """See that rows that arrived in some order are judged as if they had been read at once."""
     shuffled = random.Random(seed)  # noqa: S311
 
     def mixed(*several: list[Row]) -> list[Row]:

@@ -391,10 +391,11 @@ def test_a_reader_that_outlives_its_windows_answers_all_the_same(settings: Setti
     plain.close()
 
 
-def test_many_threads_ask_one_generation(settings: Settings) -> None:
+@pytest.mark.parametrize("ranges", [1, pytest.param(len(TimeRange), marks=pytest.mark.whole)])
+def test_many_threads_ask_one_generation(settings: Settings, ranges: int) -> None:
     """While its windows are read for the first time, too."""
     published = Published(settings.home, in_memory=True)
-    asked = [*zip(questions(), cycle(TimeRange), strict=False)]
+    asked = [*zip([*questions()] * ranges, cycle(TimeRange), strict=False)]
 
     def ask(number: int) -> Answer:
         name, time_range = asked[number % len(asked)]
@@ -436,8 +437,9 @@ def test_hours_with_a_filter_after_days_without(
             assert_answers_span(hours, executions, start, AS_OF)
 
 
+@pytest.mark.parametrize("most", [45, pytest.param(1_000, marks=pytest.mark.whole)])
 @pytest.mark.parametrize("kind", KINDS)
-def test_questions_may_be_asked_in_any_order(settings: Settings, kind: str) -> None:
+def test_questions_may_be_asked_in_any_order(settings: Settings, kind: str, most: int) -> None:
     """What was asked before, over whatever range, changes no answer."""
     chance = random.Random(KINDS.index(kind))  # noqa: S311
     asked: list[tuple[str, TimeRange, dict[str, str]]] = [
@@ -448,7 +450,7 @@ def test_questions_may_be_asked_in_any_order(settings: Settings, kind: str) -> N
     ]
     opened = _opening(settings, kind)
     with opened() as one, opened() as other:
-        asked = chance.sample(asked, 45)
+        asked = chance.sample(asked, min(most, len(asked)))
         answers = [one.ask(name, time_range, **filters) for name, time_range, filters in asked]
         order = list(range(len(asked)))
         chance.shuffle(order)

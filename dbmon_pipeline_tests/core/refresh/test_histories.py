@@ -67,14 +67,17 @@ def _row(moment: datetime, chance: random.Random) -> Row:
     )
 
 
-def test_an_owner_that_keeps_six_hours(tmp_path: Path) -> None:
-    """Refreshed every two hours over three midnights, all that was ever written is counted."""
+@pytest.mark.parametrize(
+    ("refreshes", "apart"), [(36, 2 * HOUR), pytest.param(120, HOUR, marks=pytest.mark.whole)]
+)
+def test_an_owner_that_keeps_six_hours(tmp_path: Path, refreshes: int, apart: timedelta) -> None:
+    """Refreshed again and again over some midnights, all that was ever written is counted."""
     settings, chance = settings_for(tmp_path, **CONFIG), random.Random(7)  # noqa: S311
     now = datetime(2026, 2, 27, 5, 20)
     rows: list[Row] = []
     make_source(settings.source)
-    for number in range(3 * 12):
-        moments = [now - timedelta(seconds=chance.randrange(2 * 3600)) for _ in range(3)]
+    for number in range(refreshes):
+        moments = [now - chance.random() * apart for _ in range(3)]
         if number % 5 == 4:  # later than the others, but not older than what is kept
             moments.append(now - timedelta(seconds=chance.randrange(4 * 3600)))
         new = [_row(moment, chance) for moment in moments]
@@ -88,4 +91,4 @@ def test_an_owner_that_keeps_six_hours(tmp_path: Path) -> None:
         assert done.rolled_up.changes.rows_gone == 0
         if number % 12 == 11:
             assert_published(settings.home, rows, now)
-        now += 2 * HOUR
+        now += apart

@@ -148,15 +148,16 @@ def _refresh(settings: Settings, rows: int, monkeypatch: pytest.MonkeyPatch) -> 
     return refresh_here(settings, AS_OF)
 
 
+@pytest.mark.parametrize("rows", [40, pytest.param(15, marks=pytest.mark.whole)])
 def test_no_figure_depends_on_where_chunks_are_cut(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rows: int
 ) -> None:
     """A day in parts, chunks over months and a year: all as if it had been read at once."""
     small, large = settings_for(tmp_path, rules={}), settings_for(tmp_path / "large", rules={})
     make_source(small.source, _history())
     large.source.parent.mkdir()
     large.source.hardlink_to(small.source)
-    cut_small = _refresh(small, 40, monkeypatch).rolled_up
+    cut_small = _refresh(small, rows, monkeypatch).rolled_up
     at_once = _refresh(large, 1_000_000, monkeypatch).rolled_up
     assert_published(small.home, _redacted(rows_of(small.source)), AS_OF)
     assert published_rows(small, "hour_ledger") == published_rows(large, "hour_ledger")

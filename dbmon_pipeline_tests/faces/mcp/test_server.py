@@ -637,8 +637,13 @@ def test_a_token_is_asked_for(site: Site) -> None:
         assert post(port, Authorization="Bearer s3cret", Host="evil.example")[0] == 421
 
 
-def test_each_answer_is_of_one_generation(site: Site, tmp_path: Path) -> None:
-    """Forty callers at once see no error and no mixture while others publish."""
+@pytest.mark.parametrize(
+    ("callers", "publications"), [(40, 3), pytest.param(100, 5, marks=pytest.mark.whole)]
+)
+def test_each_answer_is_of_one_generation(
+    site: Site, tmp_path: Path, callers: int, publications: int
+) -> None:
+    """Many callers at once see no error and no mixture while others publish."""
     settings = replace(site.settings, source=tmp_path / "learning.db", home=Home(tmp_path / "home"))
     make_source(settings.source, some(20, hours=20))
     refresh_core(settings, NOW - timedelta(minutes=50))
@@ -646,7 +651,7 @@ def test_each_answer_is_of_one_generation(site: Site, tmp_path: Path) -> None:
 
     def publish() -> None:
         try:
-            for minute in range(49, 46, -1):
+            for minute in range(49, 49 - publications, -1):
                 until = NOW - timedelta(minutes=minute)
                 new = [
                     execution(
@@ -673,7 +678,7 @@ def test_each_answer_is_of_one_generation(site: Site, tmp_path: Path) -> None:
         seen: set[int] = set()
         async with over_http(port) as client:
             publishing = asyncio.create_task(asyncio.to_thread(publish))
-            calls = (asked(client, n) for n in range(40))
+            calls = (asked(client, n) for n in range(callers))
             seen |= set(await asyncio.gather(*calls))
             while not is_over.is_set():
                 seen |= {await asked(client, 1)}
