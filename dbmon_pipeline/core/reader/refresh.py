@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import date, datetime
 from pathlib import Path
 
@@ -14,6 +14,7 @@ import msgspec
 
 from dbmon_pipeline.core.changes.find import Found, find_changes, small_years
 from dbmon_pipeline.core.changes.ledger import KNOWN, load_ledger
+from dbmon_pipeline.core.changes.plan import Plan
 from dbmon_pipeline.core.changes.request import RefreshRequest
 from dbmon_pipeline.core.common.duck import connect, quoted, storage_errors
 from dbmon_pipeline.core.common.instants import DAY
@@ -161,28 +162,26 @@ class _RefreshWork:
         expected = sum(sum(rows.values()) for rows in made.days.values())
         started = told = time.monotonic()
         reading = ReadAhead(con, self._source, found.look.schema, self._as_of, self._redactor)
-        chunks = reading.chunks(made.days, over_gaps=self._before is None)
-        while incoming := self._next(chunks):
-            chunk = incoming.chunk
-            with self._phase("roll up"):
-                merged = [hour for hour in made.merged if chunk.covers(hour)]
-                self._recent.add_pruned_rows(merged, made.pruned_before)
-                hours.roll_up(chunk)
-                self._recent.gather(chunk.start, chunk.end)
-                self._patterns.gather(self._touched - {hour.date() for hour in made.kept})
-                self._roll_up_chunk(chunk, rolling, hours, made.kept)
-            now = time.monotonic()
-            if now - told >= _PROGRESS_SECONDS:
-                told = now
-                self._progress(
-                    f"read {self._rows:,} of {expected:,} rows, through {chunk.end.date()}"
-                    f" ({self._rows / (now - started):,.0f} rows/s)"
-                )
+        with closing(reading.chunks(made.days, over_gaps=self._before is None)) as chunks:
+            while incoming := self._next(chunks):
+                with self._phase("roll up"):
+                    self._roll_up_chunk(incoming.chunk, rolling, hours, made)
+                now = time.monotonic()
+                if now - told >= _PROGRESS_SECONDS:
+                    told = now
+                    self._progress(
+                        f"read {self._rows:,} of {expected:,} rows, through"
+                        f" {incoming.chunk.end.date()} ({self._rows / (now - started):,.0f} rows/s)"
+                    )
         return hours
 
-    def _roll_up_chunk(
-        self, chunk: Chunk, rolling: RollUp, hours: Hours, kept: frozenset[datetime]
-    ) -> None:
+    def _roll_up_chunk(self, chunk: Chunk, rolling: RollUp, hours: Hours, made: Plan) -> None:
+        merged = [hour for hour in made.merged if chunk.covers(hour)]
+        kept_days = {hour.date() for hour in made.kept}
+        self._recent.add_pruned_rows(merged, made.pruned_before)
+        hours.roll_up(chunk)
+        self._recent.gather(chunk.start, chunk.end)
+        self._patterns.gather(self._touched - kept_days)
         rolling.roll_up(chunk)
         if not chunk.is_part_of_day:
             self._duplicate = count_within_days(self._con) or self._duplicate
@@ -196,7 +195,7 @@ class _RefreshWork:
         self._ledger_differences += differences_from_ledger(
             self._con,
             sorted(days),
-            {hour.date() for hour in kept},
+            kept_days,
             self._as_of.date() - PATTERN_DAYS,
             rolling.lost_days,
         )

@@ -6,7 +6,7 @@ ones.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -74,7 +74,7 @@ class ReadAhead:
 
     def chunks(
         self, days: Mapping[date, Mapping[datetime, int]], *, over_gaps: bool
-    ) -> Iterator[IncomingChunk]:
+    ) -> Generator[IncomingChunk]:
         """Read days; the rows of the chunk that was yielded last are in ``executions``.
 
         Args:
