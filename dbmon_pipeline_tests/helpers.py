@@ -318,7 +318,11 @@ def dbmon_command(*arguments: object, first: str = "") -> list[str]:
     command = [str(Path(sys.executable).with_name("dbmon")), *map(str, arguments)]
     if not first:
         return command
-    become = f"import os, sys\n{first}\nos.execv(sys.argv[1], sys.argv[1:])"
+    # Python would leave the halves of compiled modules behind where files cannot be written.
+    become = (
+        "import os, sys\nos.environ['PYTHONDONTWRITEBYTECODE'] = '1'\n"
+        f"{first}\nos.execv(sys.argv[1], sys.argv[1:])"
+    )
     return [sys.executable, "-c", become, *command]
 
 

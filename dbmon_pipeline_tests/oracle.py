@@ -12,8 +12,6 @@ from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
 from typing import Any
 
-import numpy as np
-
 Row = dict[str, Any]
 
 SLIM_COLUMNS = (
@@ -108,7 +106,11 @@ def pattern_key(text: str) -> int:
 
 def percentile(values: list[float], fraction: float) -> float | None:
     """The percentile with linear interpolation, None of nothing."""
-    return float(np.percentile(values, fraction * 100)) if values else None
+    if not values:
+        return None
+    ordered, place = sorted(values), fraction * (len(values) - 1)
+    below, above = ordered[math.floor(place)], ordered[math.ceil(place)]
+    return float(below + (above - below) * (place % 1))
 
 
 def _same(have: object, want: object) -> bool:

@@ -58,7 +58,7 @@ class Site:
         rows: What the source holds.
     """
 
-    def __init__(self, folder: Path, seed: int, *, history_days: int = 130) -> None:
+    def __init__(self, folder: Path, seed: int, *, history_days: int = 70) -> None:
         """Make a source; nothing is refreshed yet.
 
         Args:
@@ -78,7 +78,7 @@ class Site:
         self._chance = random.Random(seed)  # noqa: S311 - a seed, not a secret
         self._oldest = history_days * DAY
         self._worker: Worker | None = None
-        rows = [self._row(_START - self._age(self._oldest)) for _ in range(600)]
+        rows = [self._row(_START - self._age(self._oldest)) for _ in range(250)]
         # The oldest row is never deleted: that would be pruning.
         self._anchor = execution(_START - self._oldest - DAY)
         make_source(self.settings.source, [self._anchor, *rows])

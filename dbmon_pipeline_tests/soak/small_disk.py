@@ -6,6 +6,7 @@ import os
 import resource
 import signal
 import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -59,4 +60,7 @@ def free(folder: Path) -> None:
 def limit_files(largest: int) -> None:
     """Refuse this process to write any file beyond so many bytes."""
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    # Python would leave the halves of compiled modules behind.
+    os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
+    sys.dont_write_bytecode = True
     resource.setrlimit(resource.RLIMIT_FSIZE, (largest, largest))

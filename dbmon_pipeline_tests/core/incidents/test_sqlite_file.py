@@ -414,6 +414,7 @@ def test_a_full_disk_loses_nothing(tmp_path: Path) -> None:
     path = tmp_path / "incidents.sqlite"
     code = """
 begin()
+sys.dont_write_bytecode = True
 resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, resource.RLIM_INFINITY))
 with incidents(sys.argv[1]) as store:
     for turn in range(1000):

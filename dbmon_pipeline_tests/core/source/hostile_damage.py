@@ -16,6 +16,7 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
+from dbmon_pipeline.core.common.duck import CATALOGUE, connect, quoted
 from dbmon_pipeline.core.common.errors import SourceError
 from dbmon_pipeline_tests.core.source.hostile_case import (
     AT,
@@ -160,7 +161,10 @@ def _with_log(others: int = 0) -> tuple[bytes, bytes]:
     with TemporaryDirectory() as folder:
         path = Path(folder) / "learning.db"
         rows = [row(task_id="first"), *(row(task_id=f"other {n}") for n in range(others))]
-        make_odd_source(path, rows)
+        make_odd_source(path.with_name("template.db"), rows)
+        with connect(path) as con:  # Copies of one file are one database to DuckDB.
+            con.execute(f"ATTACH {quoted(path.with_name('template.db'))} AS template (READ_ONLY)")
+            con.execute(f"COPY FROM DATABASE template TO {CATALOGUE}")
         ended = subprocess.run([sys.executable, "-c", _TWICE, path], check=False)
         assert ended.returncode == -signal.SIGKILL
         return path.read_bytes(), _log_of(path).read_bytes()
