@@ -202,10 +202,6 @@ class DraftWriter:
         first, has_moved = self._kept_from.get(table.name, (date.min, False))
         return has_moved and bounds(file.period)[0].date() < first
 
-    def write_window(self, table: Table) -> None:
-        """Write the rows of a table of the last so much time."""
-        self.write(table, WINDOW, f"SELECT * FROM {table.name}")
-
     def write(self, table: Table, period: str, select: str, **values: object) -> int:
         """Write one file, unless it would be empty; return how many rows it has."""
         folder = self._draft / table.name

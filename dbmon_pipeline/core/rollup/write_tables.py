@@ -15,6 +15,7 @@ from dbmon_pipeline.core.generation.writer import DraftWriter
 from dbmon_pipeline.core.rollup.patterns import PATTERN_DAYS, Patterns
 from dbmon_pipeline.core.schema.catalogue import HOUR_LEDGER, ROLLED_UP, TABLES
 from dbmon_pipeline.core.schema.manifest import Manifest
+from dbmon_pipeline.core.schema.period import WINDOW
 
 _DATED = tuple(table for table in ROLLED_UP if table.window is None)
 _PATTERN_DAYS = TABLES["daily_patterns"]
@@ -101,7 +102,7 @@ class TableWriter:
                 self._writer.link(_PATTERNS.name, whole[0])
                 return
         patterns.publish(touched, window_before)
-        self._writer.write_window(_PATTERNS)
+        self._writer.write(_PATTERNS, WINDOW, f"SELECT * FROM {_PATTERNS.name}")
 
     def write_ledger(self, anew: Collection[str]) -> None:
         """Write the days of the ledger that differ from the published ones, or were damaged."""
