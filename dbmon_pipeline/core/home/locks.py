@@ -135,6 +135,7 @@ def liveness_lock(path: Path) -> Iterator[None]:
                 return
         finally:
             os.close(descriptor)
+        time.sleep(_POLL_SECONDS)
 
 
 def is_alive(path: Path) -> bool:

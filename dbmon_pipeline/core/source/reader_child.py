@@ -11,7 +11,7 @@ from contextlib import suppress
 import msgspec
 
 from dbmon_pipeline.core.common.errors import ReaderDiedError, ReaderError
-from dbmon_pipeline.core.source.reader_protocol import Reply, decode_reply
+from dbmon_pipeline.core.source.reader_protocol import ENGINE_BROKEN_EXIT, Reply, decode_reply
 
 _KILLED_SECONDS = 5.0
 """Seconds to wait for a killed process; a network file system may hold it for longer."""
@@ -123,6 +123,9 @@ def death(name: str, exit_code: int | None) -> ReaderDiedError:
     remedy = "repeat it; if it happens again, set DBMON_DEBUG=1 and see what is written to stderr"
     if exit_code is None:
         how = "closed its output"
+    elif exit_code == ENGINE_BROKEN_EXIT:
+        how = "gave up over changed or damaged blocks of the source"
+        remedy = "repeat it; if it happens again, have the owner open the file and check it"
     elif exit_code >= 0:
         how = f"ended with exit code {exit_code}"
     else:

@@ -26,7 +26,7 @@ from dbmon_pipeline.core.common.errors import (
     ReaderError,
 )
 from dbmon_pipeline.core.source.reader_client import ReaderProcess, shared_reader
-from dbmon_pipeline.core.source.reader_protocol import decode_rows
+from dbmon_pipeline.core.source.reader_protocol import ENGINE_BROKEN_EXIT, decode_rows
 from dbmon_pipeline_tests.core.reader.trial import MODULE
 
 
@@ -190,6 +190,10 @@ def test_what_cannot_be_sent_is_refused_before_anything_is(lasting: ReaderProces
         ({"signal": "SIGRTMIN"}, "the reader process was ended by SIGRTMIN during die"),
         ({"code": 7}, "the reader process ended with exit code 7 during die: repeat it"),
         ({}, "the reader process ended with exit code 0 during die"),
+        (
+            {"code": ENGINE_BROKEN_EXIT},
+            "the reader process gave up over changed or damaged blocks of the source during die:",
+        ),
     ],
 )
 def test_a_death_is_told_and_the_next_request_has_a_new_process(
