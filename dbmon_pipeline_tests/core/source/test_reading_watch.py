@@ -72,8 +72,8 @@ def test_a_reading_whose_state_is_gone_is_made_again(
     with connect() as con:
         file = LiveFile(con, path)
         assert file.read(query) == 4
-        assert (file.stats.readings, file.stats.thrown_away) == (attempts, attempts - 1)
-        assert attempts > 1
+        # A reading that is refused while the file is still fresh asks nothing.
+        assert file.stats.readings == file.stats.thrown_away + 1 >= attempts > 1
 
 
 @pytest.mark.usefixtures("impatient")
